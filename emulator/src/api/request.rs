@@ -1,0 +1,227 @@
+//! The fields of request bodies that answers depend on, for all endpoints in one type.
+//!
+//! Texts are measured while they are parsed and not kept: a prompt of megabytes costs no allocation.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// Tokens of an answer when the request sets no limit.
+const DEFAULT_COMPLETION: u64 = 16;
+
+/// More than any model writes; keeps a mistyped limit from filling the memory.
+const MAX_COMPLETION: u64 = 131_072;
+
+/// A request body; what an endpoint does not know stays at its default.
+#[derive(Deserialize)]
+pub(crate) struct Request<'a> {
+    #[serde(borrow, default)]
+    pub(crate) model: Cow<'a, str>,
+    pub(crate) stream: Option<bool>,
+    stream_options: Option<StreamOptions>,
+    max_tokens: Option<u64>,
+    max_completion_tokens: Option<u64>,
+    max_output_tokens: Option<u64>,
+    #[serde(default)]
+    messages: Text,
+    #[serde(default)]
+    system: Text,
+    #[serde(default)]
+    instructions: Text,
+    #[serde(default)]
+    prompt: Text,
+    #[serde(default)]
+    query: Text,
+    #[serde(default)]
+    pub(crate) input: Text,
+    #[serde(default)]
+    pub(crate) documents: Text,
+    pub(crate) dimensions: Option<usize>,
+    encoding_format: Option<Encoding>,
+}
+
+#[derive(Deserialize)]
+struct StreamOptions {
+    include_usage: Option<bool>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Encoding {
+    Float,
+    Base64,
+}
+
+impl Request<'_> {
+    pub(crate) fn prompt_tokens(&self) -> u64 {
+        let texts = [
+            &self.messages,
+            &self.system,
+            &self.instructions,
+            &self.prompt,
+            &self.query,
+            &self.input,
+            &self.documents,
+        ];
+        let bytes: u64 = texts.iter().map(|text| text.bytes).sum();
+        bytes.div_ceil(4)
+    }
+
+    pub(crate) fn completion_tokens(&self) -> u64 {
+        let limit = self.limit().unwrap_or(DEFAULT_COMPLETION);
+        limit.min(MAX_COMPLETION)
+    }
+
+    /// Whether the answer ends because of the request's limit, as its finish reason has to say.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.limit().is_some()
+    }
+
+    pub(crate) fn streams(&self) -> bool {
+        self.stream == Some(true)
+    }
+
+    pub(crate) fn includes_usage(&self) -> bool {
+        let options = self.stream_options.as_ref();
+        options.and_then(|options| options.include_usage) == Some(true)
+    }
+
+    pub(crate) fn wants_base64(&self) -> bool {
+        self.encoding_format == Some(Encoding::Base64)
+    }
+
+    fn limit(&self) -> Option<u64> {
+        self.max_completion_tokens
+            .or(self.max_tokens)
+            .or(self.max_output_tokens)
+    }
+}
+
+/// The size of a text given as string, list of strings, list of content parts, list of messages or
+/// list of tokens.
+#[derive(Default)]
+pub(crate) struct Text {
+    /// UTF-8 bytes; a token given as number counts 4.
+    pub(crate) bytes: u64,
+    /// Separate texts: 1 for a string or a list of tokens, else the length of the list.
+    pub(crate) items: usize,
+    is_token: bool,
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Measure)
+    }
+}
+
+struct Measure;
+
+impl<'de> Visitor<'de> for Measure {
+    type Value = Text;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text, a list of texts, messages or tokens")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Text, E> {
+        Ok(Text {
+            bytes: text.len() as u64,
+            items: 1,
+            is_token: false,
+        })
+    }
+
+    fn visit_u64<E>(self, _token: u64) -> Result<Text, E> {
+        Ok(Text {
+            bytes: 4,
+            items: 1,
+            is_token: true,
+        })
+    }
+
+    // Null is no text; so is whatever a future API may put here.
+    fn visit_unit<E>(self) -> Result<Text, E> {
+        Ok(Text::default())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Text, E> {
+        Ok(Text::default())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Text, E> {
+        Ok(Text::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Text, E> {
+        Ok(Text::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Text, A::Error> {
+        let mut whole = Text::default();
+        let mut tokens = false;
+        while let Some(text) = list.next_element::<Text>()? {
+            whole.bytes += text.bytes;
+            whole.items += 1;
+            tokens |= text.is_token;
+        }
+        if tokens {
+            whole.items = 1;
+        }
+        Ok(whole)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text, A::Error> {
+        let mut whole = Text {
+            items: 1,
+            ..Text::default()
+        };
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            if matches!(&*key, "content" | "text" | "input") {
+                whole.bytes += map.next_value::<Text>()?.bytes;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(whole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(body: &str) -> (u64, u64) {
+        let request: Request<'_> = serde_json::from_str(body).unwrap();
+        (request.prompt_tokens(), request.completion_tokens())
+    }
+
+    #[test]
+    fn prompt_tokens_count_text_wherever_it_is() {
+        let message = r#"{"messages":[{"role":"user","content":"12345"}]}"#;
+        assert_eq!(tokens(message), (2, 16));
+        let parts = r#"{"system":"1234","messages":[{"role":"user","name":null,
+            "content":[{"type":"text","text":"12345678"},{"type":"image_url","image_url":{}}]}],
+            "max_tokens":7}"#;
+        assert_eq!(tokens(parts), (3, 7));
+        assert_eq!(tokens(r#"{"input":"é","max_output_tokens":0}"#), (1, 0));
+        assert_eq!(tokens(r#"{"prompt":["1234","5678"]}"#), (2, 16));
+        assert_eq!(
+            tokens(r#"{"prompt":null,"max_tokens":9999999}"#),
+            (0, 131_072)
+        );
+    }
+
+    #[test]
+    fn inputs_are_told_apart() {
+        let items = |body: &str| -> (usize, u64) {
+            let request: Request<'_> = serde_json::from_str(body).unwrap();
+            (request.input.items, request.prompt_tokens())
+        };
+        assert_eq!(items(r#"{"input":"a"}"#), (1, 1));
+        assert_eq!(items(r#"{"input":["a","b"]}"#), (2, 1));
+        assert_eq!(items(r#"{"input":[1,2,3]}"#), (1, 3));
+        assert_eq!(items(r#"{"input":[[1,2],[3]]}"#), (2, 3));
+    }
+}

@@ -1,0 +1,217 @@
+//! The life of a request: count, record, fault, read, authenticate, think, answer.
+//!
+//! hyper calls [`answer`] for each request of a connection (`server/connection.rs`). What to say is
+//! decided in `api.rs`; this file decides when, and what goes wrong on purpose.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use crate::api::answer::Answer;
+use crate::api::{self, Ask};
+use crate::auth;
+use crate::body::{Accounting, AnswerBody, Source};
+use crate::control;
+use crate::fault::shape::Shape;
+use crate::fault::{self, Fault, FaultError, Stage, wire};
+use crate::head;
+use crate::record::RecordedRequest;
+use crate::routes::Route;
+use crate::server::Shared;
+use crate::server::connection::{Link, Order};
+
+/// Nanoseconds since the Unix epoch, comparable with any other process of the same machine.
+pub(crate) fn unix_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// Answers one request. The future is dropped by hyper when the client goes away.
+pub(crate) async fn answer(
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    request: Request<Incoming>,
+) -> Response<AnswerBody> {
+    let (head, body) = request.into_parts();
+    if head.uri.path().starts_with(control::PREFIX) {
+        return control::answer(&shared, &head, body).await;
+    }
+    let begun = Instant::now();
+    let route = Route::of(head.uri.path());
+    shared.counters.request(route);
+    let accounting = Accounting::new(&shared, &link);
+    let sequence = shared.recorder.head(|n| record(n, &link, &head));
+
+    let fault = match requested_fault(&head.headers) {
+        Ok(None) => shared.faults.take(Stage::Request),
+        Ok(fault) => fault,
+        Err(error) => {
+            let answer = Answer::bad_request(route.dialect(), &error.to_string());
+            return respond(&shared, accounting, begun, answer, Shape::AsIs);
+        }
+    };
+    if let Some(Fault::EarlyResponse { status }) = fault {
+        let answer = Answer::status(route.dialect(), status, None);
+        return respond(&shared, accounting, begun, answer, Shape::AsIs);
+    }
+    let Ok((body, trailers)) = read(body).await else {
+        // The client broke off; hyper closes the connection whatever is returned.
+        drop(accounting);
+        return Response::new(AnswerBody::uncounted(Bytes::new()));
+    };
+    if let Some(sequence) = sequence {
+        shared.recorder.body(sequence, &body, trailers);
+    }
+    let (accounting, spoken) = before_head(&link, route, accounting, fault.as_ref()).await;
+    let answer = match spoken {
+        Some(answer) => answer,
+        None if !auth::accepted(&head.headers, &shared.api_key) => {
+            shared.counters.unauthorized.add(1);
+            auth::refusal(route.dialect(), &head.headers)
+        }
+        None => {
+            let ask = Ask::new(&shared, route, &head, &body);
+            let answer = api::answer(&ask);
+            think(&shared).await;
+            answer
+        }
+    };
+    let shape = shape(&link, fault.as_ref());
+    let mut response = respond(&shared, accounting, begun, answer, shape);
+    if let Some(Fault::OversizedHeaders { bytes }) = fault {
+        head::pad(response.headers_mut(), bytes);
+    }
+    response
+}
+
+/// What happens once the request is read and before anything is sent. Faults that take the connection
+/// away do not return.
+async fn before_head(
+    link: &Link,
+    route: Route,
+    accounting: Accounting,
+    fault: Option<&Fault>,
+) -> (Accounting, Option<Answer>) {
+    let answer = match fault {
+        Some(Fault::Reset { after: None }) => take_away(link, accounting, Order::Reset).await,
+        Some(Fault::Malformed(kind)) => {
+            let bytes = wire::bytes(*kind, link.http2);
+            take_away(link, accounting, Order::Write(bytes)).await
+        }
+        Some(Fault::StallBeforeHeaders { pause: Some(pause) }) => {
+            tokio::time::sleep(*pause).await;
+            None
+        }
+        Some(Fault::StallBeforeHeaders { pause: None }) => std::future::pending().await,
+        Some(Fault::CloseAfter { requests }) => {
+            link.close_after(*requests);
+            None
+        }
+        Some(Fault::CloseIdle { after }) => {
+            link.close_idle(*after);
+            None
+        }
+        Some(Fault::Status {
+            status,
+            retry_after,
+        }) => Some(Answer::status(route.dialect(), *status, *retry_after)),
+        Some(Fault::OversizedBody { bytes }) => Some(Answer::json_source(Source::Padding {
+            remaining: *bytes,
+            begun: false,
+        })),
+        _ => None,
+    };
+    (accounting, answer)
+}
+
+/// Hands the connection over; its task drops this future with everything else.
+async fn take_away(link: &Link, accounting: Accounting, order: Order) -> ! {
+    accounting.faulted();
+    link.order(order);
+    std::future::pending().await
+}
+
+fn shape(link: &Arc<Link>, fault: Option<&Fault>) -> Shape {
+    match fault {
+        Some(Fault::StallAfterHeaders { pause }) => Shape::stall(*pause),
+        Some(Fault::Drip { interval }) => Shape::drip(*interval),
+        Some(Fault::Cut { after }) => Shape::cut(*after, None),
+        Some(Fault::Reset { after: Some(after) }) => Shape::cut(*after, Some(Arc::clone(link))),
+        _ => Shape::AsIs,
+    }
+}
+
+async fn think(shared: &Shared) {
+    if let Some(clock) = &shared.clock {
+        clock
+            .sleep_until(Instant::now() + shared.sampler.sample())
+            .await;
+    }
+}
+
+fn respond(
+    shared: &Shared,
+    accounting: Accounting,
+    begun: Instant,
+    answer: Answer,
+    shape: Shape,
+) -> Response<AnswerBody> {
+    let mut response = Response::new(());
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = head::fields(shared, &answer, begun);
+    response.map(|()| AnswerBody::new(answer.source, shape, accounting))
+}
+
+fn requested_fault(headers: &HeaderMap) -> Result<Option<Fault>, FaultError> {
+    let Some(value) = headers.get(fault::FAULT_HEADER) else {
+        return Ok(None);
+    };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    fault::of_request(&text).map(Some)
+}
+
+/// The whole body, without copying it when it came in one piece.
+async fn read(mut body: Incoming) -> Result<(Bytes, Option<HeaderMap>), hyper::Error> {
+    let mut first = Bytes::new();
+    let mut whole = BytesMut::new();
+    let mut trailers = None;
+    while let Some(frame) = body.frame().await {
+        match frame?.into_data() {
+            Ok(data) if first.is_empty() && whole.is_empty() => first = data,
+            Ok(data) => {
+                whole.extend_from_slice(&std::mem::take(&mut first));
+                whole.extend_from_slice(&data);
+            }
+            Err(frame) => trailers = frame.into_trailers().ok(),
+        }
+    }
+    let body = if whole.is_empty() {
+        first
+    } else {
+        whole.freeze()
+    };
+    Ok((body, trailers))
+}
+
+fn record(sequence: u64, link: &Link, head: &http::request::Parts) -> RecordedRequest {
+    let target = head.uri.path_and_query();
+    RecordedRequest {
+        sequence,
+        connection: link.number,
+        received_unix_ns: unix_ns(),
+        server_name: link.server_name.clone(),
+        version: head.version,
+        method: head.method.clone(),
+        path_and_query: target.map_or_else(String::new, ToString::to_string),
+        headers: head.headers.clone(),
+        trailers: None,
+        complete: false,
+        body_length: 0,
+        body_hash: crate::record::body_hash(&[]),
+        body: Bytes::new(),
+    }
+}

@@ -1,0 +1,304 @@
+//! The text form of faults, as the request header and the control path carry it.
+//!
+//! Everything unknown is an error that names it: a test with a misspelt fault must fail, not pass
+//! because nothing went wrong.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::{Fault, FaultScope, Malformation, Stage};
+
+/// The grammar, one line per fault, as the emulator prints it in errors and documentation.
+pub const GRAMMAR: &str = "\
+name[;key=value]...   on POST /emulator/fault also ;next=N or ;for-ms=N (default: until cleared)
+refuse  reset-on-accept  stall-handshake[;ms=N]  expired-certificate  wrong-name-certificate
+  (these five only on POST /emulator/fault; refuse there only with for-ms)
+reset[;after=BYTES]  stall-before-headers[;ms=N]  stall-after-headers[;ms=N]
+cut[;after=BYTES]  drip[;ms=N]
+429[;retry-after=S]  500  502  503  status;code=N[;retry-after=S]  early-response[;code=N]
+oversized-body[;bytes=N]  oversized-headers[;bytes=N]
+malformed;kind=status-line|chunk-size|length-and-chunked
+close-after[;requests=N]  close-idle;ms=N";
+
+/// Why a fault was not understood or cannot be set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FaultError {
+    /// No such fault.
+    #[error("unknown fault `{0}`")]
+    UnknownFault(String),
+    /// The fault has no such key.
+    #[error("fault `{fault}` takes no `{key}`")]
+    UnknownKey {
+        /// The fault's name.
+        fault: String,
+        /// The key that was given.
+        key: String,
+    },
+    /// The fault needs this key.
+    #[error("fault `{fault}` needs `{key}`")]
+    MissingKey {
+        /// The fault's name.
+        fault: String,
+        /// The key that is missing.
+        key: &'static str,
+    },
+    /// A value is not what the key takes.
+    #[error("`{key}={value}`: expected {expected}")]
+    BadValue {
+        /// The key.
+        key: String,
+        /// Its value as given.
+        value: String,
+        /// What it should have been.
+        expected: &'static str,
+    },
+    /// The fault acts before there is a request and cannot be asked for by one.
+    #[error("`{0}` acts on connections; set it on the emulator instead of on a request")]
+    NotPerRequest(String),
+    /// A closed port cannot count attempts, and over HTTP could not be opened again.
+    #[error("`refuse` cannot be set for a number of requests, nor for ever over HTTP")]
+    RefuseScope,
+}
+
+impl FromStr for Fault {
+    type Err = FaultError;
+
+    fn from_str(text: &str) -> Result<Self, FaultError> {
+        let mut keys = Keys::split(text)?;
+        let fault = fault(&mut keys)?;
+        keys.finish().map(|()| fault)
+    }
+}
+
+/// Reads the value of the request header, which may only name faults of requests.
+pub(crate) fn of_request(text: &str) -> Result<Fault, FaultError> {
+    let fault: Fault = text.parse()?;
+    match fault.stage() {
+        Stage::Request => Ok(fault),
+        Stage::Listener | Stage::Accept | Stage::Handshake => {
+            Err(FaultError::NotPerRequest(fault.to_string()))
+        }
+    }
+}
+
+/// Reads a fault with its scope, as `POST /emulator/fault` takes it.
+pub(crate) fn scoped(text: &str) -> Result<(Fault, FaultScope), FaultError> {
+    let mut keys = Keys::split(text)?;
+    let scope = match (keys.number("next")?, keys.number("for-ms")?) {
+        (Some(n), _) => FaultScope::Next(n),
+        (None, Some(ms)) => FaultScope::Until(Duration::from_millis(ms)),
+        (None, None) => FaultScope::Always,
+    };
+    let fault = fault(&mut keys)?;
+    keys.finish()?;
+    match (&fault, scope) {
+        (Fault::Refuse, FaultScope::Always) => Err(FaultError::RefuseScope),
+        _ => Ok((fault, scope)),
+    }
+}
+
+fn fault(keys: &mut Keys<'_>) -> Result<Fault, FaultError> {
+    Ok(match keys.fault {
+        "refuse" => Fault::Refuse,
+        "reset-on-accept" => Fault::ResetOnAccept,
+        "stall-handshake" => Fault::StallHandshake { pause: keys.ms()? },
+        "expired-certificate" => Fault::ExpiredCertificate,
+        "wrong-name-certificate" => Fault::WrongNameCertificate,
+        "reset" => Fault::Reset {
+            after: keys.number("after")?,
+        },
+        "stall-before-headers" => Fault::StallBeforeHeaders { pause: keys.ms()? },
+        "stall-after-headers" => Fault::StallAfterHeaders { pause: keys.ms()? },
+        "cut" => Fault::Cut {
+            after: keys.number("after")?.unwrap_or(0),
+        },
+        "drip" => Fault::Drip {
+            interval: keys.ms()?.unwrap_or(Duration::from_millis(5)),
+        },
+        "status" => {
+            let status = keys.status()?.ok_or_else(|| keys.missing("code"))?;
+            status_fault(status, keys)?
+        }
+        "429" => status_fault(429, keys)?,
+        "500" => status_fault(500, keys)?,
+        "502" => status_fault(502, keys)?,
+        "503" => status_fault(503, keys)?,
+        "early-response" => Fault::EarlyResponse {
+            status: keys.status()?.unwrap_or(413),
+        },
+        "oversized-body" => Fault::OversizedBody {
+            bytes: keys.number("bytes")?.unwrap_or(64 << 20).max(16),
+        },
+        "oversized-headers" => Fault::OversizedHeaders {
+            bytes: keys.number("bytes")?.unwrap_or(256 << 10),
+        },
+        "malformed" => Fault::Malformed(keys.malformation()?),
+        "close-after" => Fault::CloseAfter {
+            requests: keys.number("requests")?.unwrap_or(1).max(1),
+        },
+        "close-idle" => Fault::CloseIdle {
+            after: keys.ms()?.ok_or_else(|| keys.missing("ms"))?,
+        },
+        unknown => return Err(FaultError::UnknownFault(unknown.to_owned())),
+    })
+}
+
+fn status_fault(status: u16, keys: &mut Keys<'_>) -> Result<Fault, FaultError> {
+    let retry_after = keys.number("retry-after")?;
+    let retry_after = retry_after.map(|s| u32::try_from(s).unwrap_or(u32::MAX));
+    Ok(Fault::Status {
+        status,
+        retry_after,
+    })
+}
+
+/// A fault's name and the `key=value` pairs nobody has asked for yet.
+struct Keys<'a> {
+    fault: &'a str,
+    rest: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Keys<'a> {
+    fn split(text: &'a str) -> Result<Self, FaultError> {
+        let mut parts = text.split(';').map(str::trim);
+        let fault = parts.next().unwrap_or_default();
+        let pair = |part: &'a str| {
+            part.split_once('=').ok_or_else(|| FaultError::BadValue {
+                key: part.to_owned(),
+                value: String::new(),
+                expected: "key=value",
+            })
+        };
+        let rest = parts.map(pair).collect::<Result<_, _>>()?;
+        Ok(Self { fault, rest })
+    }
+
+    fn take(&mut self, key: &str) -> Option<&'a str> {
+        let at = self.rest.iter().position(|(name, _)| *name == key)?;
+        Some(self.rest.swap_remove(at).1)
+    }
+
+    fn number(&mut self, key: &'static str) -> Result<Option<u64>, FaultError> {
+        let Some(value) = self.take(key) else {
+            return Ok(None);
+        };
+        let parsed = value.parse().map_err(|_| FaultError::BadValue {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            expected: "a whole number",
+        });
+        parsed.map(Some)
+    }
+
+    fn ms(&mut self) -> Result<Option<Duration>, FaultError> {
+        Ok(self.number("ms")?.map(Duration::from_millis))
+    }
+
+    fn status(&mut self) -> Result<Option<u16>, FaultError> {
+        let status = |n: u64| match u16::try_from(n) {
+            Ok(status @ 400..=599) => Ok(status),
+            _ => Err(FaultError::BadValue {
+                key: "code".to_owned(),
+                value: n.to_string(),
+                expected: "400 to 599",
+            }),
+        };
+        self.number("code")?.map(status).transpose()
+    }
+
+    fn malformation(&mut self) -> Result<Malformation, FaultError> {
+        let value = self.take("kind").ok_or_else(|| self.missing("kind"))?;
+        let mut known = Malformation::ALL.into_iter();
+        known
+            .find(|kind| kind.name() == value)
+            .ok_or_else(|| FaultError::BadValue {
+                key: "kind".to_owned(),
+                value: value.to_owned(),
+                expected: "status-line, chunk-size or length-and-chunked",
+            })
+    }
+
+    fn missing(&self, key: &'static str) -> FaultError {
+        FaultError::MissingKey {
+            fault: self.fault.to_owned(),
+            key,
+        }
+    }
+
+    fn finish(self) -> Result<(), FaultError> {
+        match self.rest.first() {
+            None => Ok(()),
+            Some((key, _)) => Err(FaultError::UnknownKey {
+                fault: self.fault.to_owned(),
+                key: (*key).to_owned(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_form_round_trips() {
+        for text in [
+            "refuse",
+            "reset-on-accept",
+            "stall-handshake;ms=5",
+            "expired-certificate",
+            "wrong-name-certificate",
+            "reset",
+            "reset;after=10",
+            "stall-before-headers",
+            "stall-before-headers;ms=500",
+            "stall-after-headers;ms=1",
+            "cut;after=100",
+            "drip;ms=2",
+            "status;code=529;retry-after=3",
+            "oversized-body;bytes=1024",
+            "oversized-headers;bytes=9000",
+            "malformed;kind=status-line",
+            "malformed;kind=chunk-size",
+            "malformed;kind=length-and-chunked",
+            "early-response;code=400",
+            "close-after;requests=2",
+            "close-idle;ms=30",
+        ] {
+            let fault: Fault = text.parse().unwrap();
+            assert_eq!(fault.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn short_status_names_are_statuses() {
+        let limited = Fault::Status {
+            status: 429,
+            retry_after: Some(2),
+        };
+        assert_eq!("429; retry-after=2".parse(), Ok(limited));
+        assert!("503".parse::<Fault>().is_ok());
+    }
+
+    #[test]
+    fn scope_is_read_from_the_same_text() {
+        assert_eq!(scoped("cut;after=1;next=3").unwrap().1, FaultScope::Next(3));
+        let hour = FaultScope::Until(Duration::from_secs(3600));
+        assert_eq!(scoped("refuse;for-ms=3600000").unwrap().1, hour);
+        assert_eq!(scoped("500").unwrap().1, FaultScope::Always);
+        assert_eq!(scoped("refuse"), Err(FaultError::RefuseScope));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let error = |text: &str| text.parse::<Fault>().unwrap_err().to_string();
+        assert_eq!(error("explode"), "unknown fault `explode`");
+        assert_eq!(error(""), "unknown fault ``");
+        assert_eq!(error("cut;ms=1"), "fault `cut` takes no `ms`");
+        assert_eq!(error("drip;ms=fast"), "`ms=fast`: expected a whole number");
+        assert_eq!(error("status"), "fault `status` needs `code`");
+        assert_eq!(error("status;code=200"), "`code=200`: expected 400 to 599");
+        assert_eq!(error("cut;next=1"), "fault `cut` takes no `next`");
+        assert!(of_request("refuse").is_err());
+    }
+}

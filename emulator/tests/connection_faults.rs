@@ -1,0 +1,112 @@
+//! Faults of connections: refused, reset, closed between requests.
+
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use holysheep_emulator::{Fault, FaultError, FaultScope};
+use tokio::net::TcpStream;
+
+use crate::client::{CHAT, Client, QUESTION, SOON, start};
+
+#[tokio::test]
+async fn a_refusing_port_opens_again_with_its_number() {
+    let emulator = start().await;
+    let addr = emulator.addr();
+    emulator
+        .set_fault(Fault::Refuse, FaultScope::Always)
+        .unwrap();
+    for _ in 0..3 {
+        let error = TcpStream::connect(addr).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    }
+    emulator.clear_faults().unwrap();
+    assert_eq!(emulator.addr(), addr);
+    let mut client = Client::connect(&emulator).await.unwrap();
+    assert_eq!(client.post(CHAT, QUESTION).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn open_connections_outlive_a_closed_port() {
+    let emulator = start().await;
+    let mut client = Client::connect(&emulator).await.unwrap();
+    assert_eq!(client.post(CHAT, QUESTION).await.unwrap().status, 200);
+    emulator.stop_accepting();
+    assert!(TcpStream::connect(emulator.addr()).await.is_err());
+    assert_eq!(client.post(CHAT, QUESTION).await.unwrap().status, 200);
+    emulator.resume_accepting().unwrap();
+    assert!(TcpStream::connect(emulator.addr()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_timed_refusal_ends_by_itself() {
+    let emulator = start().await;
+    let brief = FaultScope::Until(Duration::from_millis(20));
+    emulator.set_fault(Fault::Refuse, brief).unwrap();
+    assert!(TcpStream::connect(emulator.addr()).await.is_err());
+    let begun = Instant::now();
+    while TcpStream::connect(emulator.addr()).await.is_err() {
+        assert!(begun.elapsed() < SOON);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn refusals_cannot_be_counted() {
+    let emulator = start().await;
+    let set = emulator.set_fault(Fault::Refuse, FaultScope::Next(1));
+    assert_eq!(set, Err(FaultError::RefuseScope));
+}
+
+#[tokio::test]
+async fn accepted_and_reset() {
+    let emulator = start().await;
+    emulator
+        .set_fault(Fault::ResetOnAccept, FaultScope::Next(1))
+        .unwrap();
+    assert!(Client::connect(&emulator).await.is_err());
+    let stats = emulator
+        .wait_until(SOON, |s| s.connections_open == 0)
+        .await
+        .unwrap();
+    assert_eq!(
+        (stats.connections_accepted, stats.tls_handshakes_failed),
+        (1, 0)
+    );
+    assert!(Client::connect(&emulator).await.is_ok());
+}
+
+#[tokio::test]
+async fn closed_after_so_many_answers_without_announcement() {
+    let emulator = start().await;
+    let twice = Fault::CloseAfter { requests: 2 };
+    emulator.set_fault(twice, FaultScope::Always).unwrap();
+    let mut client = Client::connect(&emulator).await.unwrap();
+    for _ in 0..2 {
+        let reply = client.post(CHAT, QUESTION).await.unwrap();
+        assert_eq!((reply.status, reply.header("connection")), (200, None));
+    }
+    assert_eq!(client.rest().await.unwrap(), b"");
+    assert_eq!(emulator.stats().completed, 2);
+}
+
+#[tokio::test]
+async fn closed_after_being_idle() {
+    let emulator = start().await;
+    let mut client = Client::connect(&emulator).await.unwrap();
+    let begun = Instant::now();
+    let reply = client.faulty("close-idle;ms=30", QUESTION).await.unwrap();
+    assert_eq!(reply.header("connection"), None);
+    assert_eq!(client.rest().await.unwrap(), b"");
+    assert!(begun.elapsed() >= Duration::from_millis(30));
+}
+
+#[tokio::test]
+async fn never_used_connections_are_closed_when_idle() {
+    let emulator = start().await;
+    let after = Duration::from_millis(20);
+    emulator
+        .set_fault(Fault::CloseIdle { after }, FaultScope::Always)
+        .unwrap();
+    let mut client = Client::connect(&emulator).await.unwrap();
+    assert_eq!(client.rest().await.unwrap(), b"");
+}
