@@ -1,0 +1,201 @@
+//! `holysheep-bench cpu`: CPU time per proxied request, peer against peer.
+//!
+//! Every peer has one worker on one CPU; the load generator and the upstream
+//! share another. Within a round each peer is started, measured once and
+//! stopped: one start of a program differs from the next by some percent, as
+//! its memory lies elsewhere, and the spread over rounds must show that. The
+//! order rotates, so that what drifts on the machine meets all of them alike.
+//! [`turn`] measures, [`crate::peer`] starts, [`crate::report`] prints.
+
+mod turn;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+
+use crate::facts::Facts;
+use crate::peer::{Kind, Peer, Site};
+use crate::report::{self, Report};
+use crate::rig::Rig;
+use crate::syscalls;
+pub(crate) use turn::Turn;
+
+/// Options of the subcommand.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// How often each peer is measured at each number of connections [default: 5, quick: 3].
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Length of a measurement, without warm-up [default: 4, quick: 1].
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// Numbers of connections, each with one request in flight.
+    #[arg(long, value_delimiter = ',', default_values_t = [4, 32])]
+    connections: Vec<usize>,
+    /// Fewer and shorter rounds, for a first look.
+    #[arg(long)]
+    quick: bool,
+    /// Only these: direct, nginx-article, nginx, haproxy, holysheep.
+    #[arg(long, value_delimiter = ',', value_name = "PEERS")]
+    only: Option<Vec<Kind>>,
+    /// One more peer; `{port}`, `{upstream_port}` and `{ca}` are filled in. Words are separated by
+    /// spaces, paths among them must be absolute. May be repeated.
+    #[arg(long, value_name = "NAME=COMMANDLINE", value_parser = Kind::parse_extra)]
+    extra: Vec<Kind>,
+    /// The product's program [default: the dist build, else the release build].
+    #[arg(long, value_name = "PATH")]
+    proxy_bin: Option<PathBuf>,
+    /// Switch off the access logs of nginx and HAProxy, but not the product's.
+    #[arg(long)]
+    peers_without_log: bool,
+    /// Do not count system calls.
+    #[arg(long)]
+    no_syscalls: bool,
+    /// Write everything measured to this file, too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// When nothing can be measured or the report cannot be written.
+pub(crate) async fn run(options: Options) -> Result<()> {
+    let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { 5 });
+    let seconds = options
+        .seconds
+        .unwrap_or(if options.quick { 1.0 } else { 4.0 });
+    ensure!(
+        rounds > 0 && seconds > 0.0,
+        "rounds and seconds must be greater than zero"
+    );
+    let kinds = options.kinds()?;
+
+    let rig = Rig::start()?;
+    let ca = rig.ca();
+    let site = Site {
+        directory: rig.directory(),
+        upstream_port: rig.upstream_port(),
+        ca: &ca,
+        cpu: rig.peer_cpu,
+        access_log: !options.peers_without_log,
+        proxy_binary: options.proxy_bin.as_deref(),
+    };
+    let mut report = Report {
+        facts: Facts::gather(&rig),
+        access_logs: !options.peers_without_log,
+        missing: Vec::new(),
+        rounds,
+        seconds,
+        connections: options.connections.clone(),
+        turns: Vec::new(),
+        syscalls: Vec::new(),
+    };
+    let kinds = startable(kinds, &site, &mut report).await?;
+    for &connections in &options.connections {
+        for round in 0..rounds {
+            for kind in order(&kinds, round) {
+                let peer = Peer::start(kind, &site).await?;
+                let turn = turn::measure(&rig, &peer, (connections, round), seconds).await?;
+                report::progress_turn(&turn, rounds);
+                report.turns.push(turn);
+            }
+        }
+    }
+    if !options.no_syscalls {
+        let connections = options.connections.iter().copied().max().unwrap_or(1);
+        count_syscalls(&rig, &site, &kinds, connections, &mut report).await;
+    }
+    report.print();
+    match &options.json {
+        Some(path) => report.write_json(path),
+        None => Ok(()),
+    }
+}
+
+impl Options {
+    /// What to measure, in the order of the table.
+    fn kinds(&self) -> Result<Vec<Kind>> {
+        let mut kinds = self.only.clone().unwrap_or_else(|| Kind::KNOWN.to_vec());
+        kinds.extend(self.extra.iter().cloned());
+        for (index, kind) in kinds.iter().enumerate() {
+            let unique = kinds[..index]
+                .iter()
+                .all(|other| other.name() != kind.name());
+            ensure!(unique, "two peers are named {}", kind.name());
+        }
+        Ok(kinds)
+    }
+}
+
+/// Starts each peer once; those that cannot be started are left out and reported.
+async fn startable(kinds: Vec<Kind>, site: &Site<'_>, report: &mut Report) -> Result<Vec<Kind>> {
+    let mut found = Vec::new();
+    for kind in kinds {
+        match Peer::start(&kind, site).await {
+            Ok(peer) => {
+                let version = format!("{:<14} {}", peer.name, peer.version);
+                report::progress(&version);
+                report.facts.versions.push(version);
+                found.push(kind);
+            }
+            Err(error) => report.missing.push(format!("{}: {error:#}", kind.name())),
+        }
+    }
+    ensure!(
+        !found.is_empty(),
+        "nothing to measure: {}",
+        report.missing.join("; ")
+    );
+    Ok(found)
+}
+
+/// Rotated by one each round, and reversed every other round, so that neighbours change, too.
+fn order<T>(all: &[T], round: usize) -> Vec<&T> {
+    let mut order: Vec<&T> = all.iter().collect();
+    order.rotate_left(round % all.len().max(1));
+    if round % 2 == 1 {
+        order.reverse();
+    }
+    order
+}
+
+/// Counts every peer's system calls; a failure is reported and ends nothing.
+async fn count_syscalls(
+    rig: &Rig,
+    site: &Site<'_>,
+    kinds: &[Kind],
+    connections: usize,
+    report: &mut Report,
+) {
+    for kind in kinds.iter().filter(|kind| **kind != Kind::Direct) {
+        report::progress(&format!("counting system calls of {}", kind.name()));
+        let count = async {
+            let peer = Peer::start(kind, site).await?;
+            syscalls::count(&peer, connections, rig.directory(), rig.own_cpu).await
+        };
+        match count.await {
+            Ok(calls) => report.syscalls.push(calls),
+            Err(error) => {
+                let what = format!("system calls of {}: {error:#}", kind.name());
+                report.missing.push(what);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_changes_first_place_and_neighbours() {
+        let all = [1, 2, 3];
+        assert_eq!(order(&all, 0), [&1, &2, &3]);
+        assert_eq!(order(&all, 1), [&1, &3, &2]);
+        assert_eq!(order(&all, 2), [&3, &1, &2]);
+        assert_eq!(order(&all, 3), [&3, &2, &1]);
+        assert!(order::<u8>(&[], 1).is_empty());
+    }
+}

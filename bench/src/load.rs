@@ -1,0 +1,263 @@
+//! `holysheep-bench load`: a closed-loop HTTP/1.1 load generator.
+//!
+//! Every connection sends its next request when the last answer is complete.
+//! All connections share one thread and make two system calls per request, so
+//! that the generator costs much less than any proxy. [`connection`] speaks
+//! HTTP on one connection; [`request`] is what is sent.
+
+mod connection;
+mod request;
+
+use std::cell::{Cell, RefCell};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use clap::Args;
+use hdrhistogram::Histogram;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
+
+use crate::report;
+use connection::drive;
+
+/// The longest latency told apart, in nanoseconds.
+const LONGEST_NS: u64 = 60_000_000_000;
+
+/// How long the last answers may take; longer means that they were lost.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Options of the subcommand.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Port on 127.0.0.1.
+    #[arg(long)]
+    port: u16,
+    /// Connections, each with one request in flight.
+    #[arg(long, default_value_t = 4)]
+    connections: usize,
+    /// How long to measure, after one second of warm-up.
+    #[arg(long, default_value_t = 5.0, conflicts_with = "requests")]
+    seconds: f64,
+    /// Send exactly this many requests instead, without a warm-up.
+    #[arg(long)]
+    requests: Option<u64>,
+    /// Speak TLS to `localhost`, trusting the certificates of `--ca`.
+    #[arg(long, requires = "ca")]
+    tls: bool,
+    /// Certificate authority, PEM.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+}
+
+/// Where requests go, and what must come back.
+#[derive(Clone)]
+pub(crate) struct Target {
+    address: SocketAddr,
+    tls: Option<TlsConnector>,
+    request: Rc<[u8]>,
+    /// Length of the body that a correct answer has, in bytes.
+    body_length: u64,
+}
+
+impl Target {
+    /// Plain HTTP to a port on loopback.
+    pub(crate) fn plain(port: u16) -> Self {
+        Self {
+            address: (Ipv4Addr::LOCALHOST, port).into(),
+            tls: None,
+            request: request::chat_completion(port).into(),
+            body_length: crate::upstream::answer::COMPLETION_LENGTH,
+        }
+    }
+
+    /// TLS to a port on loopback that has a certificate for `localhost`.
+    ///
+    /// # Errors
+    /// When the certificate authority cannot be read.
+    pub(crate) fn tls(port: u16, ca: &Path) -> Result<Self> {
+        let mut roots = rustls::RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(ca)? {
+            roots.add(certificate?)?;
+        }
+        let config = rustls::ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self {
+            tls: Some(TlsConnector::from(Arc::new(config))),
+            ..Self::plain(port)
+        })
+    }
+
+    fn server_name() -> Result<ServerName<'static>> {
+        Ok(ServerName::try_from("localhost")?)
+    }
+}
+
+/// What the connections of one load share.
+struct Shared {
+    target: Target,
+    recording: Cell<bool>,
+    stopping: Cell<bool>,
+    /// Requests that may still be sent, when their number is bound.
+    left: Cell<Option<u64>>,
+    errors: Cell<u64>,
+    first_error: RefCell<Option<String>>,
+    /// Latencies in nanoseconds; its length is the number of good answers.
+    latency: RefCell<Histogram<u64>>,
+}
+
+impl Shared {
+    /// Whether to send one more request; counts it when their number is bound.
+    fn next(&self) -> bool {
+        let left = self.left.get();
+        self.left.set(left.map(|left| left.saturating_sub(1)));
+        !self.stopping.get() && left != Some(0)
+    }
+
+    fn answered(&self, latency: Duration) {
+        if self.recording.get() {
+            let nanoseconds = u64::try_from(latency.as_nanos()).unwrap_or(LONGEST_NS);
+            self.latency.borrow_mut().saturating_record(nanoseconds);
+        }
+    }
+
+    fn failed(&self, error: &anyhow::Error) {
+        self.errors.set(self.errors.get() + 1);
+        self.first_error
+            .borrow_mut()
+            .get_or_insert_with(|| format!("{error:#}"));
+    }
+}
+
+/// A running load; dropping it stops it.
+pub(crate) struct Load {
+    shared: Rc<Shared>,
+    connections: JoinSet<()>,
+}
+
+/// What one load measured.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    /// Correct answers while recording.
+    pub(crate) requests: u64,
+    /// Errors at any time, including the warm-up.
+    pub(crate) errors: u64,
+    /// What went wrong first.
+    pub(crate) first_error: Option<String>,
+    /// Latencies in nanoseconds.
+    pub(crate) latency: Histogram<u64>,
+}
+
+impl Load {
+    /// Opens `connections` and begins to send, `requests` in all or without end.
+    ///
+    /// # Errors
+    /// When the histogram's bounds are refused.
+    pub(crate) fn start(
+        target: &Target,
+        connections: usize,
+        requests: Option<u64>,
+    ) -> Result<Self> {
+        let shared = Rc::new(Shared {
+            target: target.clone(),
+            recording: Cell::new(requests.is_some()),
+            stopping: Cell::new(false),
+            left: Cell::new(requests),
+            errors: Cell::new(0),
+            first_error: RefCell::new(None),
+            latency: RefCell::new(Histogram::new_with_bounds(1, LONGEST_NS, 3)?),
+        });
+        let mut tasks = JoinSet::new();
+        for _ in 0..connections {
+            tasks.spawn_local(drive(Rc::clone(&shared)));
+        }
+        Ok(Self {
+            shared,
+            connections: tasks,
+        })
+    }
+
+    /// Counts answers from now on, or no longer.
+    pub(crate) fn record(&self, recording: bool) {
+        self.shared.recording.set(recording);
+    }
+
+    /// Lets requests in flight finish, sends no more, and closes all connections.
+    pub(crate) async fn stop(self) -> Measured {
+        self.shared.stopping.set(true);
+        self.finish(PATIENCE).await
+    }
+
+    /// Waits until the bound number of requests has been answered, but no longer than `patience`.
+    pub(crate) async fn finish(mut self, patience: Duration) -> Measured {
+        let all = async { while self.connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(patience, all).await.is_err() {
+            self.shared
+                .failed(&anyhow!("no answer within {patience:?}"));
+        }
+        Measured {
+            requests: self.shared.latency.borrow().len(),
+            errors: self.shared.errors.get(),
+            first_error: self.shared.first_error.take(),
+            latency: self.shared.latency.borrow().clone(),
+        }
+    }
+}
+
+impl Measured {
+    /// A quantile of the latency, in microseconds.
+    pub(crate) fn quantile_us(&self, quantile: f64) -> f64 {
+        self.latency.value_at_quantile(quantile) as f64 / 1000.0
+    }
+}
+
+/// Sends one request; for telling whether a server is ready.
+///
+/// # Errors
+/// When there was no correct answer.
+pub(crate) async fn probe(target: &Target) -> Result<()> {
+    let measured = Load::start(target, 1, Some(1))?.finish(PATIENCE).await;
+    let problem = measured.first_error.unwrap_or_default();
+    ensure!(measured.requests == 1 && measured.errors == 0, "{problem}");
+    Ok(())
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When any answer was wrong, or the options are.
+pub(crate) async fn run(options: Options) -> Result<()> {
+    let target = if options.tls {
+        Target::tls(
+            options.port,
+            options.ca.as_deref().context("--ca is missing")?,
+        )?
+    } else {
+        Target::plain(options.port)
+    };
+    let load = Load::start(&target, options.connections, options.requests)?;
+    let mut begin = Instant::now();
+    let measured = if options.requests.is_some() {
+        load.finish(Duration::MAX).await
+    } else {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        load.record(true);
+        begin = Instant::now();
+        tokio::time::sleep(Duration::from_secs_f64(options.seconds)).await;
+        load.stop().await
+    };
+    report::print_load(&measured, begin.elapsed());
+    let first = measured.first_error.unwrap_or_default();
+    ensure!(
+        measured.errors == 0,
+        "{} errors, first: {first}",
+        measured.errors
+    );
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! One connection of the load generator.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::{Shared, Target};
+use crate::framing::Framing;
+
+/// Room for one usual answer, in bytes.
+const BUFFER: usize = 16 * 1024;
+
+/// Pause after an error, so that a dead server is not stormed.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Keeps one request in flight until the load stops, on as many connections as it takes.
+pub(super) async fn drive(shared: Rc<Shared>) {
+    while !shared.stopping.get() && shared.left.get() != Some(0) {
+        if let Err(error) = connect_and_send(&shared).await {
+            shared.failed(&error);
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+async fn connect_and_send(shared: &Shared) -> Result<()> {
+    let stream = TcpStream::connect(shared.target.address)
+        .await
+        .context("cannot connect")?;
+    stream.set_nodelay(true)?;
+    match &shared.target.tls {
+        None => send(shared, stream).await,
+        Some(tls) => send(shared, tls.connect(Target::server_name()?, stream).await?).await,
+    }
+}
+
+/// Sends requests until the load stops or the server announces that it closes.
+async fn send<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, mut stream: S) -> Result<()> {
+    let mut buffer = BytesMut::with_capacity(BUFFER);
+    while shared.next() {
+        let begin = Instant::now();
+        stream.write_all(&shared.target.request).await?;
+        stream.flush().await?;
+        let answer = receive(&mut stream, &mut buffer).await?;
+        let latency = begin.elapsed();
+        ensure!(answer.status == 200, "status {}", answer.status);
+        ensure!(
+            answer.body == shared.target.body_length,
+            "a body of {} bytes instead of {}",
+            answer.body,
+            shared.target.body_length
+        );
+        shared.answered(latency);
+        if answer.close {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A complete answer.
+#[derive(Debug, PartialEq, Eq)]
+struct Answer {
+    status: u16,
+    /// Bytes of the body, without its framing.
+    body: u64,
+    /// Whether the server closes the connection after it.
+    close: bool,
+}
+
+/// Reads one answer; `buffer` keeps nothing afterwards, as requests are not pipelined.
+async fn receive<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut BytesMut) -> Result<Answer> {
+    let (mut answer, mut framing) = loop {
+        fill(stream, buffer).await?;
+        if let Some((answer, framing, head)) = parse_head(buffer)? {
+            buffer.advance(head);
+            break (answer, framing);
+        }
+    };
+    loop {
+        let step = framing.advance(buffer)?;
+        buffer.advance(step.consumed);
+        answer.body += step.body;
+        if step.complete {
+            ensure!(buffer.is_empty(), "bytes after the end of the answer");
+            return Ok(answer);
+        }
+        fill(stream, buffer).await?;
+    }
+}
+
+async fn fill<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut BytesMut) -> Result<()> {
+    buffer.reserve(BUFFER / 2);
+    if stream.read_buf(buffer).await? == 0 {
+        bail!("the server closed the connection");
+    }
+    Ok(())
+}
+
+/// Parses a complete head: status, the body's framing, the head's length in bytes.
+fn parse_head(buffer: &[u8]) -> Result<Option<(Answer, Framing, usize)>> {
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut parsed = httparse::Response::new(&mut headers);
+    let httparse::Status::Complete(length) = parsed.parse(buffer)? else {
+        return Ok(None);
+    };
+    let close = parsed.headers.iter().any(|header| {
+        header.name.eq_ignore_ascii_case("connection")
+            && header.value.eq_ignore_ascii_case(b"close")
+    });
+    let status = parsed.code.context("no status")?;
+    let framing = Framing::of(parsed.headers)?;
+    Ok(Some((
+        Answer {
+            status,
+            body: 0,
+            close,
+        },
+        framing,
+        length,
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receive_all(wire: &[u8]) -> Result<Answer> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async { receive(&mut &wire[..], &mut BytesMut::new()).await })
+    }
+
+    #[test]
+    fn answer_with_a_length() {
+        let answer = receive_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc").unwrap();
+        assert_eq!(
+            answer,
+            Answer {
+                status: 200,
+                body: 3,
+                close: false
+            }
+        );
+    }
+
+    #[test]
+    fn answer_in_chunks_that_closes() {
+        let wire = b"HTTP/1.1 502 No\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n";
+        let answer = receive_all(wire).unwrap();
+        assert_eq!(
+            answer,
+            Answer {
+                status: 502,
+                body: 2,
+                close: true
+            }
+        );
+    }
+
+    #[test]
+    fn truncated_and_overlong_answers_are_errors() {
+        assert!(receive_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab").is_err());
+        assert!(receive_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nab").is_err());
+    }
+}

@@ -1,0 +1,73 @@
+//! Benchmarks of holysheep-proxy against other proxies, run by `cargo xtask bench`.
+//!
+//! Each bench is a module and a subcommand: [`cpu`]. [`load`] and [`upstream`]
+//! are the two ends of the rig and can also be run by hand. Everything stays
+//! on loopback and ends by itself.
+
+mod accounting;
+mod cpu;
+mod facts;
+mod framing;
+mod load;
+mod peer;
+mod process;
+mod report;
+mod rig;
+mod statistics;
+mod syscalls;
+mod upstream;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "holysheep-bench",
+    version,
+    about = "Benchmarks of holysheep-proxy"
+)]
+struct Cli {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// CPU time per proxied request, against nginx and HAProxy.
+    Cpu(cpu::Options),
+    /// Generate load against a server on loopback.
+    Load(load::Options),
+    /// Serve fixed answers over TLS on loopback.
+    Upstream(upstream::Options),
+}
+
+/// What shells report for a program that was interrupted.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> Result<ExitCode> {
+    let cli = Cli::parse();
+    // One thread: what this process costs must stay on the CPU it is pinned to.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        // When a signal wins, the bench is dropped, and with it all processes it started.
+        tokio::select! {
+            result = run(cli.bench) => result.map(|()| ExitCode::SUCCESS),
+            _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(INTERRUPTED)),
+            _ = terminate.recv() => Ok(ExitCode::from(INTERRUPTED)),
+        }
+    })
+}
+
+async fn run(bench: Bench) -> Result<()> {
+    match bench {
+        Bench::Cpu(options) => cpu::run(options).await,
+        Bench::Load(options) => load::run(options).await,
+        Bench::Upstream(options) => upstream::run(options).await,
+    }
+}

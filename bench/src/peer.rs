@@ -1,0 +1,197 @@
+//! The proxies that are compared: how each is configured, started and found ready.
+//!
+//! One file per proxy below `peer/`, with its configuration beside it; [`Kind`]
+//! names them. A peer runs on one CPU with all its threads and children until
+//! it is dropped.
+
+mod extra;
+mod haproxy;
+mod holysheep;
+mod kind;
+mod nginx;
+
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::accounting;
+use crate::load::{self, Target};
+use crate::process::Process;
+pub(crate) use kind::Kind;
+
+/// How long a peer may take from its start to its first correct answer.
+const START: Duration = Duration::from_secs(10);
+
+/// What a peer is started with.
+#[derive(Debug)]
+pub(crate) struct Site<'a> {
+    /// Directory for the configurations and logs of all peers.
+    pub(crate) directory: &'a Path,
+    /// Port of the TLS upstream on loopback.
+    pub(crate) upstream_port: u16,
+    /// The upstream's certificate authority, PEM.
+    pub(crate) ca: &'a Path,
+    /// The CPU every peer runs on.
+    pub(crate) cpu: usize,
+    /// Whether nginx and HAProxy write access logs.
+    pub(crate) access_log: bool,
+    /// The product's binary.
+    pub(crate) proxy_binary: Option<&'a Path>,
+}
+
+/// How to start one peer.
+struct Launch {
+    command: Command,
+    version: String,
+}
+
+/// A peer that answers requests.
+pub(crate) struct Peer {
+    /// Its name in options and tables.
+    pub(crate) name: String,
+    /// What it says its version is.
+    pub(crate) version: String,
+    /// Where to send requests.
+    pub(crate) target: Target,
+    process: Option<Process>,
+}
+
+impl Peer {
+    /// Starts a peer and waits for its first correct answer.
+    ///
+    /// # Errors
+    /// When it is not installed, does not start, or does not answer in time.
+    pub(crate) async fn start(kind: &Kind, site: &Site<'_>) -> Result<Self> {
+        let name = kind.name().to_owned();
+        let directory = site.directory.join(&name);
+        if *kind == Kind::Direct {
+            let target = Target::tls(site.upstream_port, site.ca)?;
+            load::probe(&target).await?;
+            let version = "no proxy".to_owned();
+            return Ok(Self {
+                name,
+                version,
+                target,
+                process: None,
+            });
+        }
+        // What an earlier start left is not wanted any more, large logs above all.
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir_all(&directory)?;
+        let port = free_port()?;
+        let Launch {
+            mut command,
+            version,
+        } = match kind {
+            Kind::Direct => bail!("direct has no process"),
+            Kind::NginxArticle => nginx::article(site, &directory, port)?,
+            Kind::Nginx => nginx::tuned(site, &directory, port)?,
+            Kind::HaProxy => haproxy::launch(site, &directory, port)?,
+            Kind::HolySheep => holysheep::launch(site, port)?,
+            Kind::Extra { command, .. } => extra::launch(command, site, port)?,
+        };
+        command
+            .current_dir(&directory)
+            .stdin(Stdio::null())
+            .stdout(File::create(directory.join("stdout.log"))?)
+            .stderr(File::create(directory.join("stderr.log"))?);
+        let mut process = Process::spawn(&mut command, site.cpu)?;
+        let target = Target::plain(port);
+        ready(&mut process, &target)
+            .await
+            .with_context(|| format!("{name} did not start: {}", tail(&directory)))?;
+        let peer = Self {
+            name,
+            version,
+            target,
+            process: Some(process),
+        };
+        peer.check_pinned(site.cpu)?;
+        Ok(peer)
+    }
+
+    /// All its processes; none for the direct target.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    pub(crate) fn processes(&self) -> Result<Vec<u32>> {
+        match &self.process {
+            Some(process) => Ok(accounting::family(process.id())?.into_iter().collect()),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// A proxy that sets its own affinity would be measured on the wrong CPU.
+    fn check_pinned(&self, cpu: usize) -> Result<()> {
+        for pid in self.processes()? {
+            for thread in accounting::threads(pid)? {
+                let id = i32::try_from(thread)
+                    .ok()
+                    .and_then(rustix::process::Pid::from_raw);
+                let set = rustix::thread::sched_getaffinity(id)?;
+                let alone = set.is_set(cpu) && set.count() == 1;
+                ensure!(alone, "{} left CPU {cpu} (thread {thread})", self.name);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sends requests until one is answered correctly.
+async fn ready(process: &mut Process, target: &Target) -> Result<()> {
+    let deadline = Instant::now() + START;
+    loop {
+        if let Some(status) = process.exited()? {
+            bail!("it ended with {status}");
+        }
+        match load::probe(target).await {
+            Ok(()) => return Ok(()),
+            Err(error) if Instant::now() > deadline => return Err(error),
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+/// The last lines a peer wrote about its troubles.
+fn tail(directory: &Path) -> String {
+    let text = ["error.log", "stderr.log", "stdout.log"]
+        .iter()
+        .filter_map(|file| std::fs::read_to_string(directory.join(file)).ok())
+        .collect::<String>();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    lines[lines.len().saturating_sub(5)..].join(" | ")
+}
+
+/// A loopback port that is free now.
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?.port())
+}
+
+/// First line of what a program prints about its version; `remedy` is named when it is missing.
+fn version(program: &Path, argument: &str, remedy: &str) -> Result<String> {
+    let output = Command::new(program)
+        .arg(argument)
+        .output()
+        .with_context(|| format!("{} is not installed; try: {remedy}", program.display()))?;
+    // nginx prints its version on standard error.
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    Ok(text.lines().next().unwrap_or("unknown").trim().to_owned())
+}
+
+/// Fills the `@NAME@` placeholders of a configuration and writes it.
+fn configure(path: &Path, template: &str, values: &[(&str, String)]) -> Result<()> {
+    let mut text = template.to_owned();
+    for (name, value) in values {
+        text = text.replace(&format!("@{name}@"), value);
+    }
+    std::fs::write(path, text).with_context(|| path.display().to_string())
+}

@@ -1,0 +1,106 @@
+//! The names of what can be measured.
+
+use std::str::FromStr;
+
+use anyhow::{Result, anyhow, bail};
+
+/// What can be measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// No proxy: the load generator speaks TLS to the upstream itself.
+    Direct,
+    /// nginx with the article's configuration.
+    NginxArticle,
+    /// nginx with working keep-alive.
+    Nginx,
+    /// HAProxy.
+    HaProxy,
+    /// The product.
+    HolySheep,
+    /// Any other program, given as a name and a command line with placeholders.
+    Extra { name: String, command: String },
+}
+
+impl Kind {
+    /// Everything that has a name of its own, in the order of the table.
+    pub(crate) const KNOWN: [Self; 5] = [
+        Self::Direct,
+        Self::NginxArticle,
+        Self::Nginx,
+        Self::HaProxy,
+        Self::HolySheep,
+    ];
+
+    /// The name in options and tables.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Direct => "direct",
+            Self::NginxArticle => "nginx-article",
+            Self::Nginx => "nginx",
+            Self::HaProxy => "haproxy",
+            Self::HolySheep => "holysheep",
+            Self::Extra { name, .. } => name,
+        }
+    }
+
+    /// Reads `NAME=COMMANDLINE`.
+    ///
+    /// # Errors
+    /// When the command is empty or the name is not fit for a directory.
+    pub(crate) fn parse_extra(text: &str) -> Result<Self> {
+        match text.split_once('=') {
+            Some((name, command)) if is_plain(name) && !command.trim().is_empty() => {
+                Ok(Self::Extra {
+                    name: name.to_owned(),
+                    command: command.to_owned(),
+                })
+            }
+            _ => bail!(
+                "expected NAME=COMMANDLINE with a name of letters, digits, - and _, got {text:?}"
+            ),
+        }
+    }
+}
+
+impl FromStr for Kind {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let known = || Self::KNOWN.map(|kind| kind.name().to_owned()).join(", ");
+        Self::KNOWN
+            .into_iter()
+            .find(|kind| kind.name() == text)
+            .ok_or_else(|| anyhow!("no peer {text:?}; there are {}", known()))
+    }
+}
+
+/// Whether a name can be that of a directory.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        for kind in Kind::KNOWN {
+            assert_eq!(kind.name().parse::<Kind>().unwrap(), kind);
+        }
+        assert!("apache".parse::<Kind>().is_err());
+    }
+
+    #[test]
+    fn extra_needs_name_and_command() {
+        let kind = Kind::parse_extra("mine=./mine --port {port} --x=y").unwrap();
+        assert_eq!(kind.name(), "mine");
+        assert!(Kind::parse_extra("mine").is_err());
+        assert!(Kind::parse_extra("=x").is_err());
+        assert!(Kind::parse_extra("../up=x").is_err());
+        assert!(Kind::parse_extra("mine= ").is_err());
+    }
+}

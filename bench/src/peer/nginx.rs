@@ -1,0 +1,66 @@
+//! nginx: as the article configures it, and as its experts would.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::{Launch, Site, configure, version};
+
+/// nginx with the article's configuration.
+pub(super) fn article(site: &Site<'_>, directory: &Path, port: u16) -> Result<Launch> {
+    // The article's log is not buffered.
+    launch(
+        site,
+        directory,
+        port,
+        include_str!("nginx-article.conf"),
+        "main",
+    )
+}
+
+/// nginx with working keep-alive.
+pub(super) fn tuned(site: &Site<'_>, directory: &Path, port: u16) -> Result<Launch> {
+    let log = "main buffer=64k flush=1s";
+    launch(site, directory, port, include_str!("nginx.conf"), log)
+}
+
+fn launch(
+    site: &Site<'_>,
+    directory: &Path,
+    port: u16,
+    template: &str,
+    log: &str,
+) -> Result<Launch> {
+    let program = Path::new("nginx");
+    let version = version(program, "-v", "apt-get install nginx")?;
+    let path = directory.display();
+    let access_log = if site.access_log {
+        format!("{path}/access.log {log}")
+    } else {
+        "off".to_owned()
+    };
+    let configuration = directory.join("nginx.conf");
+    configure(
+        &configuration,
+        template,
+        &[
+            ("DIRECTORY", path.to_string()),
+            ("ACCESS_LOG", access_log),
+            ("PORT", port.to_string()),
+            ("UPSTREAM_PORT", site.upstream_port.to_string()),
+            ("CA", site.ca.display().to_string()),
+        ],
+    )?;
+    let mut command = Command::new(program);
+    command
+        .arg("-p")
+        .arg(directory)
+        .arg("-e")
+        .arg(directory.join("error.log"))
+        .arg("-c")
+        .arg(&configuration)
+        // As in the article's image; it also keeps the master in our process group.
+        .args(["-g", "daemon off;"]);
+    Ok(Launch { command, version })
+}

@@ -1,0 +1,209 @@
+//! What is printed: progress on standard error, tables on standard output.
+//!
+//! Lines stay within 100 columns. [`table`] makes the tables; what they say
+//! is computed by [`crate::statistics`] from the turns of [`crate::cpu`].
+#![expect(clippy::print_stdout, reason = "the report is this program's output")]
+#![expect(clippy::print_stderr, reason = "progress must not mix with the report")]
+
+mod table;
+mod verdict;
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::cpu::Turn;
+use crate::facts::Facts;
+use crate::load::Measured;
+use crate::syscalls::Syscalls;
+
+/// Shares of a CPU from which on a turn counts as disturbed.
+const FOREIGN: f64 = 0.15;
+const STOLEN: f64 = 0.02;
+
+/// Everything one run measured; this is also the shape of the JSON file.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) facts: Facts,
+    /// Whether nginx and HAProxy wrote access logs.
+    pub(crate) access_logs: bool,
+    /// What could not be measured, and why.
+    pub(crate) missing: Vec<String>,
+    pub(crate) rounds: usize,
+    /// Length of each turn asked for, in seconds.
+    pub(crate) seconds: f64,
+    pub(crate) connections: Vec<usize>,
+    pub(crate) turns: Vec<Turn>,
+    pub(crate) syscalls: Vec<Syscalls>,
+}
+
+impl Report {
+    /// Prints it for people.
+    pub(crate) fn print(&self) {
+        self.print_facts();
+        for &connections in &self.connections {
+            println!();
+            println!(
+                "{connections} connections; {} rounds of {} s; medians, and the range of CPU time",
+                self.rounds, self.seconds
+            );
+            print!("{}", table::figures(self, connections));
+        }
+        println!();
+        println!(
+            "req/s, p50, p99: as the load generator sees them; it and the upstream share one CPU (rig)."
+        );
+        println!(
+            "peer, rig: share of its CPU each uses. A full rig CPU bounds req/s, not CPU µs/req."
+        );
+        println!(
+            "user, system: split by the timer tick's samples. other: CPU time of anything else, on both CPUs."
+        );
+        println!();
+        print!("{}", table::handshakes(self));
+        if !self.syscalls.is_empty() {
+            println!();
+            print!("{}", table::syscalls(&self.syscalls));
+        }
+        println!();
+        print!("{}", verdict::ratios(self));
+        println!();
+        print!("{}", verdict::targets(self));
+        self.print_doubts();
+    }
+
+    fn print_facts(&self) {
+        let facts = &self.facts;
+        println!("{}", facts.date);
+        print_wrapped("", &facts.command_line);
+        let machine = format!(
+            "Linux {}; {}; {} CPUs: peer on {}, load and upstream on {}",
+            facts.kernel, facts.cpu_model, facts.cpus, facts.peer_cpu, facts.rig_cpu
+        );
+        print_wrapped("", &machine);
+        for version in &facts.versions {
+            println!("  {version}");
+        }
+        let logs = if self.access_logs { "on" } else { "off" };
+        println!("access logs of nginx and HAProxy: {logs}");
+    }
+
+    fn print_doubts(&self) {
+        for what in &self.missing {
+            print_wrapped("NOT MEASURED ", what);
+        }
+        for turn in &self.turns {
+            let place = format!(
+                "{} at {}, round {}",
+                turn.target,
+                turn.connections,
+                turn.round + 1
+            );
+            if !turn.valid() {
+                let first = turn.first_error.as_deref().unwrap_or("no answer at all");
+                print_wrapped(
+                    "INVALID ",
+                    &format!("{place}: {} errors, first: {first}", turn.errors),
+                );
+            }
+            if turn.changed_threads > 0 {
+                println!(
+                    "DOUBTFUL {place}: {} threads came or went",
+                    turn.changed_threads
+                );
+            }
+        }
+        for (limit, share, what) in [
+            (
+                FOREIGN,
+                Turn::foreign as fn(&Turn) -> f64,
+                "used by something else",
+            ),
+            (STOLEN, |turn| turn.steal, "stolen by the hypervisor"),
+        ] {
+            let disturbed = self.turns.iter().filter(|turn| share(turn) > limit).count();
+            if disturbed > 0 {
+                let (percent, all) = (limit * 100.0, self.turns.len());
+                println!(
+                    "DOUBTFUL {disturbed} of {all} turns: more than {percent:.0} % of a CPU {what}"
+                );
+            }
+        }
+    }
+
+    /// Writes it for programs.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) fn write_json(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)?;
+        std::fs::write(path, text).with_context(|| path.display().to_string())
+    }
+
+    /// A figure of one target from all valid turns at a number of connections, by round.
+    fn series(
+        &self,
+        target: &str,
+        connections: usize,
+        figure: impl Fn(&Turn) -> Option<f64>,
+    ) -> Vec<(usize, f64)> {
+        self.turns
+            .iter()
+            .filter(|turn| turn.valid() && turn.target == target && turn.connections == connections)
+            .filter_map(|turn| Some((turn.round, figure(turn)?)))
+            .collect()
+    }
+
+    /// The targets in the order they were started.
+    fn targets(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for turn in &self.turns {
+            if !names.contains(&turn.target.as_str()) {
+                names.push(&turn.target);
+            }
+        }
+        names
+    }
+}
+
+/// Prints words within the width of the report.
+fn print_wrapped(lead: &str, text: &str) {
+    let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
+    print!("{}", table::wrapped(lead, &words, ""));
+}
+
+/// One line on standard error.
+pub(crate) fn progress(text: &str) {
+    eprintln!("{text}");
+}
+
+/// One line on standard error about a finished turn.
+pub(crate) fn progress_turn(turn: &Turn, rounds: usize) {
+    let cpu = turn
+        .cpu_us
+        .map_or_else(String::new, |cpu| format!(", {cpu:.1} µs CPU/req"));
+    progress(&format!(
+        "{:>3} connections, round {}/{rounds}: {:<14} {:>6.0} req/s{cpu}{}",
+        turn.connections,
+        turn.round + 1,
+        turn.target,
+        turn.requests_per_second,
+        if turn.valid() { "" } else { ", INVALID" },
+    ));
+}
+
+/// The result of the `load` subcommand.
+pub(crate) fn print_load(measured: &Measured, elapsed: Duration) {
+    println!(
+        "{} requests in {:.2} s: {:.0} req/s; latency p50 {:.0} µs, p99 {:.0} µs, max {:.0} µs; {} errors",
+        measured.requests,
+        elapsed.as_secs_f64(),
+        measured.requests as f64 / elapsed.as_secs_f64(),
+        measured.quantile_us(0.5),
+        measured.quantile_us(0.99),
+        measured.quantile_us(1.0),
+        measured.errors,
+    );
+}

@@ -1,0 +1,147 @@
+//! Ratios between targets, and whether the project's targets are met.
+
+use std::fmt::Write;
+
+use super::Report;
+use crate::statistics::{Spread, paired_ratio};
+
+/// At most this share of the CPU time of the better of HAProxy and kept-alive nginx.
+const AGAINST_TUNED: f64 = 0.85;
+/// At most this share of the CPU time of nginx as the article configures it.
+const AGAINST_ARTICLE: f64 = 1.0 / 7.0;
+
+/// The product, and whatever stands in for it.
+fn subjects(report: &Report) -> Vec<&str> {
+    let others = ["direct", "nginx-article", "nginx", "haproxy"];
+    report
+        .targets()
+        .into_iter()
+        .filter(|target| !others.contains(target))
+        .collect()
+}
+
+/// Every subject against every other proxy.
+pub(super) fn ratios(report: &Report) -> String {
+    let mut text =
+        "CPU time per request, one divided by the other; min – median – max over paired rounds\n"
+            .to_owned();
+    let subjects = subjects(report);
+    if subjects.is_empty() {
+        text.push_str("  neither holysheep nor an --extra was measured\n");
+    }
+    for (index, subject) in subjects.iter().enumerate() {
+        // Two subjects are compared once only.
+        for other in report
+            .targets()
+            .into_iter()
+            .filter(|other| !subjects[index..].contains(other))
+        {
+            for &connections in &report.connections {
+                if let Some(ratio) = ratio(report, subject, other, connections) {
+                    let _ = writeln!(
+                        text,
+                        "  {subject:<14} / {other:<14} {connections:>4} connections   {}{}",
+                        range(ratio),
+                        if ratio.covers_one() {
+                            "   no difference seen"
+                        } else {
+                            ""
+                        }
+                    );
+                }
+            }
+        }
+    }
+    text
+}
+
+/// One line per subject, number of connections and target.
+pub(super) fn targets(report: &Report) -> String {
+    let mut text = "targets, by the median ratio\n".to_owned();
+    let subjects = subjects(report);
+    if subjects.is_empty() {
+        text.push_str("  not measured\n");
+    }
+    for subject in subjects {
+        for &connections in &report.connections {
+            let better = ["haproxy", "nginx"]
+                .into_iter()
+                .filter_map(|other| {
+                    let own = cpu(report, other, connections);
+                    let median = Spread::of(own.into_iter().map(|(_, figure)| figure))?.median;
+                    Some((other, median))
+                })
+                .min_by(|left, right| left.1.total_cmp(&right.1))
+                .map(|(other, _)| other);
+            let tuned = "at most 0.85 × the better of HAProxy and kept-alive nginx";
+            let article = "at most 1/7 of the article's nginx";
+            for (wording, other, limit) in [
+                (tuned, better, AGAINST_TUNED),
+                (article, Some("nginx-article"), AGAINST_ARTICLE),
+            ] {
+                let ratio = other
+                    .and_then(|other| Some((other, ratio(report, subject, other, connections)?)));
+                let _ = writeln!(text, "  {subject} at {connections}: {wording}");
+                let _ = match ratio {
+                    Some((other, ratio)) => writeln!(
+                        text,
+                        "      {} (against {other}, {}, limit {limit:.3})",
+                        judgement(ratio, limit),
+                        range(ratio)
+                    ),
+                    None => writeln!(text, "      not measured"),
+                };
+            }
+        }
+    }
+    text
+}
+
+/// The median decides; a range that reaches across the limit is said.
+fn judgement(ratio: Spread, limit: f64) -> &'static str {
+    match (
+        ratio.median <= limit,
+        ratio.min <= limit && ratio.max > limit,
+    ) {
+        (true, false) => "MET",
+        (true, true) => "MET, but not in every round",
+        (false, false) => "MISSED",
+        (false, true) => "MISSED, but not in every round",
+    }
+}
+
+fn range(ratio: Spread) -> String {
+    format!("{:.3} – {:.3} – {:.3}", ratio.min, ratio.median, ratio.max)
+}
+
+fn cpu(report: &Report, target: &str, connections: usize) -> Vec<(usize, f64)> {
+    report.series(target, connections, |turn| turn.cpu_us)
+}
+
+/// `None` where either side has no valid round.
+fn ratio(report: &Report, own: &str, other: &str, connections: usize) -> Option<Spread> {
+    paired_ratio(
+        &cpu(report, own, connections),
+        &cpu(report, other, connections),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn judgement_goes_by_the_median() {
+        let ratio = |min, median, max| Spread { min, median, max };
+        assert_eq!(judgement(ratio(0.7, 0.8, 0.84), 0.85), "MET");
+        assert_eq!(
+            judgement(ratio(0.7, 0.8, 0.9), 0.85),
+            "MET, but not in every round"
+        );
+        assert_eq!(judgement(ratio(0.9, 0.95, 1.0), 0.85), "MISSED");
+        assert_eq!(
+            judgement(ratio(0.8, 0.95, 1.0), 0.85),
+            "MISSED, but not in every round"
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! What surrounds the peers: the temporary directory, the CPUs, the upstream.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+use crate::process::{Process, allowed_cpus, pin};
+use crate::upstream::{Announcement, Tally};
+
+/// A running upstream, and a place for files; both go away when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Rig {
+    // Fields are dropped in this order: the process before its directory.
+    upstream: Process,
+    announcement: Announcement,
+    directory: Directory,
+    /// The CPU of the load generator and the upstream.
+    pub(crate) own_cpu: usize,
+    /// The CPU of the peer under test.
+    pub(crate) peer_cpu: usize,
+}
+
+impl Rig {
+    /// Chooses two CPUs, moves this thread to the first, and starts the upstream there too.
+    ///
+    /// # Errors
+    /// With fewer than two CPUs, or when the upstream does not start.
+    pub(crate) fn start() -> Result<Self> {
+        let cpus = allowed_cpus()?;
+        ensure!(
+            cpus.len() >= 2,
+            "needs two CPUs: one for the peer, one for the load"
+        );
+        let (own_cpu, peer_cpu) = (cpus[0], cpus[cpus.len() - 1]);
+        pin(own_cpu)?;
+        let directory = Directory::create()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .args(["upstream", "--exit-with-parent", "--ca-out"])
+            .arg(directory.0.join("ca.pem"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let mut upstream = Process::spawn(&mut command, own_cpu)?;
+        let stdout = upstream.stdout().context("no pipe")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let announcement = serde_json::from_str(&line).context("the upstream did not start")?;
+        Ok(Self {
+            upstream,
+            announcement,
+            directory,
+            own_cpu,
+            peer_cpu,
+        })
+    }
+
+    /// Port of the TLS upstream.
+    pub(crate) fn upstream_port(&self) -> u16 {
+        self.announcement.https.port()
+    }
+
+    /// Process id of the upstream.
+    pub(crate) fn upstream_id(&self) -> u32 {
+        self.upstream.id()
+    }
+
+    /// The upstream's certificate authority, PEM.
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.directory.0.join("ca.pem")
+    }
+
+    /// Where peers put their files.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory.0
+    }
+
+    /// What the upstream has counted so far.
+    ///
+    /// # Errors
+    /// When the upstream is gone.
+    pub(crate) async fn tally(&self) -> Result<Tally> {
+        let mut text = String::new();
+        let mut stream = TcpStream::connect(self.announcement.tally).await?;
+        stream.read_to_string(&mut text).await?;
+        Ok(serde_json::from_str(&text)?)
+    }
+}
+
+/// A directory of our own, removed when dropped.
+#[derive(Debug)]
+struct Directory(PathBuf);
+
+impl Directory {
+    fn create() -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("holysheep-bench-{}", std::process::id()));
+        std::fs::create_dir(&path).with_context(|| path.display().to_string())?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // What cannot be removed now is left to the system's own cleaning of its
+        // temporary directory.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,79 @@
+//! Medians and paired ratios.
+//!
+//! Rounds are paired: both sides of a ratio come from the same round, minutes
+//! at most apart, so that slow changes of the machine cancel out.
+
+use serde::Serialize;
+
+/// Least, middle and greatest of some figures.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Spread {
+    pub(crate) min: f64,
+    pub(crate) median: f64,
+    pub(crate) max: f64,
+}
+
+impl Spread {
+    /// The spread of `values`; `None` when there are none.
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut sorted: Vec<f64> = values.into_iter().collect();
+        sorted.sort_by(f64::total_cmp);
+        let (min, max) = (*sorted.first()?, *sorted.last()?);
+        let middle = sorted.len() / 2;
+        let median = if sorted.len().is_multiple_of(2) {
+            f64::midpoint(sorted[middle - 1], sorted[middle])
+        } else {
+            sorted[middle]
+        };
+        Some(Self { min, median, max })
+    }
+
+    /// Whether the figures allow for a ratio of one, that is, for no difference.
+    pub(crate) fn covers_one(&self) -> bool {
+        self.min <= 1.0 && self.max >= 1.0
+    }
+}
+
+/// The ratios `own / other` of all rounds in which both sides have a figure.
+pub(crate) fn paired_ratio(own: &[(usize, f64)], other: &[(usize, f64)]) -> Option<Spread> {
+    Spread::of(own.iter().filter_map(|(round, figure)| {
+        let (_, against) = other.iter().find(|(other_round, _)| other_round == round)?;
+        Some(figure / against)
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn median_of_odd_and_even_counts() {
+        assert_eq!(
+            Spread::of([3.0, 1.0, 2.0]),
+            Some(Spread {
+                min: 1.0,
+                median: 2.0,
+                max: 3.0
+            })
+        );
+        assert_eq!(Spread::of([4.0, 1.0, 2.0, 3.0]).unwrap().median, 2.5);
+        assert_eq!(Spread::of([]), None);
+    }
+
+    #[test]
+    fn ratios_pair_rounds_by_number() {
+        let own = [(0, 8.0), (2, 30.0), (3, 1.0)];
+        let other = [(2, 20.0), (0, 16.0), (1, 7.0)];
+        let ratio = paired_ratio(&own, &other).unwrap();
+        assert_eq!(
+            ratio,
+            Spread {
+                min: 0.5,
+                median: 1.0,
+                max: 1.5
+            }
+        );
+        assert!(ratio.covers_one());
+        assert_eq!(paired_ratio(&own, &[]), None);
+    }
+}

@@ -1,0 +1,236 @@
+//! `holysheep-bench upstream`: the TLS server behind every proxy under test.
+//!
+//! It answers at once and always the same, with as little work as possible,
+//! so that what is measured is the proxy. It runs as a process of its own:
+//! its CPU time must not mix with the load generator's. Answers are made in
+//! [`answer`]; [`Tally`] counts connections, handshakes and requests, because a
+//! comparison is only fair when one knows which TLS each proxy used.
+
+pub(crate) mod answer;
+mod resumption;
+mod tally;
+
+use std::cell::RefCell;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use anyhow::{Result, bail, ensure};
+use bytes::{Buf, BytesMut};
+use clap::Args;
+use holysheep_emulator::tls::{Authority, CertificateKind};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::framing::Framing;
+use answer::Answers;
+pub(crate) use tally::Tally;
+
+/// Room for one request's head and a usual body, in bytes.
+const BUFFER: usize = 16 * 1024;
+
+/// Options of the subcommand.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Port on 127.0.0.1; 0 picks a free one.
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// Write the certificate authority to this file, in PEM.
+    #[arg(long, value_name = "FILE")]
+    ca_out: PathBuf,
+    /// Stop when the process that started this one ends.
+    #[arg(long)]
+    exit_with_parent: bool,
+}
+
+/// The line printed on stdout once the server listens, as JSON.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Announcement {
+    /// Where HTTPS is served.
+    pub(crate) https: SocketAddr,
+    /// Where a connection is answered with the [`Tally`] as JSON.
+    pub(crate) tally: SocketAddr,
+}
+
+/// Serves until the process is ended.
+///
+/// # Errors
+/// When it cannot listen or write the certificate.
+pub(crate) async fn run(options: Options) -> Result<()> {
+    if options.exit_with_parent {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+    }
+    let authority = Authority::new()?;
+    authority.write_ca_pem(&options.ca_out)?;
+    let config = authority.server_config(&["localhost"], CertificateKind::Valid)?;
+    let acceptor = TlsAcceptor::from(resumption::adapt(config));
+
+    let https = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
+    let tally_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    announce(&Announcement {
+        https: https.local_addr()?,
+        tally: tally_listener.local_addr()?,
+    })?;
+
+    let shared = Rc::new(Shared::default());
+    tokio::task::spawn_local(serve_tally(tally_listener, Rc::clone(&shared)));
+    loop {
+        let (stream, _) = https.accept().await?;
+        stream.set_nodelay(true)?;
+        let (acceptor, shared) = (acceptor.clone(), Rc::clone(&shared));
+        tokio::task::spawn_local(async move {
+            shared.tally.borrow_mut().connections += 1;
+            if serve(stream, &acceptor, &shared).await.is_err() {
+                shared.tally.borrow_mut().failed_connections += 1;
+            }
+        });
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    tally: RefCell<Tally>,
+    answers: Answers,
+}
+
+fn announce(announcement: &Announcement) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{}", serde_json::to_string(announcement)?)?;
+    Ok(stdout.flush()?)
+}
+
+/// Answers every connection with the counters, then closes it.
+async fn serve_tally(listener: TcpListener, shared: Rc<Shared>) -> Result<()> {
+    loop {
+        let (mut stream, _) = listener.accept().await?;
+        let text = serde_json::to_string(&*shared.tally.borrow())?;
+        // The asker may be gone already, which harms nobody.
+        let _ = stream.write_all(text.as_bytes()).await;
+    }
+}
+
+/// Serves one connection until the peer closes it or asks to.
+async fn serve(stream: TcpStream, acceptor: &TlsAcceptor, shared: &Shared) -> Result<()> {
+    let mut stream = acceptor.accept(stream).await?;
+    shared.tally.borrow_mut().handshake(stream.get_ref().1);
+    let mut buffer = BytesMut::with_capacity(BUFFER);
+    while let Some(request) = read_request(&mut stream, &mut buffer).await? {
+        shared.tally.borrow_mut().requests += 1;
+        if request.streaming {
+            for piece in Answers::stream() {
+                stream.write_all(&piece).await?;
+                stream.flush().await?;
+            }
+        } else {
+            let answer = shared.answers.completion(request.close);
+            stream.write_all(&answer).await?;
+            stream.flush().await?;
+        }
+        if request.close {
+            break;
+        }
+    }
+    // A peer that has already gone is no failure of the exchange.
+    let _ = stream.shutdown().await;
+    Ok(())
+}
+
+/// What the answer depends on.
+#[derive(Debug, PartialEq, Eq)]
+struct Request {
+    streaming: bool,
+    close: bool,
+}
+
+/// Reads one request and skips its body; `None` when the peer closed in between.
+async fn read_request(
+    stream: &mut TlsStream<TcpStream>,
+    buffer: &mut BytesMut,
+) -> Result<Option<Request>> {
+    let (request, mut framing) = loop {
+        if let Some((request, framing, head)) = parse_head(buffer)? {
+            buffer.advance(head);
+            break (request, framing);
+        }
+        if !fill(stream, buffer).await? {
+            ensure!(buffer.is_empty(), "connection closed inside a request");
+            return Ok(None);
+        }
+    };
+    loop {
+        let step = framing.advance(buffer)?;
+        buffer.advance(step.consumed);
+        if step.complete {
+            return Ok(Some(request));
+        }
+        if !fill(stream, buffer).await? {
+            bail!("connection closed inside a request body");
+        }
+    }
+}
+
+/// Reads more into `buffer`; false at the end of the stream.
+async fn fill(stream: &mut TlsStream<TcpStream>, buffer: &mut BytesMut) -> Result<bool> {
+    buffer.reserve(BUFFER / 2);
+    match stream.read_buf(buffer).await {
+        Ok(read) => Ok(read > 0),
+        // Proxies drop idle connections without a TLS goodbye.
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Parses a complete head: what was asked, the body's framing, the head's length.
+fn parse_head(buffer: &[u8]) -> Result<Option<(Request, Framing, usize)>> {
+    if buffer.is_empty() {
+        return Ok(None);
+    }
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut parsed = httparse::Request::new(&mut headers);
+    let httparse::Status::Complete(length) = parsed.parse(buffer)? else {
+        return Ok(None);
+    };
+    let close = parsed.version == Some(0)
+        || parsed.headers.iter().any(|header| {
+            header.name.eq_ignore_ascii_case("connection")
+                && header.value.eq_ignore_ascii_case(b"close")
+        });
+    let streaming = parsed.path.is_some_and(|path| path.ends_with("?stream"));
+    let framing = Framing::of(parsed.headers)?;
+    Ok(Some((Request { streaming, close }, framing, length)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn head_tells_length_and_wish_to_close() {
+        let text = b"POST /v1/chat/completions HTTP/1.1\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
+        let (request, framing, length) = parse_head(text).unwrap().unwrap();
+        assert_eq!(
+            request,
+            Request {
+                streaming: false,
+                close: true
+            }
+        );
+        assert_eq!(framing, Framing::Length(2));
+        assert_eq!(length, text.len() - 2);
+    }
+
+    #[test]
+    fn incomplete_head_waits_for_more() {
+        assert!(parse_head(b"POST /v1 HTTP/1.1\r\nHost:").unwrap().is_none());
+    }
+
+    #[test]
+    fn query_selects_the_stream() {
+        let text = b"POST /v1/chat/completions?stream HTTP/1.1\r\n\r\n";
+        assert!(parse_head(text).unwrap().unwrap().0.streaming);
+    }
+}

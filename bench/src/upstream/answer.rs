@@ -1,0 +1,144 @@
+//! The fixed answers of the upstream, with headers like the real API's.
+
+use std::cell::{Cell, RefCell};
+use std::fmt::Write;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+
+/// A chat completion of about one kilobyte.
+const COMPLETION: &str = concat!(
+    r#"{"id":"chatcmpl-CfKzq3pVnT8Yd1mRxW6aLbE2sHu0J","object":"chat.completion","created":1764000000,"#,
+    r#""model":"gpt-4.1-2025-04-14","choices":[{"index":0,"message":{"role":"assistant","content":""#,
+    "A reverse proxy keeps a small set of connections to the upstream open and hands them from ",
+    "one request to the next. Opening a connection costs one round trip for TCP and one or two ",
+    "more for TLS, and the handshake costs both sides CPU time as well; a reused connection costs ",
+    "neither. What remains per request is reading it, deciding where it goes, writing it, and the ",
+    "same again for the answer.",
+    r#"","refusal":null,"annotations":[]},"logprobs":null,"finish_reason":"stop"}],"#,
+    r#""usage":{"prompt_tokens":187,"completion_tokens":86,"total_tokens":273,"#,
+    r#""prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"#,
+    r#""completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"#,
+    r#""accepted_prediction_tokens":0,"rejected_prediction_tokens":0}},"#,
+    r#""service_tier":"default","system_fingerprint":"fp_51e1070cf2"}"#,
+);
+
+/// Events of the streaming answer, before the one that says `[DONE]`.
+const EVENTS: usize = 20;
+
+/// Length of the completion's body, in bytes; what a client must receive.
+pub(crate) const COMPLETION_LENGTH: u64 = COMPLETION.len() as u64;
+
+/// Ready-made answers; only the date in them changes, once a second.
+pub(crate) struct Answers {
+    keep_alive: RefCell<Bytes>,
+    close: RefCell<Bytes>,
+    made: Cell<Instant>,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self {
+            keep_alive: RefCell::new(completion("keep-alive")),
+            close: RefCell::new(completion("close")),
+            made: Cell::new(Instant::now()),
+        }
+    }
+}
+
+impl Answers {
+    /// Head and body of the completion, to be sent in a single write.
+    pub(crate) fn completion(&self, close: bool) -> Bytes {
+        if self.made.get().elapsed() >= Duration::from_secs(1) {
+            self.keep_alive.replace(completion("keep-alive"));
+            self.close.replace(completion("close"));
+            self.made.set(Instant::now());
+        }
+        if close {
+            self.close.borrow().clone()
+        } else {
+            self.keep_alive.borrow().clone()
+        }
+    }
+
+    /// The streaming answer: its head, then one chunk per event; one write for each.
+    pub(crate) fn stream() -> Vec<Bytes> {
+        let mut head = head("text/event-stream; charset=utf-8", "keep-alive");
+        head.push_str("cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n");
+        let event = concat!(
+            r#"data: {"id":"chatcmpl-CfKzq3pVnT8Yd1mRxW6aLbE2sHu0J","object":"chat.completion.chunk","#,
+            r#""created":1764000000,"model":"gpt-4.1-2025-04-14","choices":[{"index":0,"#,
+            r#""delta":{"content":" proxy"},"logprobs":null,"finish_reason":null}]}"#,
+            "\n\n",
+        );
+        let chunk = |text: &str| Bytes::from(format!("{:x}\r\n{text}\r\n", text.len()));
+        let mut pieces = vec![Bytes::from(head)];
+        pieces.extend((0..EVENTS).map(|_| chunk(event)));
+        pieces.push(chunk("data: [DONE]\n\n"));
+        pieces.push(Bytes::from_static(b"0\r\n\r\n"));
+        pieces
+    }
+}
+
+fn completion(connection: &str) -> Bytes {
+    let mut text = head("application/json", connection);
+    // Writing to a String cannot fail.
+    let _ = write!(
+        text,
+        "content-length: {COMPLETION_LENGTH}\r\n\r\n{COMPLETION}"
+    );
+    Bytes::from(text)
+}
+
+/// Status line and the headers both kinds of answer share, without the empty line.
+fn head(content_type: &str, connection: &str) -> String {
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    format!(
+        "HTTP/1.1 200 OK\r\n\
+         date: {date}\r\n\
+         server: upstream\r\n\
+         content-type: {content_type}\r\n\
+         connection: {connection}\r\n\
+         x-request-id: req_5b1f0c9e7a3d4e62b8d0f4a1c6e93b57\r\n\
+         openai-processing-ms: 412\r\n\
+         openai-version: 2020-10-01\r\n\
+         x-ratelimit-limit-requests: 10000\r\n\
+         x-ratelimit-limit-tokens: 2000000\r\n\
+         x-ratelimit-remaining-requests: 9999\r\n\
+         x-ratelimit-remaining-tokens: 1999727\r\n\
+         x-ratelimit-reset-requests: 6ms\r\n\
+         x-ratelimit-reset-tokens: 8ms\r\n\
+         strict-transport-security: max-age=31536000; includeSubDomains; preload\r\n\
+         x-content-type-options: nosniff\r\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn completion_is_about_a_kilobyte_of_json() {
+        assert!(
+            (900..1200).contains(&COMPLETION_LENGTH),
+            "{COMPLETION_LENGTH}"
+        );
+        serde_json::from_str::<serde_json::Value>(COMPLETION).unwrap();
+    }
+
+    #[test]
+    fn answer_carries_its_length() {
+        let answer = Answers::default().completion(true);
+        let text = std::str::from_utf8(&answer).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains("connection: close"));
+        assert!(head.ends_with(&format!("content-length: {}", body.len())));
+    }
+
+    #[test]
+    fn stream_ends_with_done_and_the_last_chunk() {
+        let pieces = Answers::stream();
+        assert_eq!(pieces.len(), EVENTS + 3);
+        assert!(pieces[EVENTS + 1].ends_with(b"[DONE]\n\n\r\n"));
+    }
+}
