@@ -1,0 +1,209 @@
+//! What is known of a request, and where it ends up.
+//!
+//! A [`RequestRecord`] is made when a request's head has been read, filled in
+//! by the pipeline's phases, and consumed by [`RequestRecord::finish`], which
+//! moves the metrics and writes the access-log line. Should a request be
+//! dropped half-way (a panic, a connection task ended), `Drop` does the same,
+//! so that no exit goes uncounted.
+
+pub mod access_log;
+pub mod clock;
+pub mod log_thread;
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::connection::peer::Peer;
+use crate::error::ProxyError;
+use crate::http1::head::Version;
+use crate::metrics::Outcome;
+use crate::route::RouteId;
+use crate::worker::Worker;
+
+/// How a response body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The client has all of it.
+    Complete,
+    /// It broke off because of an error.
+    Error,
+    /// The client went away.
+    Cancelled,
+}
+
+impl End {
+    /// As it stands in the access log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Error => "error",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Texts of a request that outlive its head, in one buffer.
+#[derive(Debug, Default)]
+pub struct RecordText {
+    bytes: Vec<u8>,
+    ends: [u32; 5],
+}
+
+/// Which text.
+#[derive(Clone, Copy, Debug)]
+pub enum Text {
+    /// Method as sent.
+    Method = 0,
+    /// Path without query: a query may carry keys.
+    Path = 1,
+    /// `x-request-id`, the client's or ours.
+    RequestId = 2,
+    /// `referer`
+    Referer = 3,
+    /// `user-agent`
+    UserAgent = 4,
+}
+
+impl RecordText {
+    /// Replaces all texts, in the order of [`Text`].
+    pub fn fill(&mut self, texts: [&[u8]; 5]) {
+        self.bytes.clear();
+        for (text, end) in texts.iter().zip(&mut self.ends) {
+            self.bytes.extend_from_slice(text);
+            #[expect(clippy::cast_possible_truncation, reason = "part of a bounded head")]
+            {
+                *end = self.bytes.len() as u32;
+            }
+        }
+    }
+
+    /// One text.
+    pub fn get(&self, text: Text) -> &[u8] {
+        let index = text as usize;
+        let end = self.ends.get(index).map_or(0, |end| *end as usize);
+        let start = index
+            .checked_sub(1)
+            .and_then(|before| self.ends.get(before))
+            .map_or(0, |start| *start as usize);
+        self.bytes.get(start..end).unwrap_or_default()
+    }
+}
+
+/// One request, from its head to its access-log line.
+#[derive(Debug)]
+pub struct RequestRecord {
+    worker: Rc<Worker>,
+    accounted: bool,
+    /// When its head had been read.
+    pub started: Instant,
+    /// Who sent it.
+    pub peer: Peer,
+    /// HTTP version of the request.
+    pub version: Version,
+    /// Texts of its head.
+    pub text: RecordText,
+    /// Route, once known.
+    pub route: Option<RouteId>,
+    /// Model named in the request, if it was seen.
+    pub model: Option<Box<str>>,
+    /// Status sent; 0 while none was.
+    pub status: u16,
+    /// The proxy's own error.
+    pub error: Option<&'static str>,
+    /// How the response ended.
+    pub end: End,
+    /// Request body bytes read.
+    pub bytes_in: u64,
+    /// Response body bytes sent.
+    pub bytes_out: u64,
+    /// Connections it was sent on.
+    pub attempts: u32,
+    /// When it was given to the upstream connection.
+    pub sent_upstream: Option<Instant>,
+    /// Time spent making a connection for it.
+    pub connect: Duration,
+    /// When the response head was there.
+    pub head_came: Option<Instant>,
+    /// From `sent_upstream` to the response head.
+    pub header: Option<Duration>,
+    /// From `sent_upstream` to the end of the response.
+    pub response: Option<Duration>,
+    /// Time in the proxy before it was sent and after its head came.
+    pub overhead: Duration,
+}
+
+impl RequestRecord {
+    /// Starts the record of a request whose head has just been read.
+    pub fn new(worker: &Rc<Worker>, peer: Peer, version: Version) -> Self {
+        let started = Instant::now();
+        worker.begin_request(started.into());
+        Self {
+            worker: Rc::clone(worker),
+            accounted: false,
+            started,
+            peer,
+            version,
+            text: worker.spare_text(),
+            route: None,
+            model: None,
+            status: 0,
+            error: None,
+            end: End::Cancelled,
+            bytes_in: 0,
+            bytes_out: 0,
+            attempts: 0,
+            sent_upstream: None,
+            connect: Duration::ZERO,
+            head_came: None,
+            header: None,
+            response: None,
+            overhead: Duration::ZERO,
+        }
+    }
+
+    /// Notes the error the proxy answers, or ends a response, with.
+    pub fn failed(&mut self, error: &ProxyError) {
+        let class = error.class();
+        self.error = Some(class.code);
+        if self.status == 0 {
+            self.status = class.status;
+        }
+        self.worker.metrics.http.rejected(class.code);
+    }
+
+    /// Ends the record: metrics and access log.
+    pub fn finish(mut self, end: End) {
+        self.end = end;
+        self.account();
+    }
+
+    fn account(&mut self) {
+        if std::mem::replace(&mut self.accounted, true) {
+            return;
+        }
+        if self.status == 0 {
+            self.status = ProxyError::ClientClosed.class().status;
+        }
+        let now = Instant::now();
+        let total = now.duration_since(self.started);
+        let metrics = &self.worker.metrics;
+        metrics.http.finished(self.route, self.status, total);
+        if self.attempts > 0 {
+            let outcome = match self.error {
+                Some(code) => Outcome::Failed(code),
+                None => Outcome::Status(self.status),
+            };
+            metrics.upstream.finished(outcome, self.header);
+            metrics.http.overhead.observe(self.overhead);
+        }
+        self.worker.log_access(self, total);
+        self.worker
+            .end_request(std::mem::take(&mut self.text), now.into());
+    }
+}
+
+impl Drop for RequestRecord {
+    fn drop(&mut self) {
+        self.account();
+    }
+}

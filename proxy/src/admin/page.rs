@@ -1,0 +1,125 @@
+//! The status page for a browser: one self-contained document.
+
+use std::fmt::Write;
+
+use super::status::{Status, UpstreamStatus};
+
+const STYLE: &str = "\
+:root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}\
+body{max-width:46rem;margin:2rem auto;padding:0 1rem}\
+h1{font-size:1.4rem;margin-bottom:.2rem}h2{font-size:1.1rem;margin-top:1.6rem}\
+table{border-collapse:collapse;width:100%}\
+th,td{text-align:left;padding:.25rem .5rem;border-bottom:1px solid color-mix(in srgb,currentColor 20%,transparent)}\
+th{font-weight:normal;width:40%;opacity:.75}\
+.ready{color:light-dark(#0a6b2d,#5fd38a)}.not{color:light-dark(#a11212,#ff8d85)}";
+
+/// Renders the page.
+pub fn render(status: &Status) -> String {
+    let mut page = format!(
+        "<!doctype html><html lang=en><meta charset=utf-8>\
+         <meta name=viewport content='width=device-width,initial-scale=1'>\
+         <title>holysheep-proxy</title><style>{STYLE}</style>\
+         <h1>holysheep-proxy {}</h1>",
+        status.version
+    );
+    if status.ready {
+        page.push_str("<p class=ready>Ready for traffic.</p>");
+    } else {
+        page.push_str("<p class=not>Not ready:</p><ul class=not>");
+        for reason in &status.not_ready {
+            item(&mut page, reason);
+        }
+        page.push_str("</ul>");
+    }
+    proxy(&mut page, status);
+    upstream(&mut page, &status.upstream);
+    let errors: Vec<_> = status
+        .errors
+        .iter()
+        .map(|error| (error.code, error.count.to_string()))
+        .collect();
+    if !errors.is_empty() {
+        rows(&mut page, "Errors since the start", &errors);
+    }
+    page.push_str(
+        "<p><a href=/metrics>metrics</a> · <a href=/status>status as JSON</a> · \
+         <a href=/config>configuration</a>",
+    );
+    page
+}
+
+fn proxy(page: &mut String, status: &Status) {
+    rows(
+        page,
+        "Proxy",
+        &[
+            ("Up for", format!("{} s", status.uptime_seconds)),
+            ("Listens on", status.listen.clone()),
+            (
+                "Listens on, TLS",
+                status.tls_listen.clone().unwrap_or_else(|| "–".to_owned()),
+            ),
+            (
+                "Who may use it",
+                format!("{:?}", status.auth).to_lowercase(),
+            ),
+            ("Workers", status.workers.to_string()),
+            ("Requests in flight", status.in_flight.to_string()),
+            ("Client connections", status.connections.to_string()),
+            ("Kernel programs", status.ebpf.to_owned()),
+        ],
+    );
+}
+
+fn upstream(page: &mut String, upstream: &UpstreamStatus) {
+    let addresses = match &upstream.resolution_error {
+        Some(reason) => reason.clone(),
+        None => upstream.addresses.join(", "),
+    };
+    rows(
+        page,
+        "Upstream",
+        &[
+            ("Base URL", upstream.base_url.clone()),
+            ("Addresses", addresses),
+            (
+                "API key",
+                if upstream.has_key {
+                    "present"
+                } else {
+                    "missing"
+                }
+                .to_owned(),
+            ),
+            (
+                "Connections idle / in use",
+                format!("{} / {}", upstream.idle, upstream.active),
+            ),
+            ("Connections made", upstream.connects.to_string()),
+            (
+                "… while a request waited",
+                upstream.cold_connects.to_string(),
+            ),
+            ("… failed", upstream.connect_failures.to_string()),
+        ],
+    );
+}
+
+fn rows(page: &mut String, title: &str, rows: &[(&str, String)]) {
+    // Writing into a string cannot fail.
+    let _ = write!(page, "<h2>{title}</h2><table>");
+    for (name, value) in rows {
+        let _ = write!(page, "<tr><th scope=row>{name}<td>{}", escaped(value));
+    }
+    page.push_str("</table>");
+}
+
+fn item(page: &mut String, text: &str) {
+    let _ = write!(page, "<li>{}", escaped(text));
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}

@@ -1,0 +1,126 @@
+//! `/status`: the state of the proxy as JSON.
+
+use serde::Serialize;
+
+use super::Admin;
+use crate::upstream::dns::Resolution;
+
+/// Everything the status page shows.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// Program version.
+    pub version: &'static str,
+    /// Seconds since the start.
+    pub uptime_seconds: u64,
+    /// Whether traffic should come.
+    pub ready: bool,
+    /// Why not.
+    pub not_ready: Vec<String>,
+    /// Data port.
+    pub listen: String,
+    /// TLS data port.
+    pub tls_listen: Option<String>,
+    /// Who may use it.
+    pub auth: crate::config::Auth,
+    /// Worker threads.
+    pub workers: usize,
+    /// Kernel programs, and why they are off.
+    pub ebpf: &'static str,
+    /// Requests being worked on.
+    pub in_flight: i64,
+    /// Open client connections.
+    pub connections: i64,
+    /// The upstream.
+    pub upstream: UpstreamStatus,
+    /// The proxy's own errors by code, since the start.
+    pub errors: Vec<ErrorCount>,
+}
+
+/// The upstream's state.
+#[derive(Debug, Serialize)]
+pub struct UpstreamStatus {
+    /// Its name in metrics and logs.
+    pub name: String,
+    /// Where it is.
+    pub base_url: String,
+    /// Addresses its name resolves to, or why there are none.
+    pub addresses: Vec<String>,
+    /// Why there are no addresses.
+    pub resolution_error: Option<String>,
+    /// Whether there is a key to send.
+    pub has_key: bool,
+    /// Connections waiting for a request.
+    pub idle: i64,
+    /// Connections with a request.
+    pub active: i64,
+    /// Connections made since the start.
+    pub connects: u64,
+    /// Of those, how many a request waited for.
+    pub cold_connects: u64,
+    /// Attempts that failed.
+    pub connect_failures: u64,
+}
+
+/// How often one error occurred.
+#[derive(Debug, Serialize)]
+pub struct ErrorCount {
+    /// Its code.
+    pub code: &'static str,
+    /// How often.
+    pub count: u64,
+}
+
+impl Status {
+    pub(super) fn of(admin: &Admin, not_ready: Vec<String>) -> Self {
+        let workers = admin.metrics.workers();
+        let mut errors: Vec<ErrorCount> = Vec::new();
+        for (code, count) in workers.iter().flat_map(|worker| worker.http.rejections()) {
+            match errors.iter_mut().find(|error| error.code == code) {
+                Some(error) => error.count += count,
+                None => errors.push(ErrorCount { code, count }),
+            }
+        }
+        errors.retain(|error| error.count > 0);
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_seconds: admin.started.elapsed().as_secs(),
+            ready: not_ready.is_empty(),
+            not_ready,
+            listen: admin.data.to_string(),
+            tls_listen: admin.tls.map(|address| address.to_string()),
+            auth: admin.config.auth,
+            workers: admin.config.workers,
+            ebpf: "off: kernel programs are not part of this build",
+            in_flight: workers.iter().map(|w| w.http.in_flight.get()).sum(),
+            connections: workers.iter().map(|w| w.http.open_connections.get()).sum(),
+            upstream: UpstreamStatus::of(admin),
+            errors,
+        }
+    }
+}
+
+impl UpstreamStatus {
+    fn of(admin: &Admin) -> Self {
+        let workers = admin.metrics.workers();
+        let (addresses, resolution_error) = match &*admin.link.addresses.now() {
+            Resolution::Known(known) => (known.iter().map(ToString::to_string).collect(), None),
+            Resolution::Failed(reason) => (Vec::new(), Some(reason.to_string())),
+            Resolution::Pending => (Vec::new(), Some("being resolved".to_owned())),
+        };
+        Self {
+            name: admin.config.upstream.name.clone(),
+            base_url: admin.config.upstream.base_url.to_string(),
+            addresses,
+            resolution_error,
+            has_key: admin.link.key.with(|key| key.is_some()),
+            idle: workers.iter().map(|w| w.upstream.idle.get()).sum(),
+            active: workers.iter().map(|w| w.upstream.active.get()).sum(),
+            connects: workers.iter().map(|w| w.upstream.connects.get()).sum(),
+            cold_connects: workers.iter().map(|w| w.upstream.cold.get()).sum(),
+            connect_failures: workers
+                .iter()
+                .map(|w| w.upstream.connect_failures.get())
+                .sum(),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What the proxy answers itself.
+
+use std::borrow::Cow;
+
+use crate::account::{RequestRecord, Text};
+use crate::downstream::Downstream;
+use crate::error::ProxyError;
+use crate::http1::Framing;
+use crate::relay;
+use crate::route::Dialect;
+use crate::worker::Worker;
+
+/// A complete answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status code.
+    pub status: u16,
+    /// `content-type`
+    pub content_type: Cow<'static, str>,
+    /// Further fields.
+    pub fields: Vec<(&'static str, Cow<'static, str>)>,
+    /// Body.
+    pub body: Cow<'static, [u8]>,
+}
+
+/// `GET /health`: the worker that answers is alive, and the others' heartbeats
+/// are looked at.
+pub fn health(worker: &Worker) -> Answer {
+    let (status, body): (u16, Cow<'static, [u8]>) = match worker.health.stalled() {
+        None => (200, Cow::Borrowed(b"healthy\n")),
+        Some(name) => (
+            503,
+            Cow::Owned(format!("{name} has stalled\n").into_bytes()),
+        ),
+    };
+    Answer {
+        status,
+        content_type: Cow::Borrowed("text/plain"),
+        fields: Vec::new(),
+        body,
+    }
+}
+
+/// `GET /v1/rate_limit` while the proxy has no limits: it says so.
+pub fn rate_limit() -> Answer {
+    Answer {
+        status: 200,
+        content_type: Cow::Borrowed("application/json"),
+        fields: Vec::new(),
+        body: Cow::Borrowed(br#"{"limit":null,"remaining":null,"reset":null}"#),
+    }
+}
+
+/// An error in the dialect of its route.
+pub fn error(error: &ProxyError, dialect: Dialect) -> Answer {
+    let class = error.class();
+    let mut fields = vec![("x-holysheep-error", Cow::Borrowed(class.code))];
+    if let Some(seconds) = class.retry_after {
+        fields.push(("retry-after", Cow::Owned(seconds.to_string())));
+    }
+    if let ProxyError::MethodNotAllowed { allow } = error {
+        fields.push(("allow", Cow::Borrowed(*allow)));
+    }
+    Answer {
+        status: class.status,
+        content_type: Cow::Borrowed("application/json"),
+        fields,
+        body: Cow::Owned(error.body(dialect).into_bytes()),
+    }
+}
+
+/// Sends an answer whole.
+///
+/// # Errors
+/// If the client is gone.
+pub async fn send<D: Downstream>(
+    worker: &Worker,
+    client: &mut D,
+    record: &mut RequestRecord,
+    answer: Answer,
+) -> Result<(), ProxyError> {
+    record.status = answer.status;
+    record.bytes_out = answer.body.len() as u64;
+    client.refuse_body();
+    client.start_head(answer.status);
+    worker.with_date(|date| client.field(b"date", date.as_bytes()));
+    client.field(b"content-type", answer.content_type.as_bytes());
+    for (name, value) in &answer.fields {
+        client.field(name.as_bytes(), value.as_bytes());
+    }
+    client.field(b"x-request-id", record.text.get(Text::RequestId));
+    client.end_head(Framing::Length(answer.body.len() as u64));
+    client.push(&answer.body);
+    client.end();
+    relay::flush(worker, client).await
+}

@@ -1,0 +1,245 @@
+//! The command line: what the program can be told, and what it answers.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "talks to a person"
+)]
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::app::App;
+use crate::check;
+use crate::config::{Auth, Config, ConfigError, ConfigFile, EbpfMode, LogFormat, Problem, Secret};
+
+/// Exit code for bad usage and bad configuration.
+const BAD_USAGE: u8 = 2;
+
+/// Proxy between applications and the HolySheep API.
+#[derive(Debug, Parser)]
+#[command(name = "holysheep-proxy", version, arg_required_else_help = true)]
+#[command(after_help = "The upstream key comes from HOLYSHEEP_API_KEY_FILE or HOLYSHEEP_API_KEY.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve requests until SIGTERM or Ctrl-C
+    Serve(Settings),
+    /// Try the way to upstream, step by step, and say what to do about failures
+    Check(Settings),
+    /// Print version and build facts
+    Version,
+}
+
+/// Settings of the command line, or else the environment, or else the file.
+#[derive(Debug, Args)]
+#[command(next_line_help = false)]
+struct Settings {
+    /// Configuration file (YAML)
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HOLYSHEEP_CONFIG",
+        hide_env_values = true
+    )]
+    config: Option<PathBuf>,
+    /// Data port [default: 127.0.0.1:8080]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "HOLYSHEEP_LISTEN",
+        hide_env_values = true
+    )]
+    listen: Option<SocketAddr>,
+    /// Admin port [default: 127.0.0.1:9090]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "HOLYSHEEP_ADMIN_LISTEN",
+        hide_env_values = true
+    )]
+    admin_listen: Option<SocketAddr>,
+    /// Base URL of the API [default: that of HolySheep]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "HOLYSHEEP_API_BASE_URL",
+        hide_env_values = true
+    )]
+    upstream: Option<String>,
+    /// File with the upstream key; read again when it changes
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HOLYSHEEP_API_KEY_FILE",
+        hide_env_values = true
+    )]
+    api_key_file: Option<PathBuf>,
+    /// Certificates to trust besides the public web's (PEM)
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HOLYSHEEP_UPSTREAM_CA",
+        hide_env_values = true
+    )]
+    upstream_ca: Option<PathBuf>,
+    /// Who may use the data port; must be said unless it is on loopback
+    #[arg(long, value_enum, env = "HOLYSHEEP_AUTH", hide_env_values = true)]
+    auth: Option<Auth>,
+    /// Worker threads [default: the CPUs the cgroup allows]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "HOLYSHEEP_WORKERS",
+        hide_env_values = true
+    )]
+    workers: Option<usize>,
+    /// Kernel programs [default: auto]
+    #[arg(long, value_enum, env = "HOLYSHEEP_EBPF", hide_env_values = true)]
+    ebpf: Option<EbpfMode>,
+    /// Form of both logs [default: json if `PROXY_MODE` is production, else text]
+    #[arg(long, value_enum, env = "HOLYSHEEP_LOG_FORMAT", hide_env_values = true)]
+    log_format: Option<LogFormat>,
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(settings) => match settings.build() {
+            Ok(config) => serve(config),
+            Err(error) => refuse(&error),
+        },
+        Command::Check(settings) => match settings.build() {
+            Ok(config) => check::run(&config),
+            Err(error) => refuse(&error),
+        },
+        Command::Version => {
+            println!("holysheep-proxy {}", env!("CARGO_PKG_VERSION"));
+            println!("kernel programs: not part of this build");
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+impl Settings {
+    /// Lays command line and environment over the file and checks the whole.
+    fn build(self) -> Result<Config, ConfigError> {
+        let mut file = match &self.config {
+            Some(path) => ConfigFile::read(path)?,
+            None => ConfigFile::default(),
+        };
+        file.listen = self.listen.or(file.listen);
+        file.admin_listen = self.admin_listen.or(file.admin_listen);
+        file.upstream.base_url = self.upstream.or(file.upstream.base_url);
+        file.upstream.api_key_file = self.api_key_file.or(file.upstream.api_key_file);
+        file.upstream.ca_file = self.upstream_ca.or(file.upstream.ca_file);
+        file.auth = self.auth.or(file.auth);
+        file.workers = self.workers.or(file.workers);
+        file.ebpf = self.ebpf.or(file.ebpf);
+        file.log.format = self.log_format.or(file.log.format).or_else(format_of_mode);
+        file.upstream.api_key = key_in_environment()?;
+        Config::build(file)
+    }
+}
+
+fn format_of_mode() -> Option<LogFormat> {
+    let production = std::env::var("PROXY_MODE").is_ok_and(|mode| mode == "production");
+    production.then_some(LogFormat::Json)
+}
+
+fn key_in_environment() -> Result<Option<Secret>, ConfigError> {
+    use std::os::unix::ffi::OsStringExt;
+    let Some(text) = std::env::var_os("HOLYSHEEP_API_KEY").filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    Secret::new(text.into_vec()).map(Some).map_err(|error| {
+        ConfigError::Invalid(vec![Problem {
+            field: "HOLYSHEEP_API_KEY",
+            message: format!("{error}; expected a key such as cr_…"),
+        }])
+    })
+}
+
+fn refuse(error: &ConfigError) -> ExitCode {
+    eprintln!("holysheep-proxy: the configuration cannot be used\n{error}");
+    ExitCode::from(BAD_USAGE)
+}
+
+fn serve(config: Config) -> ExitCode {
+    start_log(&config);
+    if config.ebpf == EbpfMode::Required {
+        eprintln!(
+            "holysheep-proxy: --ebpf required, but kernel programs are not part of this build; \
+             use --ebpf auto to run without them"
+        );
+        return ExitCode::FAILURE;
+    }
+    if config.ebpf == EbpfMode::Auto {
+        tracing::info!("kernel programs are off: not part of this build");
+    }
+    match serve_until_signal(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("holysheep-proxy: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the main thread is no worker")]
+fn serve_until_signal(config: Config) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let (workers, upstream) = (config.workers, config.upstream.base_url.clone());
+        let auth = config.auth;
+        let app = App::start(config)?;
+        tracing::info!(
+            listen = %app.data_addr(),
+            tls_listen = app.tls_addr().map(tracing::field::display),
+            admin = %app.admin_addr(),
+            %upstream,
+            ?auth,
+            workers,
+            "serving"
+        );
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: running requests may finish");
+        app.stop();
+        let stopped = tokio::task::spawn_blocking(move || app.join());
+        tokio::select! {
+            result = stopped => result?,
+            _ = terminate.recv() => std::process::exit(1),
+            _ = interrupt.recv() => std::process::exit(1),
+        }
+        tracing::info!("stopped");
+        Ok(())
+    })
+}
+
+fn start_log(config: &Config) {
+    let filter = tracing_subscriber::EnvFilter::new(&config.log_level);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let result = match config.log_format {
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => builder.with_target(false).try_init(),
+    };
+    if let Err(error) = result {
+        eprintln!("holysheep-proxy: no log: {error}");
+    }
+}

@@ -1,0 +1,256 @@
+//! The checked configuration every other part works with.
+//!
+//! Settings come from four places, the first that has one wins: command line,
+//! environment, file, default. The first two are [`crate::cli`]'s (clap reads
+//! the environment), the file's shape is in [`file`], and [`Config::build`]
+//! puts them together and checks them. Nothing after it checks again.
+
+mod build;
+pub mod file;
+pub mod secret;
+pub mod url;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use file::ConfigFile;
+pub use secret::Secret;
+pub use url::BaseUrl;
+
+/// Who may use the data port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Auth {
+    /// Everyone who can reach it; requests get the proxy's upstream key.
+    Open,
+    /// Everyone; each request keeps the key its client sent.
+    Passthrough,
+}
+
+/// HTTP version spoken to upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1 over a pool of connections.
+    #[default]
+    Http1,
+    /// h2 over one connection for each worker.
+    Http2,
+}
+
+/// Whether kernel programs are loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum EbpfMode {
+    /// Where possible; the log says what is off and why.
+    #[default]
+    Auto,
+    /// Refuse to start without them.
+    Required,
+    /// Never.
+    Off,
+}
+
+/// Form of the application log and the access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For a terminal.
+    Text,
+}
+
+/// Where access log lines go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessLog {
+    /// Standard output.
+    Stdout,
+    /// Nowhere.
+    Off,
+    /// A file, appended to.
+    File(PathBuf),
+}
+
+/// A TLS listener on the data port's side.
+#[derive(Clone, Debug, Serialize)]
+pub struct TlsListen {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// PEM certificate chain; read again when it changes.
+    pub certificate: PathBuf,
+    /// PEM private key; read again when it changes.
+    pub key: PathBuf,
+}
+
+/// The upstream and how connections to it are kept.
+#[derive(Clone, Debug, Serialize)]
+pub struct Upstream {
+    /// Name in metrics and logs.
+    pub name: String,
+    /// Where requests go.
+    pub base_url: BaseUrl,
+    /// File with the key; read again when it changes.
+    pub api_key_file: Option<PathBuf>,
+    /// The key itself, when given in the environment.
+    pub api_key: Option<Secret>,
+    /// Certificates trusted in addition to the public web's.
+    pub ca_file: Option<PathBuf>,
+    /// HTTP version.
+    pub protocol: UpstreamProtocol,
+    /// Idle connections each worker opens ahead of need.
+    pub min_idle: usize,
+    /// Idle connections each worker keeps at most.
+    pub max_idle: usize,
+    /// Age at which an idle connection is replaced, below the peer's keep-alive.
+    #[serde(serialize_with = "file::as_text")]
+    pub idle_timeout: Duration,
+    /// Whether requests carry a `Via` field.
+    pub via: bool,
+}
+
+/// Time limits.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Timeouts {
+    /// Name resolution, TCP and TLS towards upstream.
+    #[serde(serialize_with = "file::as_text")]
+    pub connect: Duration,
+    /// From the request's end to the response head.
+    #[serde(serialize_with = "file::as_text")]
+    pub first_byte: Duration,
+    /// Between two pieces of a response.
+    #[serde(serialize_with = "file::as_text")]
+    pub idle: Duration,
+    /// From a request's first byte to the end of its head.
+    #[serde(serialize_with = "file::as_text")]
+    pub client_header: Duration,
+    /// Between two pieces of a request body, and of a response a client reads.
+    #[serde(serialize_with = "file::as_text")]
+    pub client_body: Duration,
+    /// Between two requests on one client connection.
+    #[serde(serialize_with = "file::as_text")]
+    pub client_idle: Duration,
+    /// How long running requests may go on after a stop was asked for.
+    #[serde(serialize_with = "file::as_text")]
+    pub drain: Duration,
+}
+
+/// Size and number limits.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Limits {
+    /// Bytes of a request body.
+    pub body: u64,
+    /// Bytes of a request or response head.
+    pub headers: usize,
+    /// Requests in flight over all workers; more are refused with 503.
+    pub in_flight: usize,
+}
+
+/// Everything `serve` needs to know.
+#[derive(Clone, Debug, Serialize)]
+pub struct Config {
+    /// Data port.
+    pub listen: SocketAddr,
+    /// Admin port.
+    pub admin_listen: SocketAddr,
+    /// TLS data port.
+    pub tls: Option<TlsListen>,
+    /// Worker threads.
+    pub workers: usize,
+    /// Kernel programs.
+    pub ebpf: EbpfMode,
+    /// Who may use the data port.
+    pub auth: Auth,
+    /// The upstream.
+    pub upstream: Upstream,
+    /// Time limits.
+    pub timeouts: Timeouts,
+    /// Size and number limits.
+    pub limits: Limits,
+    /// How long the model list is served from the cache.
+    #[serde(serialize_with = "file::as_text")]
+    pub models_ttl: Duration,
+    /// Form of both logs.
+    pub log_format: LogFormat,
+    /// Filter of the application log, as `info` or `holysheep_proxy=debug`.
+    pub log_level: String,
+    /// Access log.
+    pub access_log: AccessLog,
+}
+
+/// One setting that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Path of the field, as in the file.
+    pub field: &'static str,
+    /// What was given, and what was expected.
+    pub message: String,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("cannot read the configuration file {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{path}: {message}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and what, from the parser.
+        message: String,
+    },
+    /// Settings that cannot be used, all of them.
+    #[error("{}", .0.iter().map(|p| format!("{}: {}", p.field, p.message)).collect::<Vec<_>>().join("\n"))]
+    Invalid(Vec<Problem>),
+}
+
+/// The base URL of the HolySheep API.
+pub const DEFAULT_BASE_URL: &str = "https://api.holysheep.ai/v1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build(yaml: &str) -> Result<Config, ConfigError> {
+        Config::build(ConfigFile::parse(yaml).unwrap())
+    }
+
+    #[test]
+    fn nothing_given_is_a_working_configuration() {
+        let config = build("").unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.auth, Auth::Open);
+        assert_eq!(config.timeouts.first_byte.as_secs(), 60);
+        assert_eq!(config.limits.body, 10 * 1024 * 1024);
+    }
+
+    #[test]
+    fn an_exposed_address_needs_a_word_on_auth() {
+        let error = build("listen: 0.0.0.0:8080").unwrap_err().to_string();
+        assert!(error.starts_with("auth: not set"), "{error}");
+        assert!(build("listen: 0.0.0.0:8080\nauth: open").is_ok());
+        let tls = "tls: {listen: '[::]:8443', certificate: c, key: k}";
+        assert!(build(tls).is_err());
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let error = build("workers: 0\nlimits: {headers: 1}\nupstream: {base_url: nonsense}")
+            .unwrap_err()
+            .to_string();
+        for field in ["workers: 0", "limits.headers: 1", "upstream.base_url: "] {
+            assert!(error.contains(field), "{field} in {error}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Turns what was given into what is used: defaults, and every check.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::{
+    AccessLog, Auth, BaseUrl, Config, ConfigError, ConfigFile, DEFAULT_BASE_URL, LogFormat,
+    Problem, TlsListen, Upstream,
+};
+
+impl Config {
+    /// Puts the settings of all places together (`given` already holds command
+    /// line over environment over file) and checks them.
+    ///
+    /// # Errors
+    /// Every setting that cannot be used, at once.
+    pub fn build(given: ConfigFile) -> Result<Self, ConfigError> {
+        let mut problems = Vec::new();
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let listen = given.listen.unwrap_or(SocketAddr::new(loopback, 8080));
+        let tls = tls_listen(&given, &mut problems);
+        let upstream = upstream(&given, &mut problems);
+        let auth = auth(&given, listen, tls.as_ref(), &mut problems);
+        let config = Self {
+            listen,
+            admin_listen: given
+                .admin_listen
+                .unwrap_or(SocketAddr::new(loopback, 9090)),
+            tls,
+            workers: given.workers.unwrap_or_else(default_workers),
+            ebpf: given.ebpf.unwrap_or_default(),
+            auth,
+            upstream,
+            timeouts: given.timeouts.checked(),
+            limits: given.limits.checked(),
+            models_ttl: given
+                .models_cache
+                .ttl
+                .map_or(Duration::from_secs(300), |d| d.0),
+            log_format: given.log.format.unwrap_or(LogFormat::Text),
+            log_level: given.log.level.unwrap_or_else(|| "info".to_owned()),
+            access_log: match given.log.access.as_deref() {
+                None | Some("stdout") => AccessLog::Stdout,
+                Some("off") => AccessLog::Off,
+                Some(path) => AccessLog::File(path.into()),
+            },
+        };
+        config.check(&mut problems);
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::Invalid(problems))
+        }
+    }
+
+    fn check(&self, problems: &mut Vec<Problem>) {
+        let mut require = |holds: bool, field: &'static str, message: String| {
+            if !holds {
+                problems.push(Problem { field, message });
+            }
+        };
+        let workers = self.workers;
+        require(
+            (1..=512).contains(&workers),
+            "workers",
+            format!("{workers} is out of range; expected 1 to 512"),
+        );
+        let headers = self.limits.headers;
+        require(
+            (1024..=1024 * 1024).contains(&headers),
+            "limits.headers",
+            format!("{headers} is out of range; expected 1 KiB to 1 MiB"),
+        );
+        require(
+            self.limits.in_flight > 0,
+            "limits.in_flight",
+            "0 would refuse every request; expected at least 1".to_owned(),
+        );
+        let (min, max) = (self.upstream.min_idle, self.upstream.max_idle);
+        require(
+            min <= max,
+            "upstream.min_idle",
+            format!("{min} is more than upstream.max_idle, which is {max}"),
+        );
+        require(
+            tracing_subscriber::EnvFilter::try_new(&self.log_level).is_ok(),
+            "log.level",
+            format!(
+                "{:?} is no filter; expected a level such as info",
+                self.log_level
+            ),
+        );
+    }
+}
+
+fn default_workers() -> usize {
+    // Honours the CPU affinity and the cgroup's quota.
+    std::thread::available_parallelism().map_or(1, Into::into)
+}
+
+fn tls_listen(given: &ConfigFile, problems: &mut Vec<Problem>) -> Option<TlsListen> {
+    let tls = &given.tls;
+    let listen = tls.listen?;
+    match (tls.certificate.clone(), tls.key.clone()) {
+        (Some(certificate), Some(key)) => Some(TlsListen {
+            listen,
+            certificate,
+            key,
+        }),
+        (certificate, _) => {
+            let field = if certificate.is_none() {
+                "tls.certificate"
+            } else {
+                "tls.key"
+            };
+            problems.push(Problem {
+                field,
+                message: "missing; a TLS listener needs a certificate and a key file".to_owned(),
+            });
+            None
+        }
+    }
+}
+
+fn upstream(given: &ConfigFile, problems: &mut Vec<Problem>) -> Upstream {
+    let raw = &given.upstream;
+    let text = raw.base_url.as_deref().unwrap_or(DEFAULT_BASE_URL);
+    let base_url = BaseUrl::parse(text).unwrap_or_else(|error| {
+        problems.push(Problem {
+            field: "upstream.base_url",
+            message: error.to_string(),
+        });
+        BaseUrl::placeholder()
+    });
+    Upstream {
+        name: raw.name.clone().unwrap_or_else(|| "holysheep".to_owned()),
+        base_url,
+        api_key_file: raw.api_key_file.clone(),
+        api_key: raw.api_key.clone(),
+        ca_file: raw.ca_file.clone(),
+        protocol: raw.protocol.unwrap_or_default(),
+        min_idle: raw.min_idle.unwrap_or(2),
+        max_idle: raw.max_idle.unwrap_or(128),
+        idle_timeout: raw.idle_timeout.map_or(Duration::from_secs(50), |d| d.0),
+        via: raw.via.unwrap_or(false),
+    }
+}
+
+fn auth(
+    given: &ConfigFile,
+    listen: SocketAddr,
+    tls: Option<&TlsListen>,
+    problems: &mut Vec<Problem>,
+) -> Auth {
+    let exposed = std::iter::once(listen)
+        .chain(tls.map(|tls| tls.listen))
+        .find(|address| !address.ip().is_loopback());
+    match (given.auth, exposed) {
+        (Some(auth), _) => auth,
+        (None, None) => Auth::Open,
+        (None, Some(address)) => {
+            problems.push(Problem {
+                field: "auth",
+                message: format!(
+                    "not set, and {address} is reachable by others, who would spend your key. \
+                     Say `auth: open` (--auth open, HOLYSHEEP_AUTH=open) if the network keeps \
+                     strangers out, or `auth: passthrough` if clients bring their own keys"
+                ),
+            });
+            Auth::Open
+        }
+    }
+}

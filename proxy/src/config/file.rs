@@ -1,0 +1,266 @@
+//! The configuration file as it is written: every key optional, none unknown.
+//!
+//! Command line and environment are laid over it by [`crate::cli`] before
+//! [`super::Config::build`] checks the whole.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serializer};
+
+use super::{Auth, ConfigError, EbpfMode, Limits, LogFormat, Secret, Timeouts, UpstreamProtocol};
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConfigFile {
+    /// Data port address.
+    pub listen: Option<SocketAddr>,
+    /// Admin port address.
+    pub admin_listen: Option<SocketAddr>,
+    /// TLS data port.
+    pub tls: TlsFile,
+    /// Worker threads.
+    pub workers: Option<usize>,
+    /// Kernel programs.
+    pub ebpf: Option<EbpfMode>,
+    /// Who may use the data port.
+    pub auth: Option<Auth>,
+    /// The upstream.
+    pub upstream: UpstreamFile,
+    /// Time limits.
+    pub timeouts: TimeoutsFile,
+    /// Size and number limits.
+    pub limits: LimitsFile,
+    /// The model list's cache.
+    pub models_cache: ModelsCacheFile,
+    /// Logs.
+    pub log: LogFile,
+}
+
+/// `tls:`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsFile {
+    /// Address; without it there is no TLS listener.
+    pub listen: Option<SocketAddr>,
+    /// PEM certificate chain.
+    pub certificate: Option<PathBuf>,
+    /// PEM private key.
+    pub key: Option<PathBuf>,
+}
+
+/// `upstream:`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpstreamFile {
+    /// Name in metrics and logs.
+    pub name: Option<String>,
+    /// Base URL, with or without `/v1`.
+    pub base_url: Option<String>,
+    /// File with the key. There is no key for the key itself: it does not belong in this file.
+    pub api_key_file: Option<PathBuf>,
+    /// Set from the environment only.
+    #[serde(skip)]
+    pub api_key: Option<Secret>,
+    /// Additional trusted certificates, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// `http1` or `http2`.
+    pub protocol: Option<UpstreamProtocol>,
+    /// Idle connections opened ahead of need, each worker.
+    pub min_idle: Option<usize>,
+    /// Idle connections kept at most, each worker.
+    pub max_idle: Option<usize>,
+    /// Age at which an idle connection is replaced.
+    pub idle_timeout: Option<Span>,
+    /// Whether to send `Via`.
+    pub via: Option<bool>,
+}
+
+/// `timeouts:`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimeoutsFile {
+    /// See [`Timeouts::connect`].
+    pub connect: Option<Span>,
+    /// See [`Timeouts::first_byte`].
+    pub first_byte: Option<Span>,
+    /// See [`Timeouts::idle`].
+    pub idle: Option<Span>,
+    /// See [`Timeouts::client_header`].
+    pub client_header: Option<Span>,
+    /// See [`Timeouts::client_body`].
+    pub client_body: Option<Span>,
+    /// See [`Timeouts::client_idle`].
+    pub client_idle: Option<Span>,
+    /// See [`Timeouts::drain`].
+    pub drain: Option<Span>,
+}
+
+impl TimeoutsFile {
+    pub(super) fn checked(&self) -> Timeouts {
+        let or = |given: Option<Span>, seconds| given.map_or(Duration::from_secs(seconds), |d| d.0);
+        Timeouts {
+            connect: or(self.connect, 10),
+            first_byte: or(self.first_byte, 60),
+            idle: or(self.idle, 60),
+            client_header: or(self.client_header, 10),
+            client_body: or(self.client_body, 60),
+            client_idle: or(self.client_idle, 75),
+            drain: or(self.drain, 25),
+        }
+    }
+}
+
+/// `limits:`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsFile {
+    /// See [`Limits::body`].
+    pub body: Option<Size>,
+    /// See [`Limits::headers`].
+    pub headers: Option<Size>,
+    /// See [`Limits::in_flight`].
+    pub in_flight: Option<usize>,
+}
+
+impl LimitsFile {
+    pub(super) fn checked(&self) -> Limits {
+        let headers = self.headers.map_or(32 * 1024, |size| size.0);
+        Limits {
+            // The article's `client_max_body_size 10M`.
+            body: self.body.map_or(10 * 1024 * 1024, |size| size.0),
+            headers: usize::try_from(headers).unwrap_or(usize::MAX),
+            in_flight: self.in_flight.unwrap_or(10_000),
+        }
+    }
+}
+
+/// `models_cache:`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelsCacheFile {
+    /// How long the list is fresh; `0s` turns the cache off.
+    pub ttl: Option<Span>,
+}
+
+/// `log:`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogFile {
+    /// `json` or `text`.
+    pub format: Option<LogFormat>,
+    /// Filter of the application log.
+    pub level: Option<String>,
+    /// `stdout`, `off`, or a file.
+    pub access: Option<String>,
+}
+
+/// A duration as people write it: `10s`, `500ms`, `5m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        humantime::parse_duration(text).map(Self).map_err(|error| {
+            format!("{text:?} is no duration ({error}); expected such as 10s, 500ms or 5m")
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A number of bytes as people write it: `10MB`, `32KiB`, or digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse::<bytesize::ByteSize>()
+            .map(|size| Self(size.as_u64()))
+            .map_err(|error| {
+                serde::de::Error::custom(format!(
+                    "{text:?} is no size ({error}); expected such as 10MB, 32KiB or a number of bytes"
+                ))
+            })
+    }
+}
+
+/// Writes a duration as it would be read.
+///
+/// # Errors
+/// Only the serializer's own.
+pub fn as_text<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&humantime::format_duration(*duration))
+}
+
+impl ConfigFile {
+    /// Reads and parses the file at `path`.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is not what it should be: then with line, column and field.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text).map_err(|message| ConfigError::Parse {
+            path: path.to_owned(),
+            message,
+        })
+    }
+
+    /// Parses the text of a file.
+    ///
+    /// # Errors
+    /// The parser's message, with line and column.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        serde_saphyr::from_str(text).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_read_as_people_write_them() {
+        let file = ConfigFile::parse(
+            "timeouts: {connect: 500ms, drain: 1m}\nlimits: {body: 25MB, headers: 65536}",
+        )
+        .unwrap();
+        assert_eq!(
+            file.timeouts.connect,
+            Some(Span(Duration::from_millis(500)))
+        );
+        assert_eq!(file.limits.body, Some(Size(25_000_000)));
+        assert_eq!(file.limits.headers, Some(Size(65_536)));
+    }
+
+    #[test]
+    fn an_error_names_the_place_and_what_was_expected() {
+        let error =
+            ConfigFile::parse("listen: 127.0.0.1:1\ntimeouts:\n  conect: 1s\n").unwrap_err();
+        assert!(error.contains("conect") && error.contains('3'), "{error}");
+        let error = ConfigFile::parse("timeouts:\n  connect: soon\n").unwrap_err();
+        assert!(error.contains("soon") && error.contains("10s"), "{error}");
+    }
+
+    #[test]
+    fn the_key_itself_is_not_a_setting_of_the_file() {
+        assert!(ConfigFile::parse("upstream: {api_key: cr_x}").is_err());
+    }
+}

@@ -1,0 +1,165 @@
+//! The upstream's base URL, taken apart once.
+
+use std::fmt;
+
+use http::Uri;
+use serde::{Serialize, Serializer};
+
+/// `https://api.holysheep.ai/v1` as scheme, host, port and path prefix.
+///
+/// The OpenAI paths of the route table begin with `/v1`, and so does the path
+/// of the usual base URL; Anthropic's paths hang off the host itself. Both
+/// meet when a trailing `/v1` is dropped here and the route's whole path is
+/// appended: `https://api.holysheep.ai` + `/v1/messages`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl {
+    tls: bool,
+    host: String,
+    port: u16,
+    prefix: String,
+}
+
+/// Why a text is no base URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no base URL ({reason}); expected such as https://api.holysheep.ai/v1")]
+pub struct BaseUrlError {
+    text: String,
+    reason: &'static str,
+}
+
+impl BaseUrl {
+    /// Parses a base URL.
+    ///
+    /// # Errors
+    /// If scheme, host or path cannot be used.
+    pub fn parse(text: &str) -> Result<Self, BaseUrlError> {
+        let fail = |reason| BaseUrlError {
+            text: without_userinfo(text),
+            reason,
+        };
+        let uri: Uri = text.parse().map_err(|_| fail("not a URL"))?;
+        let tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(fail("the scheme is neither https nor http")),
+        };
+        let authority = uri.authority().ok_or_else(|| fail("no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(fail("user information does not belong in it"));
+        }
+        if uri.query().is_some() {
+            return Err(fail("it has a query"));
+        }
+        let host = authority.host().trim_matches(['[', ']']).to_owned();
+        if host.is_empty() {
+            return Err(fail("no host"));
+        }
+        let path = uri.path().trim_end_matches('/');
+        Ok(Self {
+            tls,
+            host,
+            port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }),
+            prefix: path.strip_suffix("/v1").unwrap_or(path).to_owned(),
+        })
+    }
+
+    /// Stands in while other problems are collected; never used to connect.
+    pub(super) fn placeholder() -> Self {
+        Self {
+            tls: true,
+            host: String::new(),
+            port: 0,
+            prefix: String::new(),
+        }
+    }
+
+    /// Whether connections are encrypted.
+    pub const fn tls(&self) -> bool {
+        self.tls
+    }
+
+    /// Host name or address, without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// TCP port.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What stands before the route's path.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The `Host` field: brackets around IPv6, no default port.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') {
+            format!("[{}]", self.host)
+        } else {
+            self.host.clone()
+        };
+        match (self.tls, self.port) {
+            (true, 443) | (false, 80) => host,
+            (_, port) => format!("{host}:{port}"),
+        }
+    }
+}
+
+fn without_userinfo(text: &str) -> String {
+    match (text.find("://"), text.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => {
+            format!("{}…{}", &text[..scheme + 3], &text[at..])
+        }
+        _ => text.to_owned(),
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}/v1", self.authority(), self.prefix)
+    }
+}
+
+impl Serialize for BaseUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_dialects_hang_off_one_prefix() {
+        let url = BaseUrl::parse("https://api.holysheep.ai/v1").unwrap();
+        assert_eq!(
+            (url.host(), url.port(), url.prefix()),
+            ("api.holysheep.ai", 443, "")
+        );
+        assert_eq!(url.authority(), "api.holysheep.ai");
+        let url = BaseUrl::parse("http://[::1]:8443/relay/v1/").unwrap();
+        assert_eq!((url.host(), url.prefix()), ("::1", "/relay"));
+        assert_eq!(url.to_string(), "http://[::1]:8443/relay/v1");
+    }
+
+    #[test]
+    fn what_is_no_base_url_is_refused_without_showing_a_password() {
+        for text in [
+            "",
+            "api.holysheep.ai/v1",
+            "ftp://x/v1",
+            "https:///v1",
+            "https://x/v1?a=b",
+        ] {
+            assert!(BaseUrl::parse(text).is_err(), "{text}");
+        }
+        let error = BaseUrl::parse("https://user:hunter2@x/v1")
+            .unwrap_err()
+            .to_string();
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}

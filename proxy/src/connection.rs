@@ -1,0 +1,108 @@
+//! One client connection: TLS if the listener has it, then the HTTP version it
+//! asks for, then requests through the [`crate::pipeline`].
+
+pub mod h1;
+pub mod h1_stream;
+pub mod h2;
+pub mod peer;
+pub mod timer;
+pub mod transport;
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Poll;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsStream;
+
+use crate::http1::ReadBuffer;
+use crate::tls::Acceptor;
+use crate::worker::Worker;
+use h1_stream::H1Stream;
+use peer::Peer;
+use transport::{Socket, Transport};
+
+/// What an h2 client with prior knowledge sends first (RFC 9113 section 3.4).
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Runs hyper's h2 tasks on the worker's own thread.
+#[derive(Debug, Clone, Copy)]
+pub struct LocalExecutor;
+
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, future: F) {
+        drop(tokio::task::spawn_local(future));
+    }
+}
+
+/// Serves a connection that has just been accepted.
+pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, tls: Option<Acceptor>) {
+    let _guard = worker.enter_connection();
+    let peer = Peer::new(peer.ip());
+    let Ok(socket) = Socket::new(stream) else {
+        return;
+    };
+    match tls {
+        None => serve_plain(worker, socket, peer).await,
+        Some(acceptor) => serve_tls(worker, socket, peer, &acceptor).await,
+    }
+}
+
+async fn serve_plain(worker: Rc<Worker>, socket: Socket, peer: Peer) {
+    let mut io = Transport::Plain(socket);
+    let mut input = ReadBuffer::new(4 * 1024);
+    let limit = worker.config.timeouts.client_idle;
+    match timeout(limit, has_preface(&mut io, &mut input)).await {
+        Ok(Some(true)) => h2::serve(worker, io, input.take(), peer, false).await,
+        Ok(Some(false)) => {
+            h1::serve(worker, H1Stream::new(io, peer, input), false).await;
+        }
+        Ok(None) | Err(_) => {}
+    }
+}
+
+async fn serve_tls(worker: Rc<Worker>, socket: Socket, peer: Peer, acceptor: &Acceptor) {
+    let handshake = acceptor.accept(socket);
+    let stream = match timeout(worker.config.timeouts.client_header, handshake).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            tracing::debug!(%peer, %error, "TLS handshake with a client failed");
+            return;
+        }
+        Err(_) => {
+            tracing::debug!(%peer, "TLS handshake with a client timed out");
+            return;
+        }
+    };
+    let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let io = Transport::Tls(Box::new(TlsStream::Server(stream)));
+    if h2 {
+        h2::serve(worker, io, Vec::new(), peer, true).await;
+    } else {
+        let stream = H1Stream::new(io, peer, ReadBuffer::new(4 * 1024));
+        h1::serve(worker, stream, true).await;
+    }
+}
+
+/// Reads until it is clear whether the client begins with h2's preface; `None`
+/// if it closed before.
+async fn has_preface(io: &mut Transport, input: &mut ReadBuffer) -> Option<bool> {
+    poll_fn(|cx| {
+        loop {
+            let seen = input.filled().len().min(H2_PREFACE.len());
+            if !H2_PREFACE.starts_with(input.filled().get(..seen).unwrap_or_default()) {
+                return Poll::Ready(Some(false));
+            }
+            if seen == H2_PREFACE.len() {
+                return Poll::Ready(Some(true));
+            }
+            match std::task::ready!(input.poll_fill(cx, io, 64 * 1024)) {
+                Ok(count) if count > 0 => {}
+                _ => return Poll::Ready(None),
+            }
+        }
+    })
+    .await
+}

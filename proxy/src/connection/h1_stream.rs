@@ -1,0 +1,282 @@
+//! A client's HTTP/1.1 connection as one request's [`Downstream`].
+
+use std::borrow::Cow;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::AsyncWrite;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::peer::Peer;
+use super::timer::Timer;
+use super::transport::{Transport, WriteBuffer};
+use crate::downstream::Downstream;
+use crate::error::ProxyError;
+use crate::http1::{BodyDecoder, Framing, Piece, ReadBuffer, encode};
+use crate::upstream::RequestBody;
+
+/// Largest read buffer for a request body.
+const BODY_BUFFER: usize = 64 * 1024;
+/// Response bytes buffered for a client that reads slowly.
+const HIGH_WATER: usize = 64 * 1024;
+/// How often a half-closed connection is looked at for a reset.
+const RESET_CHECK: Duration = Duration::from_millis(100);
+
+/// What is known of the client's end of the connection.
+#[derive(Debug)]
+enum Half {
+    /// It may send more.
+    Open,
+    /// It has sent FIN. It may still read (`shutdown(SHUT_WR)`), or be gone
+    /// (`close`); only a write tells, see [`H1Stream::poll_half_closed`].
+    HalfClosed(Option<Pin<Box<Sleep>>>),
+}
+
+/// A client connection, reused for one request after another.
+#[derive(Debug)]
+pub struct H1Stream {
+    pub(super) io: Transport,
+    pub(super) input: ReadBuffer,
+    pub(super) output: WriteBuffer,
+    pub(super) timer: Timer,
+    /// Who is at the other end.
+    pub peer: Peer,
+    half: Half,
+    body: BodyDecoder,
+    handed_out: usize,
+    body_read: u64,
+    body_limit: u64,
+    expects_continue: bool,
+    http10: bool,
+    response: Response,
+    /// No further request may follow on this connection.
+    pub(super) close: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Response {
+    None,
+    Body(Framing),
+    Done,
+}
+
+impl H1Stream {
+    /// A connection of which `input` has been read already.
+    pub fn new(io: Transport, peer: Peer, input: ReadBuffer) -> Self {
+        Self {
+            io,
+            input,
+            output: WriteBuffer::default(),
+            timer: Timer::default(),
+            peer,
+            half: Half::Open,
+            body: BodyDecoder::new(Framing::None),
+            handed_out: 0,
+            body_read: 0,
+            body_limit: 0,
+            expects_continue: false,
+            http10: false,
+            response: Response::None,
+            close: false,
+        }
+    }
+
+    /// Prepares for the body of a request whose head has just been parsed.
+    pub fn begin(&mut self, body: Framing, limit: u64, expects_continue: bool, http10: bool) {
+        self.body = BodyDecoder::new(body);
+        self.handed_out = 0;
+        self.body_read = 0;
+        self.body_limit = limit;
+        self.expects_continue = expects_continue && body != Framing::None;
+        self.http10 = http10;
+        self.response = Response::None;
+    }
+
+    /// Whether the connection can carry another request: the last one's body
+    /// has been read to its end, and the peer has not closed.
+    pub fn is_reusable(&mut self) -> bool {
+        self.settle();
+        !self.close
+            && matches!(self.half, Half::Open)
+            && self.response == Response::Done
+            && matches!(self.body.next(&mut self.input), Ok(Piece::End))
+    }
+
+    fn settle(&mut self) {
+        let count = std::mem::take(&mut self.handed_out);
+        if count > 0 {
+            self.body.consume(&mut self.input, count);
+        }
+    }
+
+    /// The client has sent FIN while its request is worked on. To find out
+    /// whether it still listens, an interim response is written, which every
+    /// HTTP/1.1 client has to accept (RFC 9110 section 15.2): a closed socket
+    /// answers with a reset. Serves `shutdown(SHUT_WR)` clients, and notices
+    /// departed ones in a round trip. Once the response has begun its own
+    /// bytes do the same.
+    fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.http10 {
+            return Poll::Ready(());
+        }
+        let Half::HalfClosed(check) = &mut self.half else {
+            return Poll::Pending;
+        };
+        let check = check.get_or_insert_with(|| {
+            if self.response == Response::None {
+                self.output
+                    .bytes
+                    .extend_from_slice(b"HTTP/1.1 102 Processing\r\n\r\n");
+            }
+            Box::pin(sleep(RESET_CHECK))
+        });
+        if let Poll::Ready(Err(_)) = self.output.poll_flush(cx, &mut self.io) {
+            return Poll::Ready(());
+        }
+        while check.as_mut().poll(cx).is_ready() {
+            if !matches!(self.io.tcp().take_error(), Ok(None)) {
+                return Poll::Ready(());
+            }
+            check.as_mut().reset(Instant::now() + RESET_CHECK);
+        }
+        Poll::Pending
+    }
+
+    /// Sends FIN, as the last step of a close.
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.io).poll_shutdown(cx).map(|_| ())
+    }
+}
+
+impl RequestBody for H1Stream {
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], ProxyError>> {
+        self.settle();
+        loop {
+            match self.body.next(&mut self.input) {
+                Ok(Piece::End) => return Poll::Ready(Ok(&[])),
+                Ok(Piece::Data(len)) => {
+                    self.body_read += len as u64;
+                    if self.body_read > self.body_limit {
+                        let limit = self.body_limit;
+                        return Poll::Ready(Err(ProxyError::RequestTooLarge { limit }));
+                    }
+                    self.handed_out = len;
+                    let data = self.input.filled().get(..len);
+                    return Poll::Ready(Ok(data.unwrap_or_default()));
+                }
+                Ok(Piece::NeedMore) => {}
+                Err(error) => {
+                    let reason = Cow::Borrowed(error.0);
+                    return Poll::Ready(Err(ProxyError::InvalidRequest(reason)));
+                }
+            }
+            if std::mem::take(&mut self.expects_continue) {
+                self.output
+                    .bytes
+                    .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                if let Poll::Ready(Err(error)) = self.output.poll_flush(cx, &mut self.io) {
+                    tracing::debug!(%error, "100 Continue could not be written");
+                    return Poll::Ready(Err(ProxyError::ClientClosed));
+                }
+            }
+            let Self { io, input, .. } = self;
+            match input.poll_fill(cx, io, BODY_BUFFER) {
+                Poll::Ready(Ok(count)) if count > 0 => {}
+                Poll::Ready(_) => return Poll::Ready(Err(ProxyError::ClientClosed)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl Downstream for H1Stream {
+    fn body_read(&self) -> u64 {
+        self.body_read
+    }
+
+    fn start_head(&mut self, status: u16) {
+        encode::status_line(&mut self.output.bytes, status);
+    }
+
+    fn field(&mut self, name: &[u8], value: &[u8]) {
+        encode::field(&mut self.output.bytes, name, value);
+    }
+
+    fn end_head(&mut self, framing: Framing) {
+        let framing = match framing {
+            Framing::Chunked | Framing::UntilClose if self.http10 => Framing::UntilClose,
+            Framing::UntilClose => Framing::Chunked,
+            known => known,
+        };
+        self.close |= framing == Framing::UntilClose;
+        let out = &mut self.output.bytes;
+        encode::framing(out, framing);
+        if self.close {
+            out.extend_from_slice(b"connection: close\r\n");
+        } else if self.http10 {
+            out.extend_from_slice(b"connection: keep-alive\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        self.response = Response::Body(framing);
+    }
+
+    fn refuse_body(&mut self) {
+        self.settle();
+        self.close |= !self.body.is_done();
+    }
+
+    fn has_room(&self) -> bool {
+        self.output.pending() < HIGH_WATER
+    }
+
+    fn push(&mut self, data: &[u8]) {
+        match self.response {
+            Response::Body(Framing::Chunked) => encode::chunk(&mut self.output.bytes, data),
+            _ => self.output.bytes.extend_from_slice(data),
+        }
+    }
+
+    fn end(&mut self) {
+        if self.response == Response::Body(Framing::Chunked) {
+            encode::last_chunk(&mut self.output.bytes);
+        }
+        self.response = Response::Done;
+    }
+
+    fn truncate(&mut self) {
+        // Without its last chunk, or short of its length, the body is
+        // incomplete for every client (RFC 9112 section 8).
+        self.close = true;
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
+        let result = ready!(self.output.poll_flush(cx, &mut self.io));
+        Poll::Ready(result.map_err(|_| ProxyError::ClientClosed))
+    }
+
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if matches!(self.half, Half::HalfClosed(_)) {
+            return self.poll_half_closed(cx);
+        }
+        self.settle();
+        // While the body is read its reader sees the end; a full buffer of
+        // pipelined requests waits for its turn.
+        while self.body.is_done() && !self.input.is_full(BODY_BUFFER) {
+            let Self { io, input, .. } = self;
+            match ready!(input.poll_fill(cx, io, BODY_BUFFER)) {
+                Ok(0) => {
+                    self.half = Half::HalfClosed(None);
+                    return self.poll_half_closed(cx);
+                }
+                Ok(_) => {}
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
+    }
+
+    fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
+    }
+}

@@ -1,0 +1,217 @@
+//! A TCP connection with or without TLS, for both sides of the proxy.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
+
+/// A TCP socket that counts what the kernel took.
+///
+/// Below TLS, this is the only place that knows whether a request left at all.
+#[derive(Debug)]
+pub struct Socket {
+    stream: TcpStream,
+    written: u64,
+}
+
+impl Socket {
+    /// Wraps a connected socket and turns Nagle's algorithm off: heads and
+    /// chunks are written whole, and must leave at once.
+    ///
+    /// # Errors
+    /// If the socket option cannot be set, as on a socket already reset.
+    pub fn new(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, written: 0 })
+    }
+}
+
+impl AsyncRead for Socket {
+    #[inline]
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Socket {
+    #[inline]
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        if let Poll::Ready(Ok(count)) = result {
+            self.written += count as u64;
+        }
+        result
+    }
+
+    #[inline]
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        // rustls hands over one record for a small message; `send` costs less
+        // than `writev` then.
+        let result = match bufs {
+            [one] => Pin::new(&mut self.stream).poll_write(cx, one),
+            many => Pin::new(&mut self.stream).poll_write_vectored(cx, many),
+        };
+        if let Poll::Ready(Ok(count)) = result {
+            self.written += count as u64;
+        }
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// A plain or encrypted connection.
+#[derive(Debug)]
+pub enum Transport {
+    /// TCP.
+    Plain(Socket),
+    /// TLS over TCP, as client or as server.
+    Tls(Box<TlsStream<Socket>>),
+}
+
+impl Transport {
+    fn socket(&self) -> &Socket {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    /// Bytes the kernel has taken from us, TLS framing included.
+    pub fn written(&self) -> u64 {
+        self.socket().written
+    }
+
+    /// The TCP socket below.
+    pub fn tcp(&self) -> &TcpStream {
+        &self.socket().stream
+    }
+
+    /// Waits for an error on the socket, such as the reset that answers a
+    /// write to a peer that is gone.
+    pub async fn failed(&self) {
+        // Only an error makes it ready, so the result carries no news.
+        let _ = self.tcp().ready(Interest::ERROR).await;
+    }
+
+    /// Whether data or the end of the stream may be there, without a system call.
+    pub fn may_be_readable(&self, cx: &mut Context<'_>) -> bool {
+        self.tcp().poll_read_ready(cx).is_ready()
+    }
+}
+
+impl AsyncRead for Transport {
+    #[inline]
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    #[inline]
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Plain(socket) => Pin::new(socket).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    #[inline]
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// Bytes on their way out, kept until the peer's socket took them.
+#[derive(Debug, Default)]
+pub struct WriteBuffer {
+    /// What is to be written; append to it freely.
+    pub bytes: Vec<u8>,
+    done: usize,
+    unflushed: bool,
+}
+
+impl WriteBuffer {
+    /// Bytes not yet handed to the transport.
+    #[inline]
+    pub const fn pending(&self) -> usize {
+        self.bytes.len() - self.done
+    }
+
+    /// Writes all that is pending and flushes TLS records.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>, io: &mut Transport) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.bytes.get(self.done..).filter(|rest| !rest.is_empty()) {
+            match Pin::new(&mut *io).poll_write(cx, rest) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => {
+                    self.done += count;
+                    self.unflushed = true;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        if self.unflushed {
+            match Pin::new(io).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                other => return other,
+            }
+        }
+        self.bytes.clear();
+        self.done = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Gives memory beyond `keep` bytes back, once nothing is pending.
+    pub fn release(&mut self, keep: usize) {
+        if self.pending() == 0 && self.bytes.capacity() > keep {
+            self.bytes = Vec::new();
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What the pipeline needs of a client, whichever HTTP version it speaks.
+
+use std::task::{Context, Poll};
+
+use crate::connection::timer::Timer;
+use crate::error::ProxyError;
+use crate::http1::Framing;
+use crate::upstream::RequestBody;
+
+/// One request's client: its body comes from here, its response goes there.
+pub trait Downstream: RequestBody {
+    /// Bytes of the request body read so far.
+    fn body_read(&self) -> u64;
+
+    /// Begins the response head.
+    fn start_head(&mut self, status: u16);
+
+    /// Adds a field to the response head.
+    fn field(&mut self, name: &[u8], value: &[u8]);
+
+    /// Ends the response head. [`Framing::UntilClose`] stands for a length
+    /// nobody knows; the client's HTTP version decides how that is said.
+    fn end_head(&mut self, framing: Framing);
+
+    /// The proxy answers without reading the rest of the request body.
+    fn refuse_body(&mut self);
+
+    /// Whether more body bytes should be pushed now.
+    fn has_room(&self) -> bool;
+
+    /// Adds bytes of the response body.
+    fn push(&mut self, data: &[u8]);
+
+    /// The response is complete.
+    fn end(&mut self);
+
+    /// The response breaks off; the client must be able to tell.
+    fn truncate(&mut self);
+
+    /// Sends what has been added.
+    ///
+    /// # Errors
+    /// [`ProxyError::ClientClosed`].
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>>;
+
+    /// Ready when the client has gone away.
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// The deadline of whatever is being waited for.
+    fn timer(&mut self) -> &mut Timer;
+}

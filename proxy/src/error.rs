@@ -1,0 +1,240 @@
+//! Everything the proxy itself can answer a request with instead of
+//! upstream's response: one enum, one exhaustive mapping to status, code,
+//! type, retryability and side.
+
+use std::borrow::Cow;
+
+use crate::route::Dialect;
+
+/// Where a fault lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The client sent something wrong, or left.
+    Downstream,
+    /// HolySheep, its name, its certificate, or the way to it.
+    Upstream,
+    /// The proxy itself.
+    Internal,
+}
+
+/// A request the proxy could not, or would not, let upstream answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProxyError {
+    /// No client key, or an unknown one.
+    #[error("no valid API key was given")]
+    InvalidApiKey,
+    /// The path is none of the API's.
+    #[error("there is no such path; the API's paths are listed in the proxy's documentation")]
+    UnknownRoute,
+    /// The path exists with other methods only.
+    #[error("this path does not support the method; allowed: {allow}")]
+    MethodNotAllowed {
+        /// The value for the `Allow` field.
+        allow: &'static str,
+    },
+    /// The body is longer than the limit.
+    #[error("the request body is larger than {limit} bytes")]
+    RequestTooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The head is longer than the limit, or has too many fields.
+    #[error("the request head is larger than {limit} bytes or has more than 100 fields")]
+    HeadersTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The request is not valid HTTP.
+    #[error("the request is malformed: {0}")]
+    InvalidRequest(Cow<'static, str>),
+    /// The client stopped sending in the middle of its request.
+    #[error("the request did not arrive in time")]
+    RequestTimeout,
+    /// Upstream refuses the key the proxy adds.
+    #[error("upstream refused the proxy's API key; its owner has to renew it")]
+    UpstreamInvalidApiKey,
+    /// The proxy has no key to add.
+    #[error("the proxy has no upstream API key; its operator has to configure one")]
+    UpstreamKeyMissing,
+    /// No TCP or TLS connection could be made.
+    #[error("no connection to upstream: {0}")]
+    UpstreamConnectFailed(Cow<'static, str>),
+    /// Upstream's name has no address.
+    #[error("upstream's name could not be resolved: {0}")]
+    UpstreamDnsFailed(Cow<'static, str>),
+    /// Upstream's certificate has expired.
+    #[error("upstream's certificate has expired")]
+    UpstreamCertificateExpired,
+    /// Upstream's certificate is not valid for another reason.
+    #[error("upstream's certificate is not valid: {0}")]
+    UpstreamCertificateInvalid(Cow<'static, str>),
+    /// Connecting took too long.
+    #[error("connecting to upstream took longer than {0} s")]
+    UpstreamConnectTimeout(u64),
+    /// No response head came.
+    #[error("upstream did not begin to answer within {0} s")]
+    UpstreamFirstByteTimeout(u64),
+    /// The response stopped in the middle.
+    #[error("upstream sent nothing for {0} s in the middle of its answer")]
+    UpstreamIdleTimeout(u64),
+    /// Upstream closed the connection before its answer was complete.
+    #[error("upstream closed the connection before its answer was complete")]
+    UpstreamClosed,
+    /// Upstream answered with something that is not HTTP.
+    #[error("upstream's answer is malformed: {0}")]
+    UpstreamInvalidResponse(Cow<'static, str>),
+    /// The proxy is at its own cap.
+    #[error("the proxy is at its limit of concurrent requests")]
+    Overloaded,
+    /// The client went away; nobody reads the answer.
+    #[error("the client closed the connection")]
+    ClientClosed,
+}
+
+/// What the mapping says of one error.
+#[derive(Debug, Clone, Copy)]
+pub struct ErrorClass {
+    /// HTTP status code.
+    pub status: u16,
+    /// `x-holysheep-error`, the `code` of the body, and the metric label.
+    pub code: &'static str,
+    /// The `type` OpenAI's API gives such an error.
+    pub openai_type: &'static str,
+    /// The `type` Anthropic's API gives such an error.
+    pub anthropic_type: &'static str,
+    /// Where the fault lies.
+    pub side: Side,
+    /// Seconds for `retry-after`, where trying again soon makes sense.
+    pub retry_after: Option<u32>,
+}
+
+const fn class(
+    status: u16,
+    code: &'static str,
+    types: (&'static str, &'static str),
+    side: Side,
+    retry_after: Option<u32>,
+) -> ErrorClass {
+    ErrorClass {
+        status,
+        code,
+        openai_type: types.0,
+        anthropic_type: types.1,
+        side,
+        retry_after,
+    }
+}
+
+const INVALID: (&str, &str) = ("invalid_request_error", "invalid_request_error");
+const API: (&str, &str) = ("api_error", "api_error");
+
+impl ProxyError {
+    /// The one mapping from error to everything others derive from it.
+    pub const fn class(&self) -> ErrorClass {
+        use Side::{Downstream, Internal, Upstream};
+        match self {
+            Self::InvalidApiKey => {
+                let types = ("invalid_request_error", "authentication_error");
+                class(401, "invalid_api_key", types, Downstream, None)
+            }
+            Self::UnknownRoute => {
+                let types = ("invalid_request_error", "not_found_error");
+                class(404, "unknown_route", types, Downstream, None)
+            }
+            Self::MethodNotAllowed { .. } => {
+                class(405, "method_not_allowed", INVALID, Downstream, None)
+            }
+            Self::RequestTooLarge { .. } => {
+                let types = ("invalid_request_error", "request_too_large");
+                class(413, "request_too_large", types, Downstream, None)
+            }
+            Self::HeadersTooLarge { .. } => {
+                class(431, "headers_too_large", INVALID, Downstream, None)
+            }
+            Self::InvalidRequest(_) => class(400, "invalid_request", INVALID, Downstream, None),
+            Self::RequestTimeout => class(408, "request_timeout", INVALID, Downstream, None),
+            Self::UpstreamInvalidApiKey | Self::UpstreamKeyMissing => {
+                class(502, "upstream_invalid_api_key", API, Upstream, None)
+            }
+            Self::UpstreamConnectFailed(_) => {
+                class(502, "upstream_connect_failed", API, Upstream, Some(1))
+            }
+            Self::UpstreamDnsFailed(_) => class(502, "upstream_dns_failed", API, Upstream, Some(5)),
+            Self::UpstreamCertificateExpired => {
+                class(502, "upstream_certificate_expired", API, Upstream, None)
+            }
+            Self::UpstreamCertificateInvalid(_) => {
+                class(502, "upstream_certificate_invalid", API, Upstream, None)
+            }
+            Self::UpstreamConnectTimeout(_) => {
+                class(504, "upstream_connect_timeout", API, Upstream, Some(1))
+            }
+            Self::UpstreamFirstByteTimeout(_) => {
+                class(504, "upstream_first_byte_timeout", API, Upstream, None)
+            }
+            Self::UpstreamIdleTimeout(_) => {
+                class(504, "upstream_idle_timeout", API, Upstream, None)
+            }
+            Self::UpstreamClosed => class(502, "upstream_closed", API, Upstream, None),
+            Self::UpstreamInvalidResponse(_) => {
+                class(502, "upstream_invalid_response", API, Upstream, None)
+            }
+            Self::Overloaded => {
+                let types = ("server_error", "overloaded_error");
+                class(503, "overloaded", types, Internal, Some(1))
+            }
+            Self::ClientClosed => class(499, "client_closed", INVALID, Downstream, None),
+        }
+    }
+
+    /// The JSON body in the dialect of the route.
+    pub fn body(&self, dialect: Dialect) -> String {
+        let class = self.class();
+        // The only part that may need escaping.
+        let message = serde_json::Value::from(self.to_string());
+        match dialect {
+            Dialect::OpenAi => format!(
+                r#"{{"error":{{"message":{message},"type":"{}","param":null,"code":"{}"}}}}"#,
+                class.openai_type, class.code
+            ),
+            Dialect::Anthropic => format!(
+                r#"{{"type":"error","error":{{"type":"{}","message":{message}}}}}"#,
+                class.anthropic_type
+            ),
+        }
+    }
+
+    /// The event that tells of an error after a stream has begun. The stream
+    /// ends after it, without `[DONE]`.
+    pub fn stream_event(&self, dialect: Dialect) -> String {
+        match dialect {
+            Dialect::OpenAi => format!("data: {}\n\n", self.body(dialect)),
+            Dialect::Anthropic => format!("event: error\ndata: {}\n\n", self.body(dialect)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_body_has_the_shape_of_its_dialect() {
+        let error = ProxyError::RequestTooLarge { limit: 10 };
+        let openai: serde_json::Value = serde_json::from_str(&error.body(Dialect::OpenAi)).unwrap();
+        assert_eq!(openai["error"]["code"], "request_too_large");
+        assert!(openai["error"]["param"].is_null());
+        let anthropic: serde_json::Value =
+            serde_json::from_str(&error.body(Dialect::Anthropic)).unwrap();
+        assert_eq!(anthropic["type"], "error");
+        assert_eq!(anthropic["error"]["type"], "request_too_large");
+    }
+
+    #[test]
+    fn a_stream_event_never_says_done() {
+        let event = ProxyError::UpstreamClosed.stream_event(Dialect::Anthropic);
+        assert!(event.starts_with("event: error\ndata: {"));
+        assert!(event.ends_with("\n\n"));
+        assert!(!event.contains("[DONE]"));
+    }
+}

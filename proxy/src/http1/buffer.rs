@@ -1,0 +1,164 @@
+//! The buffer a connection reads into.
+//!
+//! One contiguous block with a read and a write position. It is allocated
+//! when the first byte is awaited and can be given back while a connection
+//! idles, so that ten thousand idle connections cost little.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+/// Bytes received and not yet consumed.
+#[derive(Debug)]
+pub struct ReadBuffer {
+    data: Vec<u8>,
+    start: usize,
+    end: usize,
+    initial: usize,
+    /// The last read filled all the room there was: more is probably waiting.
+    hungry: bool,
+}
+
+impl ReadBuffer {
+    /// An empty buffer that will allocate `initial` bytes on first use.
+    pub const fn new(initial: usize) -> Self {
+        Self {
+            data: Vec::new(),
+            start: 0,
+            end: 0,
+            initial,
+            hungry: false,
+        }
+    }
+
+    /// The bytes received and not yet consumed.
+    #[inline]
+    pub fn filled(&self) -> &[u8] {
+        self.data.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Whether nothing is waiting.
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Forgets the first `count` bytes.
+    #[inline]
+    pub fn consume(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.end);
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    /// Gives the memory back if nothing is waiting.
+    pub fn release(&mut self) {
+        if self.is_empty() {
+            self.data = Vec::new();
+        }
+    }
+
+    /// Takes what is waiting out of the buffer.
+    pub fn take(&mut self) -> Vec<u8> {
+        let bytes = self.filled().to_vec();
+        self.start = 0;
+        self.end = 0;
+        bytes
+    }
+
+    /// Reads once from `io`, growing up to `limit` bytes in all.
+    ///
+    /// Returns how many bytes came; 0 is the end of the stream. A full buffer
+    /// is an error of kind `OutOfMemory`, which callers check for beforehand
+    /// with [`ReadBuffer::is_full`].
+    pub fn poll_fill<R: AsyncRead + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut R,
+        limit: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.make_room(limit);
+        let spare = self.data.get_mut(self.end..).unwrap_or_default();
+        if spare.is_empty() {
+            return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+        }
+        let room = spare.len();
+        let mut target = ReadBuf::new(spare);
+        match Pin::new(io).poll_read(cx, &mut target) {
+            Poll::Ready(Ok(())) => {
+                let count = target.filled().len();
+                self.end += count;
+                self.hungry = count == room;
+                Poll::Ready(Ok(count))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Whether `limit` bytes are waiting, so that no more may be read.
+    pub const fn is_full(&self, limit: usize) -> bool {
+        self.end - self.start >= limit
+    }
+
+    fn make_room(&mut self, limit: usize) {
+        if self.data.len() < self.initial {
+            self.data.resize(self.initial.min(limit), 0);
+        }
+        if std::mem::take(&mut self.hungry) && self.is_empty() && self.data.len() < limit {
+            // A large body is coming: fewer, larger reads from here on.
+            self.data.resize((self.data.len() * 2).min(limit), 0);
+        }
+        if self.end < self.data.len() {
+            return;
+        }
+        if self.start > 0 {
+            self.data.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        } else if self.data.len() < limit {
+            let doubled = (self.data.len() * 2).clamp(1, limit);
+            self.data.resize(doubled, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    fn fill(buffer: &mut ReadBuffer, mut from: &[u8], limit: usize) -> io::Result<usize> {
+        let mut cx = Context::from_waker(Waker::noop());
+        match buffer.poll_fill(&mut cx, &mut from, limit) {
+            Poll::Ready(result) => result,
+            Poll::Pending => Ok(0),
+        }
+    }
+
+    #[test]
+    fn grows_to_the_limit_and_then_refuses() {
+        let mut buffer = ReadBuffer::new(4);
+        assert_eq!(fill(&mut buffer, b"abcdef", 8).unwrap(), 4);
+        assert_eq!(fill(&mut buffer, b"efgh", 8).unwrap(), 4);
+        assert!(buffer.is_full(8));
+        assert_eq!(buffer.filled(), b"abcdefgh");
+        assert!(fill(&mut buffer, b"i", 8).is_err());
+    }
+
+    #[test]
+    fn reuses_consumed_room_before_growing() {
+        let mut buffer = ReadBuffer::new(4);
+        fill(&mut buffer, b"abcd", 4).unwrap();
+        buffer.consume(3);
+        assert_eq!(fill(&mut buffer, b"efg", 4).unwrap(), 3);
+        assert_eq!(buffer.filled(), b"defg");
+        buffer.consume(4);
+        buffer.release();
+        assert!(buffer.filled().is_empty());
+    }
+}

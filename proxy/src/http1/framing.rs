@@ -1,0 +1,190 @@
+//! How long a message body is: RFC 9112 section 6, read strictly.
+//!
+//! Request smuggling lives on two parsers that disagree. The proxy writes its
+//! own framing to the other side, and refuses every request whose length could
+//! be read in two ways: both `Content-Length` and `Transfer-Encoding`, more
+//! than one of either, a list, a sign, a coding other than `chunked`, or
+//! `Transfer-Encoding` in HTTP/1.0.
+
+use super::field::FieldName;
+use super::head::{HeadView, Version};
+
+/// The length of a message body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is none.
+    None,
+    /// Exactly this many bytes.
+    Length(u64),
+    /// Chunks with their own lengths.
+    Chunked,
+    /// Until the connection ends; responses only.
+    UntilClose,
+}
+
+/// Why a length cannot be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct FramingError(pub &'static str);
+
+/// The length of a request body (RFC 9112 section 6.3).
+///
+/// # Errors
+/// Any ambiguity, see the module.
+pub fn of_request(head: &HeadView<'_>) -> Result<Framing, FramingError> {
+    match lengths(head)? {
+        (Some(_), true) => Err(FramingError(
+            "both Content-Length and Transfer-Encoding are present",
+        )),
+        (None, true) if head.version() == Version::Http10 => {
+            Err(FramingError("Transfer-Encoding in an HTTP/1.0 request"))
+        }
+        (None, true) => Ok(Framing::Chunked),
+        (Some(0) | None, false) => Ok(Framing::None),
+        (Some(length), false) => Ok(Framing::Length(length)),
+    }
+}
+
+/// The length of a response body, given whether it answers a `HEAD` request.
+///
+/// # Errors
+/// Any ambiguity, see the module. The connection is not used again then.
+pub fn of_response(head: &HeadView<'_>, to_head: bool) -> Result<Framing, FramingError> {
+    let status = head.status();
+    if to_head || status < 200 || status == 204 || status == 304 {
+        return Ok(Framing::None);
+    }
+    match lengths(head)? {
+        (Some(_), true) => Err(FramingError(
+            "both Content-Length and Transfer-Encoding are present",
+        )),
+        (None, true) => Ok(Framing::Chunked),
+        (Some(length), false) => Ok(Framing::Length(length)),
+        (None, false) => Ok(Framing::UntilClose),
+    }
+}
+
+/// Whether the sender keeps the connection open after this message
+/// (RFC 9112 section 9.3).
+pub fn keeps_alive(head: &HeadView<'_>) -> bool {
+    let mut keep = head.version() != Version::Http10;
+    for (name, _, value) in head.fields() {
+        if name == FieldName::Connection {
+            for option in options(value) {
+                if option.eq_ignore_ascii_case(b"close") {
+                    return false;
+                }
+                keep |= option.eq_ignore_ascii_case(b"keep-alive");
+            }
+        }
+    }
+    keep
+}
+
+/// The comma-separated members of a field value, trimmed.
+pub fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|option| !option.is_empty())
+}
+
+fn lengths(head: &HeadView<'_>) -> Result<(Option<u64>, bool), FramingError> {
+    let mut length = None;
+    let mut chunked = false;
+    for (name, _, value) in head.fields() {
+        match name {
+            FieldName::ContentLength => {
+                if length.is_some() {
+                    return Err(FramingError("more than one Content-Length"));
+                }
+                length = Some(parse_length(value)?);
+            }
+            FieldName::TransferEncoding => {
+                if chunked {
+                    return Err(FramingError("more than one Transfer-Encoding"));
+                }
+                if !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(FramingError("a Transfer-Encoding other than chunked"));
+                }
+                chunked = true;
+            }
+            _ => {}
+        }
+    }
+    Ok((length, chunked))
+}
+
+fn parse_length(value: &[u8]) -> Result<u64, FramingError> {
+    const INVALID: FramingError = FramingError("invalid Content-Length");
+    if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
+        return Err(INVALID);
+    }
+    Ok(value
+        .iter()
+        .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::head::Head;
+    use super::*;
+
+    fn request(fields: &str) -> Result<Framing, FramingError> {
+        let text = format!("POST / HTTP/1.1\r\n{fields}\r\n");
+        let mut head = Head::default();
+        head.parse_request(text.as_bytes()).unwrap();
+        of_request(&head.view(text.as_bytes()))
+    }
+
+    #[test]
+    fn lengths_that_can_be_read_in_one_way_are_accepted() {
+        assert_eq!(request(""), Ok(Framing::None));
+        assert_eq!(request("Content-Length: 0\r\n"), Ok(Framing::None));
+        assert_eq!(request("Content-Length: 17\r\n"), Ok(Framing::Length(17)));
+        assert_eq!(
+            request("Transfer-Encoding: Chunked\r\n"),
+            Ok(Framing::Chunked)
+        );
+    }
+
+    #[test]
+    fn lengths_that_can_be_read_in_two_ways_are_refused() {
+        for fields in [
+            "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n",
+            "Content-Length: 1\r\nContent-Length: 1\r\n",
+            "Content-Length: 1\r\nContent-Length: 2\r\n",
+            "Content-Length: 1, 1\r\n",
+            "Content-Length: +1\r\n",
+            "Content-Length: -1\r\n",
+            "Content-Length: 0x1\r\n",
+            "Content-Length: 1 1\r\n",
+            "Content-Length:\r\n",
+            "Content-Length: 99999999999999999999\r\n",
+            "Transfer-Encoding: identity\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n",
+            "Transfer-Encoding: xchunked\r\n",
+            "Transfer-Encoding: chunked, chunked\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: \"chunked\"\r\n",
+        ] {
+            assert!(request(fields).is_err(), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn persistence_follows_version_and_connection() {
+        let keep = |text: &str| {
+            let mut head = Head::default();
+            head.parse_request(text.as_bytes()).unwrap();
+            keeps_alive(&head.view(text.as_bytes()))
+        };
+        assert!(keep("GET / HTTP/1.1\r\n\r\n"));
+        assert!(!keep("GET / HTTP/1.0\r\n\r\n"));
+        assert!(keep("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"));
+        assert!(!keep(
+            "GET / HTTP/1.1\r\nConnection: foo, Close\r\nConnection: keep-alive\r\n\r\n"
+        ));
+    }
+}

@@ -1,0 +1,30 @@
+//! holysheep-proxy: between applications and the HolySheep API.
+//!
+//! `ARCHITECTURE.md` has the picture. To follow one request, read
+//! [`connection`], [`pipeline`], [`upstream::exchange`], [`relay`], [`account`].
+
+pub mod account;
+pub mod admin;
+pub mod answer;
+pub mod app;
+pub mod check;
+pub mod cli;
+pub mod config;
+pub mod connection;
+pub mod downstream;
+pub mod drain;
+pub mod error;
+pub mod forward;
+pub mod health;
+pub mod http1;
+pub mod listener;
+pub mod metrics;
+pub mod models;
+pub mod pipeline;
+pub mod relay;
+pub mod route;
+pub mod stream;
+pub mod tls;
+pub mod upstream;
+pub mod watch;
+pub mod worker;

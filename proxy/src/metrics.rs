@@ -1,0 +1,90 @@
+//! What `/metrics` shows.
+//!
+//! Each worker counts in its own [`WorkerMetrics`], without locks or shared
+//! cache lines; a scrape adds the workers up. The names are fixed by the
+//! project's contract and listed in `docs/metrics.md`.
+
+pub mod cell;
+mod encode;
+pub mod http;
+pub mod upstream;
+
+use std::sync::Arc;
+
+use prometheus_client::registry::Registry;
+
+pub use cell::{Counter, Gauge, Histogram};
+pub use http::HttpMetrics;
+pub use upstream::{Outcome, UpstreamMetrics};
+
+/// Everything one worker counts.
+#[derive(Debug, Default)]
+pub struct WorkerMetrics {
+    /// The side towards clients.
+    pub http: HttpMetrics,
+    /// The side towards upstream.
+    pub upstream: UpstreamMetrics,
+    /// Access-log lines dropped because the log thread was behind.
+    pub log_dropped: Counter,
+}
+
+/// All workers' metrics and the registry that encodes them.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    workers: Arc<[Arc<WorkerMetrics>]>,
+    control: Arc<ControlMetrics>,
+}
+
+/// What the control thread counts.
+#[derive(Debug, Default)]
+pub struct ControlMetrics {
+    /// Time of one name resolution.
+    pub dns: Histogram,
+}
+
+impl Metrics {
+    /// Registers the metrics of `workers` workers that use the upstream called `upstream`.
+    pub fn new(workers: usize, upstream: &str) -> Self {
+        let workers: Arc<[Arc<WorkerMetrics>]> = (0..workers).map(|_| Arc::default()).collect();
+        let control = Arc::new(ControlMetrics {
+            dns: Histogram::new(&upstream::HANDSHAKE_BUCKETS),
+        });
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(encode::Collector {
+            workers: Arc::clone(&workers),
+            control: Arc::clone(&control),
+            upstream: upstream.to_owned(),
+        }));
+        Self {
+            registry,
+            workers,
+            control,
+        }
+    }
+
+    /// The metrics of one worker.
+    pub fn worker(&self, index: usize) -> Option<Arc<WorkerMetrics>> {
+        self.workers.get(index).cloned()
+    }
+
+    /// The metrics of all workers.
+    pub fn workers(&self) -> &[Arc<WorkerMetrics>] {
+        &self.workers
+    }
+
+    /// The metrics of the control thread.
+    pub fn control(&self) -> &Arc<ControlMetrics> {
+        &self.control
+    }
+
+    /// The exposition in `OpenMetrics` text format.
+    ///
+    /// # Errors
+    /// Only if formatting into memory fails.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}

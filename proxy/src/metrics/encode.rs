@@ -1,0 +1,279 @@
+//! Adds the workers up and hands the sums to prometheus-client.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+
+use super::cell::{Counter, Histogram, Snapshot};
+use super::{ControlMetrics, WorkerMetrics, http, upstream};
+
+/// Encodes all workers' metrics at each scrape.
+#[derive(Debug)]
+pub(super) struct Collector {
+    pub(super) workers: Arc<[Arc<WorkerMetrics>]>,
+    pub(super) control: Arc<ControlMetrics>,
+    pub(super) upstream: String,
+}
+
+type Labels<'a> = Vec<(&'a str, &'a str)>;
+
+impl prometheus_client::collector::Collector for Collector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.requests(&mut encoder)?;
+        self.durations(&mut encoder)?;
+        self.proxy(&mut encoder)?;
+        self.upstream_requests(&mut encoder)?;
+        self.upstream_connections(&mut encoder)?;
+        build_info(&mut encoder)
+    }
+}
+
+impl Collector {
+    fn sum(&self, counter: impl Fn(&WorkerMetrics) -> &Counter) -> u64 {
+        self.workers
+            .iter()
+            .map(|worker| counter(worker).get())
+            .sum()
+    }
+
+    fn requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut rows = Vec::new();
+        for (route, status, template, text) in http::labels() {
+            let series = self
+                .workers
+                .iter()
+                .filter_map(|w| w.http.series(route, status));
+            let count: u64 = series.map(|series| series.requests.get()).sum();
+            if count > 0 {
+                rows.push((template, text, count));
+            }
+        }
+        let labelled = rows.iter().map(|(route, status, count)| {
+            (vec![("route", *route), ("status", status.as_str())], *count)
+        });
+        counters(
+            encoder,
+            "holysheep_http_requests",
+            "Requests answered",
+            labelled,
+        )
+    }
+
+    fn durations(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(
+            "holysheep_http_request_duration_seconds",
+            "From the request's head to the last byte of its response",
+            None,
+            MetricType::Histogram,
+        )?;
+        for (route, status, template, text) in http::labels() {
+            let series = self
+                .workers
+                .iter()
+                .filter_map(|w| w.http.series(route, status));
+            let snapshot = Snapshot::of(series.map(|series| &series.duration));
+            if snapshot.count() > 0 {
+                let labels: Labels<'_> = vec![("route", template), ("status", &text)];
+                let encoder = family.encode_family(&labels)?;
+                histogram_rows(encoder, &snapshot)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn proxy(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let in_flight = self.workers.iter().map(|w| w.http.in_flight.get()).sum();
+        gauges(
+            encoder,
+            "holysheep_http_requests_in_flight",
+            "Requests being worked on",
+            [(vec![], in_flight)],
+        )?;
+        let open = self
+            .workers
+            .iter()
+            .map(|w| w.http.open_connections.get())
+            .sum();
+        gauges(
+            encoder,
+            "holysheep_http_connections",
+            "Open client connections",
+            [(vec![], open)],
+        )?;
+        counters(
+            encoder,
+            "holysheep_http_connections_accepted",
+            "Client connections accepted",
+            [(vec![], self.sum(|w| &w.http.connections))],
+        )?;
+        histogram(
+            encoder,
+            "holysheep_proxy_overhead_seconds",
+            "Time a request spent in the proxy itself",
+            &vec![],
+            self.workers.iter().map(|w| &w.http.overhead),
+        )?;
+        let rejected = http::REASONS.iter().filter_map(|reason| {
+            let of_worker = |w: &Arc<WorkerMetrics>| {
+                w.http
+                    .rejections()
+                    .find(|(name, _)| name == reason)
+                    .map_or(0, |r| r.1)
+            };
+            let count: u64 = self.workers.iter().map(of_worker).sum();
+            (count > 0).then(|| (vec![("reason", *reason)], count))
+        });
+        counters(
+            encoder,
+            "holysheep_rejected",
+            "Requests the proxy answered with an error of its own, by its code",
+            rejected.collect::<Vec<_>>(),
+        )?;
+        counters(
+            encoder,
+            "holysheep_access_log_dropped",
+            "Access-log lines dropped because the log could not be written in time",
+            [(vec![], self.sum(|w| &w.log_dropped))],
+        )
+    }
+
+    fn upstream_requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let name = self.upstream.as_str();
+        let mut rows = Vec::new();
+        let mut first_bytes = Vec::new();
+        for (index, outcome) in upstream::labels() {
+            let used: Vec<_> = self
+                .workers
+                .iter()
+                .filter_map(|w| w.upstream.series(index))
+                .collect();
+            if used.is_empty() {
+                continue;
+            }
+            let labels: Labels<'_> = vec![("upstream", name), ("outcome", outcome)];
+            let count: u64 = used.iter().map(|series| series.requests.get()).sum();
+            rows.push((labels.clone(), count));
+            first_bytes.push((labels, Snapshot::of(used.iter().map(|s| &s.first_byte))));
+        }
+        counters(
+            encoder,
+            "holysheep_upstream_requests",
+            "Requests sent to upstream, by how they went",
+            rows,
+        )?;
+        let mut family = encoder.encode_descriptor(
+            "holysheep_upstream_first_byte_seconds",
+            "From sending a request upstream to the head of its response",
+            None,
+            MetricType::Histogram,
+        )?;
+        for (labels, snapshot) in first_bytes.iter().filter(|(_, s)| s.count() > 0) {
+            histogram_rows(family.encode_family(labels)?, snapshot)?;
+        }
+        Ok(())
+    }
+
+    fn upstream_connections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let name = self.upstream.as_str();
+        let of = |label, value: &'static str| vec![("upstream", name), (label, value)];
+        let idle = self.workers.iter().map(|w| w.upstream.idle.get()).sum();
+        let active = self.workers.iter().map(|w| w.upstream.active.get()).sum();
+        gauges(
+            encoder,
+            "holysheep_upstream_connections",
+            "Connections to upstream",
+            [(of("state", "idle"), idle), (of("state", "active"), active)],
+        )?;
+        counters(
+            encoder,
+            "holysheep_upstream_connects",
+            "Connections made; cold ones were waited for by a request",
+            [
+                (of("result", "ok"), self.sum(|w| &w.upstream.connects)),
+                (
+                    of("result", "failed"),
+                    self.sum(|w| &w.upstream.connect_failures),
+                ),
+                (of("result", "cold"), self.sum(|w| &w.upstream.cold)),
+            ],
+        )?;
+        counters(
+            encoder,
+            "holysheep_upstream_retries",
+            "Requests sent again on another connection",
+            [(of("reason", "not_sent"), self.sum(|w| &w.upstream.retries))],
+        )?;
+        histogram(
+            encoder,
+            "holysheep_upstream_tls_handshake_seconds",
+            "TLS handshakes with upstream",
+            &vec![("upstream", name)],
+            self.workers.iter().map(|w| &w.upstream.tls_handshake),
+        )?;
+        histogram(
+            encoder,
+            "holysheep_upstream_dns_seconds",
+            "Resolutions of upstream's name",
+            &vec![("upstream", name)],
+            [&self.control.dns],
+        )
+    }
+}
+
+fn build_info(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let labels = vec![("version", env!("CARGO_PKG_VERSION"))];
+    gauges(encoder, "holysheep_build_info", "Always 1", [(labels, 1)])
+}
+
+fn counters<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    rows: impl IntoIterator<Item = (Labels<'a>, u64)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (labels, count) in rows {
+        family
+            .encode_family(&labels)?
+            .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+    }
+    Ok(())
+}
+
+fn gauges<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    rows: impl IntoIterator<Item = (Labels<'a>, i64)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, value) in rows {
+        family.encode_family(&labels)?.encode_gauge(&value)?;
+    }
+    Ok(())
+}
+
+fn histogram<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    labels: &Labels<'_>,
+    histograms: impl IntoIterator<Item = &'a Histogram>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+    histogram_rows(family.encode_family(labels)?, &Snapshot::of(histograms))
+}
+
+fn histogram_rows(
+    mut encoder: prometheus_client::encoding::MetricEncoder<'_>,
+    snapshot: &Snapshot,
+) -> fmt::Result {
+    encoder.encode_histogram::<NoLabelSet>(
+        snapshot.sum_seconds(),
+        snapshot.count(),
+        &snapshot.buckets(),
+        None,
+    )
+}

@@ -1,0 +1,114 @@
+//! Requests as upstream answers them, and the connections to it.
+
+use std::time::Duration;
+
+use super::cell::{Counter, Gauge, Histogram, Lazy};
+use super::http::{REASONS, ms, us};
+
+/// 1 ms to 60 s, dense around the article's 37 to 62 ms.
+const FIRST_BYTE_BUCKETS: [u64; 20] = ms([
+    1, 5, 10, 20, 30, 40, 50, 60, 80, 100, 150, 250, 500, 1_000, 2_500, 5_000, 10_000, 20_000,
+    30_000, 60_000,
+]);
+
+/// 250 µs to 8 s: name resolution and TLS handshakes, powers of two.
+pub(super) const HANDSHAKE_BUCKETS: [u64; 16] = us([
+    250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 512_000,
+    1_024_000, 2_048_000, 4_096_000, 8_192_000,
+]);
+
+/// How one request to upstream went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Upstream answered with this status.
+    Status(u16),
+    /// The proxy gave up, with this error code.
+    Failed(&'static str),
+}
+
+const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
+const OUTCOMES: usize = CLASSES.len() + REASONS.len();
+
+impl Outcome {
+    fn index(self) -> usize {
+        match self {
+            Self::Status(status) => usize::from((status / 100).clamp(2, 5)) - 2,
+            Self::Failed(code) => REASONS
+                .iter()
+                .position(|reason| *reason == code)
+                .map_or(OUTCOMES, |index| CLASSES.len() + index),
+        }
+    }
+}
+
+/// Count and first-byte time of requests with one outcome.
+#[derive(Debug)]
+pub struct Series {
+    /// `holysheep_upstream_requests_total`
+    pub requests: Counter,
+    /// `holysheep_upstream_first_byte_seconds`
+    pub first_byte: Histogram,
+}
+
+/// One worker's metrics of one upstream.
+#[derive(Debug)]
+pub struct UpstreamMetrics {
+    by_outcome: [Lazy<Series>; OUTCOMES],
+    /// `holysheep_upstream_connections{state="idle"}`
+    pub idle: Gauge,
+    /// `holysheep_upstream_connections{state="active"}`
+    pub active: Gauge,
+    /// `holysheep_upstream_connects_total{result="ok"}`
+    pub connects: Counter,
+    /// `holysheep_upstream_connects_total{result="failed"}`
+    pub connect_failures: Counter,
+    /// `holysheep_upstream_connects_total{result="cold"}`: a request had to wait for it.
+    pub cold: Counter,
+    /// `holysheep_upstream_retries_total{reason="not_sent"}`
+    pub retries: Counter,
+    /// `holysheep_upstream_tls_handshake_seconds`
+    pub tls_handshake: Histogram,
+}
+
+impl Default for UpstreamMetrics {
+    fn default() -> Self {
+        Self {
+            by_outcome: std::array::from_fn(|_| Lazy::default()),
+            idle: Gauge::default(),
+            active: Gauge::default(),
+            connects: Counter::default(),
+            connect_failures: Counter::default(),
+            cold: Counter::default(),
+            retries: Counter::default(),
+            tls_handshake: Histogram::new(&HANDSHAKE_BUCKETS),
+        }
+    }
+}
+
+impl UpstreamMetrics {
+    /// Counts one request to upstream; `first_byte` where a head came.
+    #[inline]
+    pub fn finished(&self, outcome: Outcome, first_byte: Option<Duration>) {
+        let Some(series) = self.by_outcome.get(outcome.index()) else {
+            return;
+        };
+        let series = series.get_or(|| Series {
+            requests: Counter::default(),
+            first_byte: Histogram::new(&FIRST_BYTE_BUCKETS),
+        });
+        series.requests.inc();
+        if let Some(first_byte) = first_byte {
+            series.first_byte.observe(first_byte);
+        }
+    }
+
+    /// The series at one position, if used.
+    pub(super) fn series(&self, outcome: usize) -> Option<&Series> {
+        self.by_outcome.get(outcome)?.get()
+    }
+}
+
+/// Labels of all possible outcomes, by position.
+pub(super) fn labels() -> impl Iterator<Item = (usize, &'static str)> {
+    CLASSES.iter().chain(&REASONS).copied().enumerate()
+}

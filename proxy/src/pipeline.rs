@@ -1,0 +1,278 @@
+//! The life of a request, in order:
+//!
+//! ```text
+//! route → authenticate → admit → pick → forward → observe → account
+//! ```
+//!
+//! [`plan`] does what needs the request head, without waiting for anything;
+//! [`run`] does the rest. `route` comes first because even a refusal has to be
+//! in the dialect of its path. Both HTTP versions come through here: the
+//! client is a [`Downstream`], the way to upstream an [`AnyExchange`].
+
+mod attempt;
+mod target;
+
+use std::rc::Rc;
+
+use crate::account::{End, RequestRecord, Text};
+use crate::answer::{self, Answer};
+use crate::config::Auth;
+use crate::connection::peer::Peer;
+use crate::downstream::Downstream;
+use crate::error::ProxyError;
+use crate::forward::{self, Outbound};
+use crate::http1::{FieldName, Framing, HeadView};
+use crate::models;
+use crate::relay;
+use crate::route::{self, Action, Dialect, Route};
+use crate::stream::model::ModelScanner;
+use crate::upstream::{AnyExchange, ExchangeError};
+use crate::worker::Worker;
+use attempt::{Observed, open, pick, send};
+pub use target::Target;
+
+/// Longest `x-request-id` taken over from a client.
+const MAX_REQUEST_ID: usize = 128;
+
+/// A request as it arrived.
+#[derive(Debug)]
+pub struct Inbound<'a> {
+    /// Its head.
+    pub head: HeadView<'a>,
+    /// How long its body is.
+    pub body: Framing,
+    /// Who sent it.
+    pub peer: Peer,
+    /// Whether it came over TLS.
+    pub https: bool,
+}
+
+/// What will be done with a request.
+#[derive(Debug)]
+pub struct Plan {
+    dialect: Dialect,
+    metered: bool,
+    step: Step,
+}
+
+#[derive(Debug)]
+enum Step {
+    Refuse(ProxyError),
+    Answer(Answer),
+    Models(Box<Outbound>),
+    Forward(Box<Outbound>),
+}
+
+/// Decides what to do with a request, from its head alone.
+pub fn plan(worker: &Rc<Worker>, inbound: &Inbound<'_>, record: &mut RequestRecord) -> Plan {
+    describe(worker, inbound, record);
+    let target = match Target::parse(inbound.head.target()) {
+        Ok(target) => target,
+        Err(error) => return Plan::refuse(Dialect::OpenAi, error),
+    };
+    let route = match find_route(&target, inbound, record) {
+        Ok(route) => route,
+        Err(refusal) => return refusal,
+    };
+    let step = authenticate(worker, inbound)
+        .and_then(|()| admit(worker, inbound))
+        .and_then(|()| decide(worker, inbound, &target, route, record));
+    Plan {
+        dialect: route.dialect,
+        metered: route.metered,
+        step: step.unwrap_or_else(Step::Refuse),
+    }
+}
+
+impl Plan {
+    const fn refuse(dialect: Dialect, error: ProxyError) -> Self {
+        Self {
+            dialect,
+            metered: false,
+            step: Step::Refuse(error),
+        }
+    }
+}
+
+/// Notes what the access log will want to know of the head.
+fn describe(worker: &Worker, inbound: &Inbound<'_>, record: &mut RequestRecord) {
+    let head = &inbound.head;
+    let target = head.target();
+    let path_end = memchr::memchr(b'?', target).unwrap_or(target.len());
+    let given = head.field(FieldName::XRequestId).filter(|id| {
+        !id.is_empty() && id.len() <= MAX_REQUEST_ID && id.iter().all(u8::is_ascii_graphic)
+    });
+    let mut made = [0; 32];
+    record.text.fill([
+        head.method(),
+        target.get(..path_end).unwrap_or_default(),
+        given.unwrap_or_else(|| worker.make_request_id(&mut made)),
+        head.field(FieldName::Referer).unwrap_or_default(),
+        head.field(FieldName::UserAgent).unwrap_or_default(),
+    ]);
+}
+
+fn find_route(
+    target: &Target<'_>,
+    inbound: &Inbound<'_>,
+    record: &mut RequestRecord,
+) -> Result<&'static Route, Plan> {
+    let Some(id) = route::find(target.path) else {
+        let dialect = route::dialect_of_unknown(target.path);
+        return Err(Plan::refuse(dialect, ProxyError::UnknownRoute));
+    };
+    record.route = Some(id);
+    let route = id.get();
+    if !route::allows(route, inbound.head.method()) {
+        let allow = route.methods;
+        let error = ProxyError::MethodNotAllowed { allow };
+        return Err(Plan::refuse(route.dialect, error));
+    }
+    Ok(route)
+}
+
+/// Client keys come with their own issue; until then the configuration says
+/// whether everybody is let in or everybody brings a key for upstream.
+fn authenticate(worker: &Worker, inbound: &Inbound<'_>) -> Result<(), ProxyError> {
+    let brings_key = || {
+        let credentials = [
+            FieldName::Authorization,
+            FieldName::XApiKey,
+            FieldName::ApiKey,
+        ];
+        credentials
+            .iter()
+            .any(|name| inbound.head.field(*name).is_some())
+    };
+    match worker.config.auth {
+        Auth::Open => Ok(()),
+        Auth::Passthrough if brings_key() => Ok(()),
+        Auth::Passthrough => Err(ProxyError::InvalidApiKey),
+    }
+}
+
+/// The limits a request can be held against before anything is spent on it.
+fn admit(worker: &Worker, inbound: &Inbound<'_>) -> Result<(), ProxyError> {
+    let limit = worker.config.limits.body;
+    match inbound.body {
+        Framing::Length(length) if length > limit => Err(ProxyError::RequestTooLarge { limit }),
+        _ if worker.is_overloaded() => Err(ProxyError::Overloaded),
+        _ => Ok(()),
+    }
+}
+
+fn decide(
+    worker: &Worker,
+    inbound: &Inbound<'_>,
+    target: &Target<'_>,
+    route: &Route,
+    record: &RequestRecord,
+) -> Result<Step, ProxyError> {
+    let request_id = record.text.get(Text::RequestId);
+    let outbound = |for_cache| {
+        forward::outbound(worker, inbound, target, route, request_id, for_cache).map(Box::new)
+    };
+    match route.action {
+        Action::Health => Ok(Step::Answer(answer::health(worker))),
+        Action::RateLimit => Ok(Step::Answer(answer::rate_limit())),
+        Action::Models if models::is_cacheable(worker, inbound, target) => {
+            outbound(true).map(Step::Models)
+        }
+        Action::Models | Action::Forward => outbound(false).map(Step::Forward),
+    }
+}
+
+/// Carries a plan out and accounts for the request.
+pub async fn run<D: Downstream>(
+    worker: &Rc<Worker>,
+    plan: Plan,
+    client: &mut D,
+    mut record: RequestRecord,
+) {
+    let result = match plan.step {
+        Step::Refuse(error) => Err(error),
+        Step::Answer(answer) => answer::send(worker, client, &mut record, answer).await,
+        Step::Models(outbound) => models::answer(worker, *outbound, client, &mut record).await,
+        Step::Forward(outbound) => {
+            forward(worker, *outbound, plan.metered, client, &mut record).await
+        }
+    };
+    finish(worker, plan.dialect, client, record, result).await;
+}
+
+/// Answers with an error before there was a plan.
+pub async fn refuse<D: Downstream>(
+    worker: &Rc<Worker>,
+    client: &mut D,
+    record: RequestRecord,
+    error: ProxyError,
+) {
+    finish(worker, Dialect::OpenAi, client, record, Err(error)).await;
+}
+
+/// Tells the client of an error, if it can still be told, and closes the record.
+async fn finish<D: Downstream>(
+    worker: &Rc<Worker>,
+    dialect: Dialect,
+    client: &mut D,
+    mut record: RequestRecord,
+    result: Result<(), ProxyError>,
+) {
+    if let Err(error) = &result {
+        let begun = record.status != 0;
+        record.failed(error);
+        if !begun && *error != ProxyError::ClientClosed {
+            let answer = answer::error(error, dialect);
+            // The error is what is accounted for; that it could not be
+            // delivered adds nothing.
+            let _ = answer::send(worker, client, &mut record, answer).await;
+        }
+    }
+    record.bytes_in = client.body_read();
+    record.finish(match result {
+        Ok(()) => End::Complete,
+        Err(ProxyError::ClientClosed) => End::Cancelled,
+        Err(_) => End::Error,
+    });
+}
+
+/// pick → forward → observe
+async fn forward<D: Downstream>(
+    worker: &Rc<Worker>,
+    outbound: Outbound,
+    metered: bool,
+    client: &mut D,
+    record: &mut RequestRecord,
+) -> Result<(), ProxyError> {
+    let mut body = Observed {
+        client,
+        scanner: metered.then(ModelScanner::default),
+        model: None,
+    };
+    let mut exchange = pick(worker, outbound, &mut body, record).await?;
+    loop {
+        let result = send(worker, &mut exchange, &mut body, record).await;
+        match result {
+            Ok(()) => break,
+            Err(ExchangeError::Failed(error)) => return Err(error),
+            Err(ExchangeError::NotSent(bytes)) => {
+                worker.metrics.upstream.retries.inc();
+                let fresh = open(worker, &mut body, record).await?;
+                exchange.resend(fresh, bytes);
+            }
+        }
+    }
+    refused_key(worker, &exchange)?;
+    let client = body.client;
+    relay::start(client, &exchange, record);
+    relay::body(worker, exchange, client, record).await
+}
+
+/// Upstream's 401 and 403 are about the proxy's key, not about the client's:
+/// passed on, they would send people looking in the wrong place.
+fn refused_key(worker: &Worker, exchange: &AnyExchange) -> Result<(), ProxyError> {
+    match (worker.config.auth, exchange.head().status()) {
+        (Auth::Open, 401 | 403) => Err(ProxyError::UpstreamInvalidApiKey),
+        _ => Ok(()),
+    }
+}

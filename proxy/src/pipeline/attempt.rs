@@ -1,0 +1,156 @@
+//! pick and forward: a connection for the request, and the request on it.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::account::RequestRecord;
+use crate::downstream::Downstream;
+use crate::error::ProxyError;
+use crate::forward::{self, Outbound};
+use crate::stream::model::ModelScanner;
+use crate::upstream::pool::Leased;
+use crate::upstream::{AnyExchange, ExchangeError, RequestBody};
+use crate::worker::Worker;
+
+/// A connection for the request: a warm one, or a new one.
+pub(super) async fn pick<D: Downstream>(
+    worker: &Rc<Worker>,
+    outbound: Outbound,
+    body: &mut Observed<'_, D>,
+    record: &mut RequestRecord,
+) -> Result<AnyExchange, ProxyError> {
+    let exchange = match outbound.head {
+        forward::OutboundHead::Http2(parts) => {
+            record.attempts += 1;
+            let started = Instant::now();
+            let stream = worker.h2.start(*parts, outbound.body);
+            let exchange = interruptible(worker, body, stream).await??;
+            record.connect = started.elapsed();
+            AnyExchange::H2(Box::new(exchange))
+        }
+        forward::OutboundHead::Http1(head) => {
+            let connection = match worker.pool.take() {
+                Some(warm) => {
+                    record.attempts += 1;
+                    warm
+                }
+                None => open(worker, body, record).await?,
+            };
+            AnyExchange::h1(connection, head, outbound.body)
+        }
+    };
+    let now = Instant::now();
+    record.overhead = now
+        .duration_since(record.started)
+        .saturating_sub(record.connect);
+    record.sent_upstream = Some(now);
+    Ok(exchange)
+}
+
+pub(super) async fn open<D: Downstream>(
+    worker: &Rc<Worker>,
+    body: &mut Observed<'_, D>,
+    record: &mut RequestRecord,
+) -> Result<Leased, ProxyError> {
+    record.attempts += 1;
+    let started = Instant::now();
+    let opened = interruptible(worker, body, worker.pool.open()).await?;
+    record.connect += started.elapsed();
+    Ok(opened?)
+}
+
+/// Waits for something that is not about the client, unless the client leaves.
+async fn interruptible<D: Downstream, T>(
+    worker: &Worker,
+    body: &mut Observed<'_, D>,
+    future: impl Future<Output = T>,
+) -> Result<T, ProxyError> {
+    let mut future = std::pin::pin!(future);
+    body.client.timer().set(
+        worker.now(),
+        // The connect timeout is the dialer's; this only bounds the unforeseen.
+        worker.config.timeouts.connect + Duration::from_secs(5),
+    );
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        if body.client.poll_closed(cx).is_ready() {
+            return Poll::Ready(Err(ProxyError::ClientClosed));
+        }
+        body.client.timer().poll_expired(cx).map(|()| {
+            let limit = worker.config.timeouts.connect.as_secs();
+            Err(ProxyError::UpstreamConnectTimeout(limit))
+        })
+    })
+    .await
+}
+
+/// Sends the request and waits for the response head.
+pub(super) async fn send<D: Downstream>(
+    worker: &Worker,
+    exchange: &mut AnyExchange,
+    body: &mut Observed<'_, D>,
+    record: &mut RequestRecord,
+) -> Result<(), ExchangeError> {
+    let timeouts = &worker.config.timeouts;
+    let mut seen = u64::MAX;
+    let mut was_sent = false;
+    let result = poll_fn(|cx| {
+        if let Poll::Ready(result) = exchange.poll_head(cx, body) {
+            return Poll::Ready(result);
+        }
+        if body.client.poll_closed(cx).is_ready() {
+            return Poll::Ready(Err(ProxyError::ClientClosed.into()));
+        }
+        let (moved, sent) = (exchange.moved(), exchange.is_sent());
+        if moved != seen || sent != was_sent {
+            (seen, was_sent) = (moved, sent);
+            let limit = if sent {
+                timeouts.first_byte
+            } else {
+                timeouts.client_body
+            };
+            body.client.timer().set(worker.now(), limit);
+        }
+        body.client.timer().poll_expired(cx).map(|()| {
+            Err(ExchangeError::Failed(match exchange.is_sent() {
+                true => ProxyError::UpstreamFirstByteTimeout(timeouts.first_byte.as_secs()),
+                false if exchange.is_blocked() => {
+                    ProxyError::UpstreamIdleTimeout(timeouts.client_body.as_secs())
+                }
+                false => ProxyError::RequestTimeout,
+            }))
+        })
+    })
+    .await;
+    record.model = record.model.take().or_else(|| body.model.take());
+    if result.is_ok() {
+        let now = Instant::now();
+        record.head_came = Some(now);
+        record.header = record.sent_upstream.map(|sent| now.duration_since(sent));
+    }
+    result
+}
+
+/// The client with what is looked for in its request body.
+pub(super) struct Observed<'a, D> {
+    pub(super) client: &'a mut D,
+    pub(super) scanner: Option<ModelScanner>,
+    pub(super) model: Option<Box<str>>,
+}
+
+impl<D: Downstream> RequestBody for Observed<'_, D> {
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], ProxyError>> {
+        let data = std::task::ready!(self.client.poll_data(cx))?;
+        if let Some(scanner) = &mut self.scanner
+            && let Some(name) = scanner.feed(data)
+        {
+            self.model = Some(name);
+            self.scanner = None;
+        }
+        Poll::Ready(Ok(data))
+    }
+}

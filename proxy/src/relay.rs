@@ -1,0 +1,246 @@
+//! observe: the response on its way to the client.
+//!
+//! Bytes are passed on as they come, each batch flushed before more is waited
+//! for, so that chunk timing survives. A client that reads slowly stops the
+//! reading from upstream.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Instant;
+
+use crate::account::{RequestRecord, Text};
+use crate::downstream::Downstream;
+use crate::error::ProxyError;
+use crate::forward;
+use crate::http1::Framing;
+use crate::route::Dialect;
+use crate::upstream::{AnyExchange, ExchangeError};
+use crate::worker::Worker;
+
+/// Queues upstream's response head for the client.
+pub fn start<D: Downstream>(client: &mut D, exchange: &AnyExchange, record: &mut RequestRecord) {
+    let head = exchange.head();
+    record.status = head.status();
+    client.start_head(record.status);
+    forward::response_fields(&head, |name, value| client.field(name, value));
+    client.field(b"x-request-id", record.text.get(Text::RequestId));
+    client.end_head(exchange.response_framing());
+}
+
+/// What the relay found at one poll.
+enum Pass {
+    /// The body is complete.
+    Done,
+    /// Nothing more at the moment.
+    Waiting {
+        /// Whether the client is what is waited for.
+        on_client: bool,
+    },
+}
+
+/// Passes the response body on and gives the connection back.
+///
+/// # Errors
+/// What broke the response off. The client has been told in the stream, or can
+/// tell from its framing.
+pub async fn body<D: Downstream>(
+    worker: &Worker,
+    mut exchange: AnyExchange,
+    client: &mut D,
+    record: &mut RequestRecord,
+) -> Result<(), ProxyError> {
+    let events = exchange.is_event_stream();
+    exchange.start_body();
+    let (result, now) = match pump(worker, &mut exchange, client, record).await {
+        Ok(now) => (Ok(()), now),
+        Err(error) => (Err(error), Instant::now()),
+    };
+    record.response = record.sent_upstream.map(|sent| now.duration_since(sent));
+    match result {
+        Ok(()) => {
+            exchange.finish(worker, now);
+            client.end();
+            flush(worker, client).await
+        }
+        Err(error) => {
+            // Close the connection upstream before anything else: it ends the work there.
+            let framing = exchange.response_framing();
+            drop(exchange);
+            tell(
+                worker,
+                client,
+                record,
+                &error,
+                events && !is_counted(framing),
+            )
+            .await;
+            Err(error)
+        }
+    }
+}
+
+const fn is_counted(framing: Framing) -> bool {
+    matches!(framing, Framing::Length(_))
+}
+
+/// Moves the body; returns when it was complete.
+async fn pump<D: Downstream>(
+    worker: &Worker,
+    exchange: &mut AnyExchange,
+    client: &mut D,
+    record: &mut RequestRecord,
+) -> Result<Instant, ProxyError> {
+    let timeouts = &worker.config.timeouts;
+    let mut first = true;
+    let mut moved = u64::MAX;
+    poll_fn(|cx| {
+        let pass = pass(cx, exchange, client, record)?;
+        let done = matches!(pass, Pass::Done);
+        if done || first {
+            let now = Instant::now();
+            if let Some(head_came) = record.head_came.filter(|_| std::mem::take(&mut first)) {
+                record.overhead += now.duration_since(head_came);
+            }
+            if done {
+                return Poll::Ready(Ok(now));
+            }
+        }
+        if client.poll_closed(cx).is_ready() {
+            return Poll::Ready(Err(ProxyError::ClientClosed));
+        }
+        let on_client = matches!(pass, Pass::Waiting { on_client: true });
+        if moved != record.bytes_out {
+            moved = record.bytes_out;
+            let limit = if on_client {
+                timeouts.client_body
+            } else {
+                timeouts.idle
+            };
+            client.timer().set(worker.now(), limit);
+        }
+        client.timer().poll_expired(cx).map(|()| {
+            Err(match on_client {
+                true => ProxyError::ClientClosed,
+                false => ProxyError::UpstreamIdleTimeout(timeouts.idle.as_secs()),
+            })
+        })
+    })
+    .await
+}
+
+/// Moves all that can be moved now.
+fn pass<D: Downstream>(
+    cx: &mut std::task::Context<'_>,
+    exchange: &mut AnyExchange,
+    client: &mut D,
+    record: &mut RequestRecord,
+) -> Result<Pass, ProxyError> {
+    match exchange.poll_request(cx, client) {
+        Ok(()) => {}
+        Err(ExchangeError::Failed(error)) => return Err(error),
+        Err(ExchangeError::NotSent(_)) => return Err(ProxyError::UpstreamClosed),
+    }
+    loop {
+        if !client.has_room() {
+            match client.poll_flush(cx) {
+                Poll::Ready(result) => result?,
+                Poll::Pending => return Ok(Pass::Waiting { on_client: true }),
+            }
+        }
+        match exchange.poll_data(cx) {
+            Poll::Ready(data) => {
+                let data = data?;
+                let count = data.len();
+                if count == 0 {
+                    return Ok(Pass::Done);
+                }
+                client.push(data);
+                record.bytes_out += count as u64;
+                exchange.consume(count);
+            }
+            Poll::Pending => break,
+        }
+    }
+    if let Poll::Ready(result) = client.poll_flush(cx) {
+        result?;
+        return Ok(Pass::Waiting { on_client: false });
+    }
+    Ok(Pass::Waiting { on_client: true })
+}
+
+/// Lets the rest of the response out.
+///
+/// # Errors
+/// If the client is gone, or does not read.
+pub async fn flush<D: Downstream>(worker: &Worker, client: &mut D) -> Result<(), ProxyError> {
+    let mut waiting = false;
+    poll_fn(|cx| {
+        if let Poll::Ready(result) = client.poll_flush(cx) {
+            return Poll::Ready(result);
+        }
+        if !std::mem::replace(&mut waiting, true) {
+            let limit = worker.config.timeouts.client_body;
+            client.timer().set(worker.now(), limit);
+        }
+        client
+            .timer()
+            .poll_expired(cx)
+            .map(|()| Err(ProxyError::ClientClosed))
+    })
+    .await
+}
+
+/// Ends a response that broke off: a stream of events gets one more that says
+/// why, and never a `[DONE]`; anything else is left incomplete.
+async fn tell<D: Downstream>(
+    worker: &Worker,
+    client: &mut D,
+    record: &mut RequestRecord,
+    error: &ProxyError,
+    events: bool,
+) {
+    if *error == ProxyError::ClientClosed {
+        client.truncate();
+        return;
+    }
+    if events {
+        let dialect = record
+            .route
+            .map_or(Dialect::OpenAi, |route| route.get().dialect);
+        // An event that was cut in the middle ends with an empty line first.
+        let event = format!("\n\n{}", error.stream_event(dialect));
+        client.push(event.as_bytes());
+        record.bytes_out += event.len() as u64;
+        client.end();
+    } else {
+        client.truncate();
+    }
+    // The error is accounted for; a client that cannot be told has gone.
+    let _ = flush(worker, client).await;
+}
+
+/// Reads a whole response into memory, for an answer that is kept.
+///
+/// # Errors
+/// What broke it off, or that it is longer than `limit`.
+pub async fn collect(exchange: &mut AnyExchange, limit: usize) -> Result<Vec<u8>, ProxyError> {
+    exchange.start_body();
+    let mut body = Vec::new();
+    poll_fn(|cx| {
+        loop {
+            let data = std::task::ready!(exchange.poll_data(cx))?;
+            let count = data.len();
+            if count == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            if body.len() + count > limit {
+                let reason = "it is too long to keep".into();
+                return Poll::Ready(Err(ProxyError::UpstreamInvalidResponse(reason)));
+            }
+            body.extend_from_slice(data);
+            exchange.consume(count);
+        }
+    })
+    .await?;
+    Ok(body)
+}

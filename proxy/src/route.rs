@@ -1,0 +1,237 @@
+//! The one table of what the data port serves.
+//!
+//! Every path stands here with its methods, dialect and treatment; metric and
+//! log labels are its templates, never a raw path.
+
+/// Whose error and stream format a path speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// OpenAI's API.
+    OpenAi,
+    /// Anthropic's API.
+    Anthropic,
+}
+
+/// What the proxy does with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Pass it on.
+    Forward,
+    /// Pass it on, or answer from the model list's cache.
+    Models,
+    /// `healthy`.
+    Health,
+    /// The caller's own limits.
+    RateLimit,
+}
+
+/// One line of the table.
+#[derive(Debug)]
+pub struct Route {
+    /// The path; `{id}` stands for one segment, `*` at the end for the rest.
+    pub template: &'static str,
+    /// Allowed methods, in the form of the `Allow` field.
+    pub methods: &'static str,
+    /// Dialect of the errors the proxy makes.
+    pub dialect: Dialect,
+    /// Treatment.
+    pub action: Action,
+    /// Whether its requests carry a model and cost tokens.
+    pub metered: bool,
+}
+
+const fn route(
+    methods: &'static str,
+    template: &'static str,
+    dialect: Dialect,
+    action: Action,
+    metered: bool,
+) -> Route {
+    Route {
+        template,
+        methods,
+        dialect,
+        action,
+        metered,
+    }
+}
+
+use Action::{Forward, Health, Models, RateLimit};
+use Dialect::{Anthropic, OpenAi};
+
+/// All routes. Order matters only where a template with `*` could also match.
+pub static ROUTES: [Route; 19] = [
+    route("POST", "/v1/chat/completions", OpenAi, Forward, true),
+    route("POST", "/v1/completions", OpenAi, Forward, true),
+    route("POST", "/v1/embeddings", OpenAi, Forward, true),
+    route("POST", "/v1/responses", OpenAi, Forward, true),
+    route("POST", "/v1/messages", Anthropic, Forward, true),
+    route(
+        "POST",
+        "/v1/messages/count_tokens",
+        Anthropic,
+        Forward,
+        false,
+    ),
+    route("POST", "/minimax/v1/messages", Anthropic, Forward, true),
+    route("POST", "/v1/images/*", OpenAi, Forward, true),
+    route("POST", "/v1/audio/*", OpenAi, Forward, true),
+    route("POST", "/v1/moderations", OpenAi, Forward, false),
+    route("POST", "/v1/rerank", OpenAi, Forward, true),
+    route("GET", "/v1/models", OpenAi, Models, false),
+    route("GET", "/v1/models/{id}", OpenAi, Forward, false),
+    route("GET, POST", "/v1/files", OpenAi, Forward, false),
+    route("GET, POST, DELETE", "/v1/files/*", OpenAi, Forward, false),
+    route("GET, POST", "/v1/batches", OpenAi, Forward, false),
+    route("GET, POST", "/v1/batches/*", OpenAi, Forward, false),
+    route("GET", "/health", OpenAi, Health, false),
+    route("GET", "/v1/rate_limit", OpenAi, RateLimit, false),
+];
+
+/// The label of requests that match no route.
+pub const UNKNOWN: &str = "unknown";
+
+/// Index into [`ROUTES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteId(u8);
+
+impl RouteId {
+    /// The route's line in the table.
+    #[inline]
+    pub fn get(self) -> &'static Route {
+        // An id is only made by `find`, from the table itself.
+        ROUTES.get(usize::from(self.0)).unwrap_or(&ROUTES[0])
+    }
+
+    /// Position in the table, for per-route arrays.
+    #[inline]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// Finds the route of a path (without query), whatever the method.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the table has far fewer than 256 lines"
+)]
+pub fn find(path: &[u8]) -> Option<RouteId> {
+    ROUTES
+        .iter()
+        .position(|route| matches(route.template.as_bytes(), path))
+        .map(|index| RouteId(index as u8))
+}
+
+/// Whether `method` is one of the route's.
+pub fn allows(route: &Route, method: &[u8]) -> bool {
+    route
+        .methods
+        .split(", ")
+        .any(|allowed| allowed.as_bytes() == method)
+}
+
+/// The dialect in which to refuse a path that is in no table.
+pub fn dialect_of_unknown(path: &[u8]) -> Dialect {
+    if path.starts_with(b"/v1/messages") || path.starts_with(b"/minimax/") {
+        Anthropic
+    } else {
+        OpenAi
+    }
+}
+
+fn matches(template: &[u8], path: &[u8]) -> bool {
+    if let Some(prefix) = template.strip_suffix(b"*") {
+        return path.strip_prefix(prefix).is_some_and(is_tail);
+    }
+    // A model's id may contain a slash, as `deepseek-ai/DeepSeek-V3` does.
+    if let Some(prefix) = template.strip_suffix(b"{id}") {
+        return path.strip_prefix(prefix).is_some_and(is_tail);
+    }
+    template == path
+}
+
+/// A non-empty rest of a path without empty or dot segments, which another
+/// server could read as a different path (`/v1/files/../chat/completions`).
+fn is_tail(tail: &[u8]) -> bool {
+    decode_separators(tail)
+        .split(|byte| *byte == b'/')
+        .all(|segment| !matches!(segment, b"" | b"." | b".."))
+}
+
+/// Undoes the encodings that can make a segment mean another path: of the dot,
+/// of the slash, and the backslash some servers take for one.
+fn decode_separators(tail: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(tail.len());
+    let mut rest = tail;
+    while let Some((first, after_one)) = rest.split_first() {
+        let (byte, after) = match rest {
+            [b'%', b'2', b'e' | b'E', after @ ..] => (b'.', after),
+            [b'%', b'2', b'f' | b'F', after @ ..] => (b'/', after),
+            [b'%', b'5', b'c' | b'C', after @ ..] | [b'\\', after @ ..] => (b'/', after),
+            _ => (*first, after_one),
+        };
+        plain.push(byte);
+        rest = after;
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template(path: &str) -> Option<&'static str> {
+        find(path.as_bytes()).map(|id| id.get().template)
+    }
+
+    #[test]
+    fn paths_find_their_template() {
+        assert_eq!(
+            template("/v1/chat/completions"),
+            Some("/v1/chat/completions")
+        );
+        assert_eq!(template("/v1/models/gpt-4.1"), Some("/v1/models/{id}"));
+        assert_eq!(
+            template("/v1/models/deepseek-ai/v3"),
+            Some("/v1/models/{id}")
+        );
+        assert_eq!(
+            template("/v1/models/deepseek-ai%2Fv3"),
+            Some("/v1/models/{id}")
+        );
+        assert_eq!(template("/v1/files/file-1/content"), Some("/v1/files/*"));
+        assert_eq!(template("/v1/files"), Some("/v1/files"));
+    }
+
+    #[test]
+    fn look_alikes_find_none() {
+        for path in [
+            "/",
+            "",
+            "/v1",
+            "/v1/chat/completions/",
+            "/V1/models",
+            "/v1/models/",
+            "/v1/models/a//b",
+            "/v1/files/",
+            "/v1/files//x",
+            "/v1/files/../x",
+            "/v1/files/%2e%2e/x",
+            "/v1/files/%2E./x",
+            "/v1/files/a%2f..%2Fb",
+            "/v1/files/..\\x",
+            "/v1/chat%2fcompletions",
+        ] {
+            assert_eq!(template(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn methods_are_matched_whole() {
+        let files = find(b"/v1/files").unwrap().get();
+        assert!(allows(files, b"POST"));
+        assert!(!allows(files, b"DELETE"));
+        assert!(!allows(files, b"POS"));
+        assert!(!allows(files, b"post"));
+    }
+}

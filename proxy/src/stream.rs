@@ -1,0 +1,3 @@
+//! Looks at bodies as they pass, without changing or keeping them.
+
+pub mod model;

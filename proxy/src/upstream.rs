@@ -1,0 +1,32 @@
+//! The way to HolySheep: addresses, key, connections, exchanges.
+//!
+//! Each worker owns a [`Pool`]; what all workers share ([`Link`]) is written
+//! by the control thread and read without locks.
+
+pub mod any;
+pub mod connect;
+pub mod dns;
+pub mod exchange;
+pub mod h2;
+pub mod key;
+pub mod pool;
+pub mod tls;
+
+use std::sync::Arc;
+
+pub use any::AnyExchange;
+pub use connect::{ConnectError, Connection, Dialer};
+pub use dns::Addresses;
+pub use exchange::{Exchange, ExchangeError, RequestBody};
+pub use h2::Multiplexed;
+pub use key::KeySlot;
+pub use pool::Pool;
+
+/// What all workers share of one upstream.
+#[derive(Debug, Default)]
+pub struct Link {
+    /// The addresses its name resolves to.
+    pub addresses: Arc<Addresses>,
+    /// The key requests are sent with.
+    pub key: KeySlot,
+}

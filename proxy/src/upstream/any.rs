@@ -1,0 +1,149 @@
+//! An exchange over either HTTP version, for the pipeline.
+
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::exchange::{Exchange, ExchangeError, RequestBody};
+use super::h2::H2Exchange;
+use super::pool::Leased;
+use crate::error::ProxyError;
+use crate::http1::{FieldName, Framing, HeadView};
+use crate::worker::Worker;
+
+/// One request and its response.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large variant is the usual one"
+)]
+pub enum AnyExchange {
+    /// On a connection of its own.
+    H1(Exchange),
+    /// As one stream of a connection.
+    H2(Box<H2Exchange>),
+}
+
+impl AnyExchange {
+    /// Starts an exchange on an HTTP/1.1 connection.
+    pub fn h1(connection: Leased, head: Vec<u8>, body: Framing) -> Self {
+        Self::H1(Exchange::new(connection, head, body))
+    }
+
+    /// See [`Exchange::resend`]; h2 never asks for it.
+    pub fn resend(&mut self, connection: Leased, bytes: Vec<u8>) {
+        if let Self::H1(exchange) = self {
+            exchange.resend(connection, bytes);
+        }
+    }
+
+    /// See [`Exchange::poll_head`].
+    pub fn poll_head<B: RequestBody>(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut B,
+    ) -> Poll<Result<(), ExchangeError>> {
+        match self {
+            Self::H1(exchange) => exchange.poll_head(cx, body),
+            Self::H2(exchange) => exchange.poll_head(cx, body),
+        }
+    }
+
+    /// See [`Exchange::poll_request`].
+    ///
+    /// # Errors
+    /// If the client's body breaks off.
+    pub fn poll_request<B: RequestBody>(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut B,
+    ) -> Result<(), ExchangeError> {
+        match self {
+            Self::H1(exchange) => exchange.poll_request(cx, body),
+            Self::H2(exchange) => exchange.poll_request(cx, body),
+        }
+    }
+
+    /// See [`Exchange::poll_data`].
+    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], ProxyError>> {
+        match self {
+            Self::H1(exchange) => exchange.poll_data(cx),
+            Self::H2(exchange) => exchange.poll_data(cx),
+        }
+    }
+
+    /// See [`Exchange::consume`].
+    pub fn consume(&mut self, count: usize) {
+        match self {
+            Self::H1(exchange) => exchange.consume(count),
+            Self::H2(exchange) => exchange.consume(count),
+        }
+    }
+
+    /// The head of the response, until [`AnyExchange::start_body`].
+    pub fn head(&self) -> HeadView<'_> {
+        match self {
+            Self::H1(exchange) => exchange.head(),
+            Self::H2(exchange) => exchange.head(),
+        }
+    }
+
+    /// How long the response body is.
+    pub const fn response_framing(&self) -> Framing {
+        match self {
+            Self::H1(exchange) => exchange.response_framing(),
+            Self::H2(exchange) => exchange.response_framing(),
+        }
+    }
+
+    /// Whether the response is a stream of server-sent events; of the head.
+    pub fn is_event_stream(&self) -> bool {
+        const EVENTS: &[u8] = b"text/event-stream";
+        self.head()
+            .field(FieldName::ContentType)
+            .is_some_and(|value| {
+                value
+                    .get(..EVENTS.len())
+                    .is_some_and(|start| start.eq_ignore_ascii_case(EVENTS))
+            })
+    }
+
+    /// See [`Exchange::start_body`].
+    pub fn start_body(&mut self) {
+        if let Self::H1(exchange) = self {
+            exchange.start_body();
+        }
+    }
+
+    /// See [`Exchange::moved`].
+    pub const fn moved(&self) -> u64 {
+        match self {
+            Self::H1(exchange) => exchange.moved(),
+            Self::H2(exchange) => exchange.moved(),
+        }
+    }
+
+    /// See [`Exchange::is_sent`].
+    pub fn is_sent(&self) -> bool {
+        match self {
+            Self::H1(exchange) => exchange.is_sent(),
+            Self::H2(exchange) => exchange.is_sent(),
+        }
+    }
+
+    /// See [`Exchange::is_blocked`].
+    pub fn is_blocked(&self) -> bool {
+        match self {
+            Self::H1(exchange) => exchange.is_blocked(),
+            Self::H2(exchange) => exchange.is_blocked(),
+        }
+    }
+
+    /// Ends a complete exchange; its connection goes back to the pool.
+    pub fn finish(self, worker: &Worker, now: Instant) {
+        if let Self::H1(exchange) = self
+            && let Some(connection) = exchange.finish()
+        {
+            worker.pool.put(connection, now);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Opens connections to upstream: address, TCP, TLS.
+
+use std::borrow::Cow;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, TlsStream};
+
+use super::dns::Addresses;
+use super::tls::{self, ClientTls, HandshakeFailure};
+use crate::connection::transport::{Socket, Transport, WriteBuffer};
+use crate::error::ProxyError;
+use crate::http1::ReadBuffer;
+use crate::metrics::WorkerMetrics;
+
+/// First allocation of a connection's read buffer; a typical answer and its head fit.
+const READ_BUFFER: usize = 8 * 1024;
+
+/// Why there is no connection.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// The name has no address.
+    #[error("{0}")]
+    Dns(Arc<str>),
+    /// No address accepted a connection; the last one's reason.
+    #[error("{0}")]
+    Tcp(String),
+    /// The certificate has expired.
+    #[error("the certificate has expired")]
+    CertificateExpired,
+    /// The certificate is not valid otherwise.
+    #[error("{0}")]
+    CertificateInvalid(String),
+    /// The TLS handshake failed.
+    #[error("TLS handshake: {0}")]
+    Tls(String),
+    /// It took longer than the limit, in seconds.
+    #[error("it took longer than {0} s")]
+    Timeout(u64),
+}
+
+impl From<ConnectError> for ProxyError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Dns(reason) => Self::UpstreamDnsFailed(Cow::Owned(reason.to_string())),
+            ConnectError::Tcp(reason) => Self::UpstreamConnectFailed(Cow::Owned(reason)),
+            ConnectError::Tls(_) => Self::UpstreamConnectFailed(Cow::Owned(error.to_string())),
+            ConnectError::CertificateExpired => Self::UpstreamCertificateExpired,
+            ConnectError::CertificateInvalid(reason) => {
+                Self::UpstreamCertificateInvalid(Cow::Owned(reason))
+            }
+            ConnectError::Timeout(seconds) => Self::UpstreamConnectTimeout(seconds),
+        }
+    }
+}
+
+/// An open connection between two requests.
+#[derive(Debug)]
+pub struct Connection {
+    /// The socket, encrypted or not.
+    pub io: Transport,
+    /// Bytes received.
+    pub input: ReadBuffer,
+    /// Bytes to send.
+    pub output: WriteBuffer,
+    /// When it last became idle.
+    pub idle_since: Instant,
+}
+
+impl Connection {
+    /// A connection on a fresh transport.
+    pub fn new(io: Transport) -> Self {
+        Self {
+            io,
+            input: ReadBuffer::new(READ_BUFFER),
+            output: WriteBuffer::default(),
+            idle_since: Instant::now(),
+        }
+    }
+}
+
+/// Knows how to reach upstream.
+#[derive(Debug)]
+pub struct Dialer {
+    /// Where to.
+    pub addresses: Arc<Addresses>,
+    /// TLS, unless upstream is plain.
+    pub tls: Option<ClientTls>,
+    /// For everything together.
+    pub timeout: Duration,
+    /// Where handshakes are counted.
+    pub metrics: Arc<WorkerMetrics>,
+}
+
+impl Dialer {
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// Why there is none; counted.
+    pub async fn dial(&self) -> Result<Transport, ConnectError> {
+        let result = tokio::time::timeout(self.timeout, self.open())
+            .await
+            .unwrap_or(Err(ConnectError::Timeout(self.timeout.as_secs())));
+        match &result {
+            Ok(_) => self.metrics.upstream.connects.inc(),
+            Err(_) => self.metrics.upstream.connect_failures.inc(),
+        }
+        result
+    }
+
+    async fn open(&self) -> Result<Transport, ConnectError> {
+        let addresses = self.addresses.get().await.map_err(ConnectError::Dns)?;
+        let mut last = ConnectError::Tcp("the name has no address".to_owned());
+        for address in addresses.iter() {
+            match TcpStream::connect(address).await.and_then(Socket::new) {
+                Ok(socket) => return self.secure(socket).await,
+                Err(error) => last = ConnectError::Tcp(format!("{address}: {error}")),
+            }
+        }
+        Err(last)
+    }
+
+    async fn secure(&self, socket: Socket) -> Result<Transport, ConnectError> {
+        let Some(tls) = &self.tls else {
+            return Ok(Transport::Plain(socket));
+        };
+        let started = Instant::now();
+        let connector = TlsConnector::from(Arc::clone(&tls.config));
+        let stream = connector
+            .connect(tls.name.clone(), socket)
+            .await
+            .map_err(|error| refusal(&error))?;
+        self.metrics
+            .upstream
+            .tls_handshake
+            .observe(started.elapsed());
+        Ok(Transport::Tls(Box::new(TlsStream::Client(stream))))
+    }
+}
+
+fn refusal(error: &io::Error) -> ConnectError {
+    match tls::classify(error) {
+        HandshakeFailure::Expired => ConnectError::CertificateExpired,
+        HandshakeFailure::Invalid(reason) => ConnectError::CertificateInvalid(reason),
+        HandshakeFailure::Other(reason) => ConnectError::Tls(reason),
+    }
+}

@@ -1,0 +1,316 @@
+//! One request and its response on an upstream connection.
+//!
+//! Everything is polled from the task that serves the client: no second task,
+//! no channel. The request body is pulled from the client as upstream's socket
+//! takes it, the response body is handed out as a slice of the read buffer, so
+//! back-pressure holds in both directions without a queue.
+
+use std::borrow::Cow;
+use std::task::{Context, Poll, ready};
+
+use super::connect::Connection;
+use super::pool::{Lease, Leased};
+use crate::error::ProxyError;
+use crate::http1::{
+    BodyDecoder, Framing, Head, HeadView, Piece, encode,
+    framing::{self, FramingError},
+    head,
+};
+
+/// Request bytes buffered for a socket that does not take them.
+const OUTPUT_HIGH_WATER: usize = 64 * 1024;
+/// Largest read buffer for a response body.
+const INPUT_LIMIT: usize = 64 * 1024;
+/// Longest response head.
+const HEAD_LIMIT: usize = 64 * 1024;
+
+/// Where a request body comes from.
+pub trait RequestBody {
+    /// The next bytes of the body, or an empty slice at its end. They are
+    /// handed out once: the next call gives what follows them.
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], ProxyError>>;
+}
+
+/// Why an exchange ended.
+#[derive(Debug)]
+pub enum ExchangeError {
+    /// Not a byte left the machine; these are the bytes to send elsewhere.
+    NotSent(Vec<u8>),
+    /// It cannot be repeated.
+    Failed(ProxyError),
+}
+
+impl From<ProxyError> for ExchangeError {
+    fn from(error: ProxyError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<FramingError> for ExchangeError {
+    fn from(error: FramingError) -> Self {
+        Self::Failed(ProxyError::UpstreamInvalidResponse(Cow::Borrowed(error.0)))
+    }
+}
+
+/// A request under way on an HTTP/1.1 connection.
+#[derive(Debug)]
+pub struct Exchange {
+    connection: Connection,
+    lease: Lease,
+    written_before: u64,
+    request: Framing,
+    sent: bool,
+    write_failed: bool,
+    head: Head,
+    head_len: usize,
+    scanned: usize,
+    keep_alive: bool,
+    body: BodyDecoder,
+    moved: u64,
+}
+
+impl Exchange {
+    /// Starts an exchange: `head` is the encoded request head, `request` the
+    /// framing it announces.
+    pub fn new((mut connection, lease): Leased, head: Vec<u8>, request: Framing) -> Self {
+        connection.output.bytes = head;
+        Self {
+            written_before: connection.io.written(),
+            connection,
+            lease,
+            request,
+            sent: request == Framing::None,
+            write_failed: false,
+            head: Head::default(),
+            head_len: 0,
+            scanned: 0,
+            keep_alive: false,
+            body: BodyDecoder::new(Framing::None),
+            moved: 0,
+        }
+    }
+
+    /// Sends `bytes`, which never left on the first connection, on another one.
+    pub fn resend(&mut self, (mut connection, lease): Leased, bytes: Vec<u8>) {
+        connection.output.bytes = bytes;
+        self.written_before = connection.io.written();
+        self.connection = connection;
+        self.lease = lease;
+        self.scanned = 0;
+    }
+
+    /// Whether upstream's socket is what holds the request up.
+    pub const fn is_blocked(&self) -> bool {
+        self.connection.output.pending() > 0
+    }
+
+    /// Whether the whole request has left.
+    pub const fn is_sent(&self) -> bool {
+        self.sent && self.connection.output.pending() == 0
+    }
+
+    /// Bytes moved in either direction; a change means that the peer is alive.
+    pub const fn moved(&self) -> u64 {
+        self.moved
+    }
+
+    /// Sends the request and waits for the head of the response.
+    pub fn poll_head<B: RequestBody>(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut B,
+    ) -> Poll<Result<(), ExchangeError>> {
+        self.poll_request(cx, body)?;
+        loop {
+            if let Some(end) = head::find_end(self.connection.input.filled(), self.scanned) {
+                if self.take_head(end)? {
+                    return Poll::Ready(Ok(()));
+                }
+                continue;
+            }
+            let waiting = self.connection.input.filled();
+            self.scanned = waiting.len();
+            let prefix = waiting.get(..waiting.len().min(5)).unwrap_or_default();
+            if !b"HTTP/".starts_with(prefix) {
+                return invalid("it does not begin with HTTP/");
+            }
+            if self.connection.input.is_full(HEAD_LIMIT) {
+                return invalid("its head is too long");
+            }
+            if ready!(self.poll_read(cx, HEAD_LIMIT)) == 0 {
+                return Poll::Ready(Err(ProxyError::UpstreamClosed.into()));
+            }
+        }
+    }
+
+    /// The head of the response, until [`Exchange::start_body`].
+    pub fn head(&self) -> HeadView<'_> {
+        self.head.view(self.connection.input.filled())
+    }
+
+    /// How long the response body is. Of the response head.
+    pub const fn response_framing(&self) -> Framing {
+        match self.body {
+            BodyDecoder::Length(length) => Framing::Length(length),
+            BodyDecoder::Chunked(_) => Framing::Chunked,
+            BodyDecoder::UntilClose => Framing::UntilClose,
+        }
+    }
+
+    /// Drops the head; the body follows.
+    pub fn start_body(&mut self) {
+        self.connection.input.consume(self.head_len);
+    }
+
+    /// Goes on sending a request that upstream has begun to answer before its end.
+    ///
+    /// # Errors
+    /// If the client's body breaks off.
+    pub fn poll_request<B: RequestBody>(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut B,
+    ) -> Result<(), ExchangeError> {
+        if !self.is_sent() && !self.write_failed {
+            // What cannot be sent now is sent at the next poll.
+            let _ = self.poll_send(cx, body)?;
+        }
+        Ok(())
+    }
+
+    /// The next bytes of the response body, or an empty slice at its end. They
+    /// stay until [`Exchange::consume`].
+    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], ProxyError>> {
+        loop {
+            let piece = self
+                .body
+                .next(&mut self.connection.input)
+                .map_err(|error| ProxyError::UpstreamInvalidResponse(Cow::Borrowed(error.0)))?;
+            match piece {
+                Piece::End => return Poll::Ready(Ok(&[])),
+                Piece::Data(len) => {
+                    let data = self.connection.input.filled().get(..len);
+                    return Poll::Ready(Ok(data.unwrap_or_default()));
+                }
+                Piece::NeedMore => {}
+            }
+            if ready!(self.poll_read(cx, INPUT_LIMIT)) == 0 {
+                if self.body.ends_with_connection() {
+                    self.body = BodyDecoder::new(Framing::None);
+                    self.keep_alive = false;
+                    return Poll::Ready(Ok(&[]));
+                }
+                return Poll::Ready(Err(ProxyError::UpstreamClosed));
+            }
+        }
+    }
+
+    /// Takes `count` bytes of response body off the front.
+    pub fn consume(&mut self, count: usize) {
+        self.body.consume(&mut self.connection.input, count);
+    }
+
+    /// Gives the connection back if both messages are complete and it may be used again.
+    pub fn finish(self) -> Option<Connection> {
+        let reusable = self.keep_alive
+            && self.is_sent()
+            && !self.write_failed
+            && self.body.is_done()
+            && self.connection.input.is_empty();
+        reusable.then_some(self.connection)
+    }
+
+    /// Parses the head that ends at `end`; false if it was an interim response.
+    fn take_head(&mut self, end: usize) -> Result<bool, ExchangeError> {
+        let bytes = self
+            .connection
+            .input
+            .filled()
+            .get(..end)
+            .unwrap_or_default();
+        self.head
+            .parse_response(bytes)
+            .map_err(|error| ProxyError::UpstreamInvalidResponse(Cow::Owned(error.to_string())))?;
+        let view = self.head.view(bytes);
+        match view.status() {
+            101 => Err(ProxyError::UpstreamInvalidResponse(Cow::Borrowed(
+                "it switches protocols unasked",
+            ))
+            .into()),
+            100..=199 => {
+                self.connection.input.consume(end);
+                self.scanned = 0;
+                Ok(false)
+            }
+            _ => {
+                let framing = framing::of_response(&view, false)?;
+                self.keep_alive = framing::keeps_alive(&view) && framing != Framing::UntilClose;
+                self.body = BodyDecoder::new(framing);
+                self.head_len = end;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Reads once; 0 for the end of the stream and for an error, which differ
+    /// in nothing a client could act on.
+    fn poll_read(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<usize> {
+        let Connection { io, input, .. } = &mut self.connection;
+        let count = ready!(input.poll_fill(cx, io, limit)).unwrap_or(0);
+        self.moved += count as u64;
+        Poll::Ready(count)
+    }
+
+    /// Pulls the request body and writes; ready when all of it has left.
+    fn poll_send<B: RequestBody>(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut B,
+    ) -> Poll<Result<(), ExchangeError>> {
+        loop {
+            let mut starved = false;
+            while !self.sent && self.connection.output.pending() < OUTPUT_HIGH_WATER {
+                match body.poll_data(cx) {
+                    Poll::Ready(data) => self.append(data?),
+                    Poll::Pending => {
+                        starved = true;
+                        break;
+                    }
+                }
+            }
+            let Connection { io, output, .. } = &mut self.connection;
+            match ready!(output.poll_flush(cx, io)) {
+                Ok(()) if self.sent => return Poll::Ready(Ok(())),
+                Ok(()) if starved => return Poll::Pending,
+                Ok(()) => {}
+                Err(_) if self.connection.io.written() == self.written_before => {
+                    let bytes = std::mem::take(&mut self.connection.output.bytes);
+                    return Poll::Ready(Err(ExchangeError::NotSent(bytes)));
+                }
+                // Upstream may have answered before it closed; the read tells.
+                Err(_) => {
+                    self.write_failed = true;
+                    self.sent = true;
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+
+    fn append(&mut self, data: &[u8]) {
+        let out = &mut self.connection.output.bytes;
+        match self.request {
+            Framing::Chunked if data.is_empty() => encode::last_chunk(out),
+            Framing::Chunked => encode::chunk(out, data),
+            _ => out.extend_from_slice(data),
+        }
+        self.sent = data.is_empty();
+        self.moved += data.len() as u64;
+    }
+}
+
+const fn invalid(reason: &'static str) -> Poll<Result<(), ExchangeError>> {
+    Poll::Ready(Err(ExchangeError::Failed(
+        ProxyError::UpstreamInvalidResponse(Cow::Borrowed(reason)),
+    )))
+}

@@ -1,0 +1,174 @@
+//! One worker's idle connections to upstream.
+//!
+//! Last in, first out: the busiest connection keeps its congestion window
+//! open, and the surplus ages out at the bottom. [`Pool::keep_warm`] opens
+//! connections ahead of need and drops those the peer would soon close.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use super::connect::{ConnectError, Connection, Dialer};
+use crate::metrics::WorkerMetrics;
+
+/// How often idle connections are looked at, and the shortest time between
+/// two rounds of opening new ones.
+const ROUND: Duration = Duration::from_millis(50);
+const SWEEP: Duration = Duration::from_secs(1);
+/// Longest pause after failed connects.
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
+
+/// Idle connections and the means to open more.
+#[derive(Debug)]
+pub struct Pool {
+    dialer: Rc<Dialer>,
+    idle: RefCell<Vec<Connection>>,
+    wanted: Notify,
+    min_idle: usize,
+    max_idle: usize,
+    idle_timeout: Duration,
+}
+
+/// A connection in use; counts as active until dropped.
+#[derive(Debug)]
+pub struct Lease(Arc<WorkerMetrics>);
+
+/// A connection with its lease.
+pub type Leased = (Connection, Lease);
+
+impl Lease {
+    /// Counts one more connection in use.
+    pub fn new(metrics: &Arc<WorkerMetrics>) -> Self {
+        metrics.upstream.active.add(1);
+        Self(Arc::clone(metrics))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.upstream.active.add(-1);
+    }
+}
+
+impl Pool {
+    /// An empty pool.
+    pub const fn new(
+        dialer: Rc<Dialer>,
+        min_idle: usize,
+        max_idle: usize,
+        idle_timeout: Duration,
+    ) -> Self {
+        Self {
+            dialer,
+            idle: RefCell::new(Vec::new()),
+            wanted: Notify::const_new(),
+            min_idle,
+            max_idle,
+            idle_timeout,
+        }
+    }
+
+    /// Takes a warm connection, if there is one the peer has not closed.
+    pub fn take(&self) -> Option<Leased> {
+        let mut idle = self.idle.borrow_mut();
+        let found = loop {
+            let Some(mut connection) = idle.pop() else {
+                break None;
+            };
+            self.metrics().upstream.idle.add(-1);
+            if is_quiet(&mut connection) {
+                break Some(connection);
+            }
+        };
+        if idle.len() < self.min_idle {
+            self.wanted.notify_one();
+        }
+        found.map(|connection| (connection, Lease::new(self.metrics())))
+    }
+
+    /// Opens a connection that a request waits for.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn open(&self) -> Result<Leased, ConnectError> {
+        self.metrics().upstream.cold.inc();
+        let io = self.dialer.dial().await?;
+        Ok((Connection::new(io), Lease::new(self.metrics())))
+    }
+
+    /// Takes a connection back after a complete exchange.
+    pub fn put(&self, mut connection: Connection, now: Instant) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < self.max_idle {
+            connection.idle_since = now;
+            connection.output.release(64 * 1024);
+            idle.push(connection);
+            self.metrics().upstream.idle.add(1);
+        }
+    }
+
+    /// Keeps `min_idle` connections open and fresh, until the task is dropped.
+    pub async fn keep_warm(self: Rc<Self>) {
+        let mut backoff = ROUND;
+        loop {
+            self.sweep();
+            let missing = self.min_idle.saturating_sub(self.idle.borrow().len());
+            let mut pause = ROUND;
+            for _ in 0..missing {
+                match self.dialer.dial().await {
+                    Ok(io) => {
+                        backoff = ROUND;
+                        self.put(Connection::new(io), Instant::now());
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "no connection opened ahead of need");
+                        backoff = (backoff * 2).min(MAX_BACKOFF);
+                        pause = backoff;
+                        break;
+                    }
+                }
+            }
+            tokio::time::sleep(pause).await;
+            // Only the wake-up matters, not which of the two it was.
+            let _ = tokio::time::timeout(SWEEP, self.wanted.notified()).await;
+        }
+    }
+
+    /// Drops all idle connections, as when the proxy stops.
+    pub fn clear(&self) {
+        let dropped = self.idle.borrow_mut().drain(..).count();
+        self.count_dropped(dropped);
+    }
+
+    fn sweep(&self) {
+        let now = Instant::now();
+        let mut idle = self.idle.borrow_mut();
+        let before = idle.len();
+        idle.retain_mut(|connection| {
+            now.duration_since(connection.idle_since) < self.idle_timeout && is_quiet(connection)
+        });
+        self.count_dropped(before - idle.len());
+    }
+
+    fn count_dropped(&self, dropped: usize) {
+        let dropped = i64::try_from(dropped).unwrap_or(i64::MAX);
+        self.metrics().upstream.idle.add(-dropped);
+    }
+
+    fn metrics(&self) -> &Arc<WorkerMetrics> {
+        &self.dialer.metrics
+    }
+}
+
+/// Whether nothing has happened on an idle connection: no end of stream, no
+/// reset, no unexpected byte. TLS session tickets are absorbed on the way.
+/// Costs a system call only if the kernel has reported something.
+fn is_quiet(connection: &mut Connection) -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    let Connection { io, input, .. } = connection;
+    input.is_empty() && matches!(input.poll_fill(&mut cx, io, 1024), Poll::Pending)
+}

@@ -1,0 +1,126 @@
+//! TLS towards upstream: SNI, full verification, resumption.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
+
+use crate::config::{Upstream, UpstreamProtocol};
+
+/// TLS sessions remembered; upstreams send several tickets a handshake.
+const SESSIONS: usize = 256;
+
+/// Why there is no TLS towards upstream.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsSetupError {
+    /// The additional certificates cannot be read.
+    #[error("upstream.ca_file {path}: {message}")]
+    CaFile {
+        /// The file.
+        path: String,
+        /// Why.
+        message: String,
+    },
+    /// The host cannot be verified against a certificate.
+    #[error("upstream.base_url: {0:?} is no name a certificate can be for")]
+    Name(String),
+    /// rustls refuses the combination.
+    #[error("TLS cannot be set up: {0}")]
+    Rustls(#[from] rustls::Error),
+}
+
+/// What a connection needs to become encrypted.
+#[derive(Clone, Debug)]
+pub struct ClientTls {
+    /// rustls' configuration, with this worker's session cache.
+    pub config: Arc<ClientConfig>,
+    /// The name sent as SNI and verified.
+    pub name: ServerName<'static>,
+}
+
+/// The certificates upstream's are verified against: the public web's, and the
+/// configured file's.
+///
+/// # Errors
+/// If the file cannot be read or holds no certificate.
+pub fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, TlsSetupError> {
+    let mut roots = RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let Some(path) = ca_file else {
+        return Ok(roots);
+    };
+    let fail = |message: String| TlsSetupError::CaFile {
+        path: path.display().to_string(),
+        message,
+    };
+    let certificates = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| fail(error.to_string()))?;
+    if certificates.is_empty() {
+        return Err(fail("it holds no certificate".to_owned()));
+    }
+    for certificate in certificates {
+        roots
+            .add(certificate)
+            .map_err(|error| fail(error.to_string()))?;
+    }
+    Ok(roots)
+}
+
+/// The TLS settings of one worker, or none for a plain upstream.
+///
+/// # Errors
+/// If certificates or name cannot be used.
+pub fn client(upstream: &Upstream) -> Result<Option<ClientTls>, TlsSetupError> {
+    let host = upstream.base_url.host();
+    let name =
+        ServerName::try_from(host.to_owned()).map_err(|_| TlsSetupError::Name(host.to_owned()))?;
+    if !upstream.base_url.tls() {
+        return Ok(None);
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots(upstream.ca_file.as_deref())?)
+        .with_no_client_auth();
+    config.resumption = Resumption::in_memory_sessions(SESSIONS);
+    config.alpn_protocols = match upstream.protocol {
+        UpstreamProtocol::Http1 => vec![b"http/1.1".to_vec()],
+        UpstreamProtocol::Http2 => vec![b"h2".to_vec()],
+    };
+    Ok(Some(ClientTls {
+        config: Arc::new(config),
+        name,
+    }))
+}
+
+/// What a failed handshake was about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HandshakeFailure {
+    /// The certificate has expired.
+    Expired,
+    /// The certificate is not valid otherwise.
+    Invalid(String),
+    /// Anything else.
+    Other(String),
+}
+
+/// Reads the reason out of the error of a handshake.
+pub fn classify(error: &std::io::Error) -> HandshakeFailure {
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(reason)) => match reason {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                HandshakeFailure::Expired
+            }
+            other => HandshakeFailure::Invalid(other.to_string()),
+        },
+        Some(other) => HandshakeFailure::Other(other.to_string()),
+        None => HandshakeFailure::Other(error.to_string()),
+    }
+}

@@ -1,0 +1,345 @@
+//! A worker: one thread with its own runtime, listeners and upstream pool.
+//!
+//! Nothing a request needs is shared with another thread but atomics and
+//! snapshots. What is shared arrives in [`Shared`] from [`crate::app`].
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::LocalOptions;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use crate::account::access_log::Batch;
+use crate::account::log_thread::LogSender;
+use crate::account::{RecordText, RequestRecord};
+use crate::config::{Config, UpstreamProtocol};
+use crate::connection;
+use crate::drain::Drain;
+use crate::health::{BEAT, Health};
+use crate::metrics::WorkerMetrics;
+use crate::models::ModelsCache;
+use crate::tls::Acceptor;
+use crate::upstream::tls::ClientTls;
+use crate::upstream::{Dialer, Link, Multiplexed, Pool};
+
+/// Pause after `accept` failed for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Buffers kept for reuse.
+const SPARE: usize = 64;
+
+/// What all workers share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Upstream's addresses and key.
+    pub link: Arc<Link>,
+    /// The model list.
+    pub models: Arc<ModelsCache>,
+    /// Heartbeats.
+    pub health: Arc<Health>,
+    /// The end of it all.
+    pub drain: Drain,
+    /// Where access-log batches go.
+    pub log: LogSender,
+}
+
+/// What one worker is started with.
+#[derive(Debug)]
+pub struct Inputs {
+    /// Its number, from 0.
+    pub id: usize,
+    /// What it shares.
+    pub shared: Arc<Shared>,
+    /// Its own metrics.
+    pub metrics: Arc<WorkerMetrics>,
+    /// TLS towards upstream, with a session cache of its own.
+    pub upstream_tls: Option<ClientTls>,
+    /// Plain listener.
+    pub plain: TcpListener,
+    /// TLS listener.
+    pub tls: Option<(TcpListener, Acceptor)>,
+}
+
+/// One worker's state, seen by its tasks.
+#[derive(Debug)]
+pub struct Worker {
+    id: usize,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Upstream's addresses and key.
+    pub link: Arc<Link>,
+    /// Upstream's `Host`.
+    pub authority: String,
+    /// HTTP/1.1 connections to upstream.
+    pub pool: Rc<Pool>,
+    /// The h2 connection to upstream.
+    pub h2: Multiplexed,
+    /// The model list.
+    pub models: Arc<ModelsCache>,
+    /// Heartbeats of all workers.
+    pub health: Arc<Health>,
+    /// The end of it all.
+    pub drain: Drain,
+    /// This worker's metrics.
+    pub metrics: Arc<WorkerMetrics>,
+    log: LogSender,
+    batch: RefCell<Batch>,
+    texts: RefCell<Vec<RecordText>>,
+    in_flight: Cell<usize>,
+    max_in_flight: usize,
+    connections: Cell<usize>,
+    now: Cell<Instant>,
+    random: RefCell<fastrand::Rng>,
+}
+
+/// Starts a worker's thread.
+///
+/// # Errors
+/// If thread or runtime cannot be made.
+pub fn start(inputs: Inputs) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(format!("worker-{}", inputs.id))
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default());
+            match runtime {
+                Ok(runtime) => runtime.block_on(run(inputs)),
+                Err(error) => tracing::error!(%error, "a worker has no runtime"),
+            }
+        })
+}
+
+async fn run(inputs: Inputs) {
+    let Inputs { plain, tls, .. } = &inputs;
+    let plain = plain.try_clone();
+    let tls = tls
+        .as_ref()
+        .map(|(listener, acceptor)| (listener.try_clone(), acceptor.clone()));
+    let worker = Rc::new(Worker::new(inputs));
+    match worker.config.upstream.protocol {
+        UpstreamProtocol::Http1 => {
+            tokio::task::spawn_local(Rc::clone(&worker.pool).keep_warm());
+        }
+        UpstreamProtocol::Http2 => {
+            let worker = Rc::clone(&worker);
+            tokio::task::spawn_local(async move { worker.h2.warm_up().await });
+        }
+    }
+    tokio::task::spawn_local(tick(Rc::clone(&worker)));
+    let mut acceptors = vec![tokio::task::spawn_local(accept(
+        Rc::clone(&worker),
+        plain,
+        None,
+    ))];
+    if let Some((listener, acceptor)) = tls {
+        let accept = accept(Rc::clone(&worker), listener, Some(acceptor));
+        acceptors.push(tokio::task::spawn_local(accept));
+    }
+    worker.drain.wait().await;
+    for acceptor in acceptors {
+        acceptor.abort();
+    }
+    worker.finish_connections().await;
+    worker.flush_log();
+}
+
+/// Accepts connections until the task is aborted.
+async fn accept(worker: Rc<Worker>, listener: io::Result<TcpListener>, tls: Option<Acceptor>) {
+    let listener = match listener.and_then(tokio::net::TcpListener::from_std) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "a worker has no listener");
+            return;
+        }
+    };
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let worker = Rc::clone(&worker);
+                let tls = tls.clone();
+                tokio::task::spawn_local(connection::serve(worker, stream, peer, tls));
+            }
+            Err(error) => {
+                // The client gave up, or the process is out of descriptors.
+                tracing::warn!(%error, "accept failed");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// The worker's clockwork: heartbeat, log batch.
+async fn tick(worker: Rc<Worker>) {
+    let mut ticks = interval(BEAT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        worker.health.beat(worker.id);
+        worker.now.set(Instant::now());
+        worker.batch.borrow_mut().sync_clock();
+        worker.flush_log();
+    }
+}
+
+impl Worker {
+    fn new(inputs: Inputs) -> Self {
+        let Inputs {
+            id,
+            shared,
+            metrics,
+            upstream_tls,
+            ..
+        } = inputs;
+        let config = Arc::clone(&shared.config);
+        let upstream = &config.upstream;
+        let dialer = Rc::new(Dialer {
+            addresses: Arc::clone(&shared.link.addresses),
+            tls: upstream_tls,
+            timeout: config.timeouts.connect,
+            metrics: Arc::clone(&metrics),
+        });
+        let pool = Pool::new(
+            Rc::clone(&dialer),
+            upstream.min_idle,
+            upstream.max_idle,
+            upstream.idle_timeout,
+        );
+        Self {
+            id,
+            link: Arc::clone(&shared.link),
+            authority: upstream.base_url.authority(),
+            pool: Rc::new(pool),
+            h2: Multiplexed::new(dialer),
+            models: Arc::clone(&shared.models),
+            health: Arc::clone(&shared.health),
+            drain: shared.drain.clone(),
+            metrics,
+            log: shared.log.clone(),
+            batch: RefCell::new(Batch::new(config.log_format, &upstream.name)),
+            texts: RefCell::default(),
+            in_flight: Cell::new(0),
+            max_in_flight: config.limits.in_flight.div_ceil(config.workers.max(1)),
+            connections: Cell::new(0),
+            now: Cell::new(Instant::now()),
+            random: RefCell::default(),
+            config,
+        }
+    }
+
+    /// Whether upstream is spoken to in h2.
+    pub fn speaks_h2(&self) -> bool {
+        self.config.upstream.protocol == UpstreamProtocol::Http2
+    }
+
+    /// Whether one more request than the cap is in flight.
+    pub const fn is_overloaded(&self) -> bool {
+        self.in_flight.get() > self.max_in_flight
+    }
+
+    /// The time, at most a heartbeat old: good enough for deadlines, and free.
+    pub const fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    /// Counts a request in.
+    pub fn begin_request(&self, now: Instant) {
+        self.now.set(now);
+        self.in_flight.set(self.in_flight.get() + 1);
+        self.metrics.http.in_flight.add(1);
+    }
+
+    /// Counts a request out and takes its text buffer back.
+    pub fn end_request(&self, text: RecordText, now: Instant) {
+        self.now.set(now);
+        self.in_flight.set(self.in_flight.get().saturating_sub(1));
+        self.metrics.http.in_flight.add(-1);
+        let mut texts = self.texts.borrow_mut();
+        if texts.len() < SPARE {
+            texts.push(text);
+        }
+    }
+
+    /// A text buffer, used before or new.
+    pub fn spare_text(&self) -> RecordText {
+        self.texts.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Counts a connection in; the guard counts it out.
+    pub fn enter_connection(self: &Rc<Self>) -> ConnectionGuard {
+        self.connections.set(self.connections.get() + 1);
+        self.metrics.http.connections.inc();
+        self.metrics.http.open_connections.add(1);
+        ConnectionGuard(Rc::clone(self))
+    }
+
+    /// Writes a request's access-log line into the batch.
+    pub fn log_access(&self, record: &RequestRecord, total: Duration) {
+        if self.log.is_on() && self.batch.borrow_mut().add(record, total) {
+            self.flush_log();
+        }
+    }
+
+    /// Hands the batch to the log thread.
+    pub fn flush_log(&self) {
+        let batch = self.batch.borrow_mut().take();
+        if let Some((lines, count)) = batch
+            && !self.log.send(lines)
+        {
+            self.metrics.log_dropped.add(count);
+        }
+    }
+
+    /// Calls `with` with the value of a `Date` field.
+    pub fn with_date(&self, with: impl FnOnce(&str)) {
+        with(self.batch.borrow_mut().http_date());
+    }
+
+    /// Makes a request id of 32 hexadecimal digits in `buffer`.
+    pub fn make_request_id<'a>(&self, buffer: &'a mut [u8; 32]) -> &'a [u8] {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut bits = self.random.borrow_mut().u128(..);
+        for digit in buffer.iter_mut() {
+            *digit = HEX.get((bits & 15) as usize).copied().unwrap_or(b'0');
+            bits >>= 4;
+        }
+        buffer
+    }
+
+    /// Lets running requests finish, up to the limit.
+    async fn finish_connections(&self) {
+        let deadline = Instant::now() + self.config.timeouts.drain;
+        while self.connections.get() > 0 && Instant::now() < deadline {
+            // Connections end one by one; nobody waits for the last moment.
+            let _ = timeout(Duration::from_millis(10), std::future::pending::<()>()).await;
+        }
+        let left = self.connections.get();
+        if left > 0 {
+            tracing::warn!(
+                worker = self.id,
+                left,
+                "connections cut at the end of the drain"
+            );
+        }
+        self.pool.clear();
+    }
+}
+
+/// Counts a connection out when dropped.
+#[derive(Debug)]
+pub struct ConnectionGuard(Rc<Worker>);
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.0
+            .connections
+            .set(self.0.connections.get().saturating_sub(1));
+        self.0.metrics.http.open_connections.add(-1);
+    }
+}
