@@ -5,11 +5,12 @@
     reason = "talks to a person"
 )]
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::app::App;
 use crate::check;
@@ -39,78 +40,51 @@ enum Command {
 
 /// Settings of the command line, or else the environment, or else the file.
 #[derive(Debug, Args)]
-#[command(next_line_help = false)]
 struct Settings {
     /// Configuration file (YAML)
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "HOLYSHEEP_CONFIG",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "FILE", env = "HOLYSHEEP_CONFIG")]
     config: Option<PathBuf>,
     /// Data port [default: 127.0.0.1:8080]
-    #[arg(
-        long,
-        value_name = "ADDR",
-        env = "HOLYSHEEP_LISTEN",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "ADDR", env = "HOLYSHEEP_LISTEN")]
     listen: Option<SocketAddr>,
     /// Admin port [default: 127.0.0.1:9090]
-    #[arg(
-        long,
-        value_name = "ADDR",
-        env = "HOLYSHEEP_ADMIN_LISTEN",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "ADDR", env = "HOLYSHEEP_ADMIN_LISTEN")]
     admin_listen: Option<SocketAddr>,
     /// Base URL of the API [default: that of HolySheep]
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "HOLYSHEEP_API_BASE_URL",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "URL", env = "HOLYSHEEP_API_BASE_URL")]
     upstream: Option<String>,
     /// File with the upstream key; read again when it changes
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "HOLYSHEEP_API_KEY_FILE",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "FILE", env = "HOLYSHEEP_API_KEY_FILE")]
     api_key_file: Option<PathBuf>,
     /// Certificates to trust besides the public web's (PEM)
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "HOLYSHEEP_UPSTREAM_CA",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "FILE", env = "HOLYSHEEP_UPSTREAM_CA")]
     upstream_ca: Option<PathBuf>,
-    /// Who may use the data port; must be said unless it is on loopback
-    #[arg(long, value_enum, env = "HOLYSHEEP_AUTH", hide_env_values = true)]
+    /// Who may use the data port [default on loopback: open]
+    #[arg(long, value_name = "open|passthrough", env = "HOLYSHEEP_AUTH")]
     auth: Option<Auth>,
     /// Worker threads [default: the CPUs the cgroup allows]
-    #[arg(
-        long,
-        value_name = "N",
-        env = "HOLYSHEEP_WORKERS",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "N", env = "HOLYSHEEP_WORKERS")]
     workers: Option<usize>,
     /// Kernel programs [default: auto]
-    #[arg(long, value_enum, env = "HOLYSHEEP_EBPF", hide_env_values = true)]
+    #[arg(long, value_name = "auto|required|off", env = "HOLYSHEEP_EBPF")]
     ebpf: Option<EbpfMode>,
-    /// Form of both logs [default: json if `PROXY_MODE` is production, else text]
-    #[arg(long, value_enum, env = "HOLYSHEEP_LOG_FORMAT", hide_env_values = true)]
+    /// Form of both logs [default: json if `PROXY_MODE` is production]
+    #[arg(long, value_name = "json|text", env = "HOLYSHEEP_LOG_FORMAT")]
     log_format: Option<LogFormat>,
 }
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    match Cli::parse().command {
+    // One line a flag: the values are in its name, and the environment's
+    // content may be nobody's business.
+    let command = Cli::command().mut_subcommands(|command| {
+        command.mut_args(|arg| arg.hide_env_values(true).hide_possible_values(true))
+    });
+    let cli = match Cli::from_arg_matches(&command.get_matches()) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    match cli.command {
         Command::Serve(settings) => match settings.build() {
             Ok(config) => serve(config),
             Err(error) => refuse(&error),
@@ -209,7 +183,7 @@ fn serve_until_signal(config: Config) -> anyhow::Result<()> {
             tls_listen = app.tls_addr().map(tracing::field::display),
             admin = %app.admin_addr(),
             %upstream,
-            ?auth,
+            auth = auth.as_str(),
             workers,
             "serving"
         );
@@ -234,6 +208,7 @@ fn start_log(config: &Config) {
     let filter = tracing_subscriber::EnvFilter::new(&config.log_level);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let result = match config.log_format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -30,6 +30,16 @@ pub enum Auth {
     Passthrough,
 }
 
+impl Auth {
+    /// As written in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Passthrough => "passthrough",
+        }
+    }
+}
+
 /// HTTP version spoken to upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]

@@ -6,6 +6,7 @@
 //! beyond its time while upstream fails.
 
 use std::borrow::Cow;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -167,15 +168,16 @@ async fn request(worker: &Rc<Worker>, outbound: Outbound) -> Result<Entry, Proxy
             AnyExchange::H2(Box::new(stream))
         }
     };
+    let mut retried = false;
     loop {
-        let result = std::future::poll_fn(|cx| exchange.poll_head(cx, &mut Empty)).await;
-        match result {
+        match poll_fn(|cx| exchange.poll_head(cx, &mut Empty)).await {
             Ok(()) => break,
-            Err(ExchangeError::Failed(error)) => return Err(error),
-            Err(ExchangeError::NotSent(bytes)) => {
+            Err(ExchangeError::NotSent(bytes)) if !std::mem::replace(&mut retried, true) => {
                 worker.metrics.upstream.retries.inc();
                 exchange.resend(worker.pool.open().await?, bytes);
             }
+            Err(ExchangeError::NotSent(_)) => return Err(ProxyError::UpstreamClosed),
+            Err(ExchangeError::Failed(error)) => return Err(error),
         }
     }
     let head = exchange.head();

@@ -33,6 +33,8 @@ pub use target::Target;
 
 /// Longest `x-request-id` taken over from a client.
 const MAX_REQUEST_ID: usize = 128;
+/// Connections a request is tried on while not a byte of it leaves.
+const MAX_ATTEMPTS: u32 = 3;
 
 /// A request as it arrived.
 #[derive(Debug)]
@@ -255,6 +257,9 @@ async fn forward<D: Downstream>(
         match result {
             Ok(()) => break,
             Err(ExchangeError::Failed(error)) => return Err(error),
+            Err(ExchangeError::NotSent(_)) if record.attempts >= MAX_ATTEMPTS => {
+                return Err(ProxyError::UpstreamClosed);
+            }
             Err(ExchangeError::NotSent(bytes)) => {
                 worker.metrics.upstream.retries.inc();
                 let fresh = open(worker, &mut body, record).await?;

@@ -84,7 +84,7 @@ pub static ROUTES: [Route; 19] = [
     route("GET, POST, DELETE", "/v1/files/*", OpenAi, Forward, false),
     route("GET, POST", "/v1/batches", OpenAi, Forward, false),
     route("GET, POST", "/v1/batches/*", OpenAi, Forward, false),
-    route("GET", "/health", OpenAi, Health, false),
+    route("GET, HEAD", "/health", OpenAi, Health, false),
     route("GET", "/v1/rate_limit", OpenAi, RateLimit, false),
 ];
 

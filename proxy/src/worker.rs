@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::LocalOptions;
+use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::account::access_log::Batch;
@@ -94,6 +95,7 @@ pub struct Worker {
     in_flight: Cell<usize>,
     max_in_flight: usize,
     connections: Cell<usize>,
+    connection_ended: Notify,
     now: Cell<Instant>,
     random: RefCell<fastrand::Rng>,
 }
@@ -117,12 +119,15 @@ pub fn start(inputs: Inputs) -> io::Result<JoinHandle<()>> {
 }
 
 async fn run(inputs: Inputs) {
-    let Inputs { plain, tls, .. } = &inputs;
-    let plain = plain.try_clone();
-    let tls = tls
-        .as_ref()
-        .map(|(listener, acceptor)| (listener.try_clone(), acceptor.clone()));
-    let worker = Rc::new(Worker::new(inputs));
+    let Inputs {
+        id,
+        shared,
+        metrics,
+        upstream_tls,
+        plain,
+        tls,
+    } = inputs;
+    let worker = Rc::new(Worker::new(id, &shared, metrics, upstream_tls));
     match worker.config.upstream.protocol {
         UpstreamProtocol::Http1 => {
             tokio::task::spawn_local(Rc::clone(&worker.pool).keep_warm());
@@ -151,8 +156,8 @@ async fn run(inputs: Inputs) {
 }
 
 /// Accepts connections until the task is aborted.
-async fn accept(worker: Rc<Worker>, listener: io::Result<TcpListener>, tls: Option<Acceptor>) {
-    let listener = match listener.and_then(tokio::net::TcpListener::from_std) {
+async fn accept(worker: Rc<Worker>, listener: TcpListener, tls: Option<Acceptor>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
             tracing::error!(%error, "a worker has no listener");
@@ -189,14 +194,12 @@ async fn tick(worker: Rc<Worker>) {
 }
 
 impl Worker {
-    fn new(inputs: Inputs) -> Self {
-        let Inputs {
-            id,
-            shared,
-            metrics,
-            upstream_tls,
-            ..
-        } = inputs;
+    fn new(
+        id: usize,
+        shared: &Shared,
+        metrics: Arc<WorkerMetrics>,
+        upstream_tls: Option<ClientTls>,
+    ) -> Self {
         let config = Arc::clone(&shared.config);
         let upstream = &config.upstream;
         let dialer = Rc::new(Dialer {
@@ -227,6 +230,7 @@ impl Worker {
             in_flight: Cell::new(0),
             max_in_flight: config.limits.in_flight.div_ceil(config.workers.max(1)),
             connections: Cell::new(0),
+            connection_ended: Notify::new(),
             now: Cell::new(Instant::now()),
             random: RefCell::default(),
             config,
@@ -314,13 +318,13 @@ impl Worker {
 
     /// Lets running requests finish, up to the limit.
     async fn finish_connections(&self) {
-        let deadline = Instant::now() + self.config.timeouts.drain;
-        while self.connections.get() > 0 && Instant::now() < deadline {
-            // Connections end one by one; nobody waits for the last moment.
-            let _ = timeout(Duration::from_millis(10), std::future::pending::<()>()).await;
-        }
-        let left = self.connections.get();
-        if left > 0 {
+        let finished = async {
+            while self.connections.get() > 0 {
+                self.connection_ended.notified().await;
+            }
+        };
+        if timeout(self.config.timeouts.drain, finished).await.is_err() {
+            let left = self.connections.get();
             tracing::warn!(
                 worker = self.id,
                 left,
@@ -340,6 +344,7 @@ impl Drop for ConnectionGuard {
         self.0
             .connections
             .set(self.0.connections.get().saturating_sub(1));
+        self.0.connection_ended.notify_one();
         self.0.metrics.http.open_connections.add(-1);
     }
 }

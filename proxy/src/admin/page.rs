@@ -59,10 +59,7 @@ fn proxy(page: &mut String, status: &Status) {
                 "Listens on, TLS",
                 status.tls_listen.clone().unwrap_or_else(|| "–".to_owned()),
             ),
-            (
-                "Who may use it",
-                format!("{:?}", status.auth).to_lowercase(),
-            ),
+            ("Who may use it", status.auth.as_str().to_owned()),
             ("Workers", status.workers.to_string()),
             ("Requests in flight", status.in_flight.to_string()),
             ("Client connections", status.connections.to_string()),

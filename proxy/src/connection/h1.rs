@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::h1_stream::H1Stream;
+use super::h1_stream::{Begin, H1Stream};
 use crate::account::RequestRecord;
 use crate::downstream::Downstream;
 use crate::drain::Draining;
@@ -131,20 +131,27 @@ async fn serve_request(
         }
         Err(error) => Err(ProxyError::InvalidRequest(Cow::Owned(error.to_string()))),
     };
+    let mut begin = Begin {
+        body: Framing::None,
+        limit: worker.config.limits.body,
+        expects_continue: view
+            .field(FieldName::Expect)
+            .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue")),
+        http10: version == Version::Http10,
+        head_only: view.method() == b"HEAD",
+    };
     let body = match body {
         Ok(body) => body,
         Err(error) => {
             // Where the body ends is not known, so nothing can follow it.
             stream.close = true;
-            stream.begin(Framing::None, 0, false, version == Version::Http10);
+            stream.begin(&begin);
             pipeline::refuse(worker, stream, record, error).await;
             return;
         }
     };
+    begin.body = body;
     let keep_alive = framing::keeps_alive(&view) && !worker.drain.is_draining();
-    let expects = view
-        .field(FieldName::Expect)
-        .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
     let inbound = Inbound {
         head: view,
         body,
@@ -154,8 +161,7 @@ async fn serve_request(
     let plan = pipeline::plan(worker, &inbound, &mut record);
     stream.input.consume(end);
     stream.close |= !keep_alive;
-    let limit = worker.config.limits.body;
-    stream.begin(body, limit, expects, version == Version::Http10);
+    stream.begin(&begin);
     pipeline::run(worker, plan, stream, record).await;
 }
 
@@ -176,7 +182,13 @@ fn check(view: &crate::http1::HeadView<'_>) -> Result<Framing, ProxyError> {
 async fn refuse(worker: &Rc<Worker>, stream: &mut H1Stream, error: ProxyError) {
     let record = RequestRecord::new(worker, stream.peer, Version::Http11);
     stream.close = true;
-    stream.begin(Framing::None, 0, false, false);
+    stream.begin(&Begin {
+        body: Framing::None,
+        limit: 0,
+        expects_continue: false,
+        http10: false,
+        head_only: false,
+    });
     pipeline::refuse(worker, stream, record, error).await;
 }
 

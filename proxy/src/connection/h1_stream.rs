@@ -49,9 +49,26 @@ pub struct H1Stream {
     body_limit: u64,
     expects_continue: bool,
     http10: bool,
+    /// The request was `HEAD`: its response ends with its head.
+    head_only: bool,
     response: Response,
     /// No further request may follow on this connection.
     pub(super) close: bool,
+}
+
+/// What a request's head says about the rest of the exchange.
+#[derive(Debug)]
+pub struct Begin {
+    /// How long the request body is.
+    pub body: Framing,
+    /// How long it may be.
+    pub limit: u64,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub expects_continue: bool,
+    /// The request is HTTP/1.0.
+    pub http10: bool,
+    /// The request is `HEAD`.
+    pub head_only: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -77,19 +94,21 @@ impl H1Stream {
             body_limit: 0,
             expects_continue: false,
             http10: false,
+            head_only: false,
             response: Response::None,
             close: false,
         }
     }
 
-    /// Prepares for the body of a request whose head has just been parsed.
-    pub fn begin(&mut self, body: Framing, limit: u64, expects_continue: bool, http10: bool) {
-        self.body = BodyDecoder::new(body);
+    /// Prepares for a request of which only the head has been read.
+    pub fn begin(&mut self, request: &Begin) {
+        self.body = BodyDecoder::new(request.body);
         self.handed_out = 0;
         self.body_read = 0;
-        self.body_limit = limit;
-        self.expects_continue = expects_continue && body != Framing::None;
-        self.http10 = http10;
+        self.body_limit = request.limit;
+        self.expects_continue = request.expects_continue && request.body != Framing::None;
+        self.http10 = request.http10;
+        self.head_only = request.head_only;
         self.response = Response::None;
     }
 
@@ -232,13 +251,14 @@ impl Downstream for H1Stream {
 
     fn push(&mut self, data: &[u8]) {
         match self.response {
+            _ if self.head_only => {}
             Response::Body(Framing::Chunked) => encode::chunk(&mut self.output.bytes, data),
             _ => self.output.bytes.extend_from_slice(data),
         }
     }
 
     fn end(&mut self) {
-        if self.response == Response::Body(Framing::Chunked) {
+        if self.response == Response::Body(Framing::Chunked) && !self.head_only {
             encode::last_chunk(&mut self.output.bytes);
         }
         self.response = Response::Done;

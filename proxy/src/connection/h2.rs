@@ -134,6 +134,7 @@ async fn process(
         current: Bytes::new(),
         read: 0,
         limit: worker.config.limits.body,
+        head_only: parts.method == http::Method::HEAD,
         response: Response::new(()),
         timer: Timer::default(),
     };
@@ -228,6 +229,8 @@ struct H2Stream {
     current: Bytes,
     read: u64,
     limit: u64,
+    /// The request was `HEAD`: its response ends with its head.
+    head_only: bool,
     response: Response<()>,
     timer: Timer,
 }
@@ -306,6 +309,9 @@ impl Downstream for H2Stream {
     }
 
     fn push(&mut self, data: &[u8]) {
+        if self.head_only {
+            return;
+        }
         let mut cell = self.cell.borrow_mut();
         cell.data.extend_from_slice(data);
         cell.wake_reader();

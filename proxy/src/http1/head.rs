@@ -120,6 +120,8 @@ impl Head {
     /// # Errors
     /// What `httparse` refuses, bare line feeds, and too many fields.
     pub fn parse_request(&mut self, bytes: &[u8]) -> Result<(), HeadError> {
+        // A head that cannot be parsed leaves nothing of the one before.
+        self.begin(Version::Http11, 0);
         let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
         let mut request = httparse::Request::new(&mut []);
         match request.parse_with_uninit_headers(bytes, &mut fields) {
@@ -138,6 +140,7 @@ impl Head {
     /// # Errors
     /// As for [`Head::parse_request`].
     pub fn parse_response(&mut self, bytes: &[u8]) -> Result<(), HeadError> {
+        self.begin(Version::Http11, 0);
         let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
         let mut response = httparse::Response::new(&mut []);
         let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
