@@ -2,13 +2,6 @@
 
 use std::process::ExitCode;
 
-use mimalloc::MiMalloc;
-
-/// The request path makes small allocations that live as long as a request;
-/// glibc's allocator costs a few percent more there.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
-
 fn main() -> ExitCode {
     holysheep_proxy::cli::main()
 }
