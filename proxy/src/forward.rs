@@ -4,14 +4,20 @@
 //! `Connection` names. Everything else passes as it came, in its order and
 //! spelling. The client's credentials are replaced by the upstream key.
 
+use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use crate::config::{Auth, Secret};
 use crate::error::ProxyError;
-use crate::http1::{FieldName, Framing, HeadView, encode, framing};
+use crate::http1::{FieldName, Framing, Guarded, HeadView, encode, framing};
 use crate::pipeline::{Inbound, Target};
 use crate::route::{Dialect, Route};
 use crate::worker::Worker;
+
+/// First allocation for a request head; an SDK's head and a small body fit.
+const HEAD_BYTES: usize = 2048;
+/// The longest `content-length` or `transfer-encoding` line.
+const FRAMING_BYTES: usize = 48;
 
 /// A request ready to be sent upstream.
 #[derive(Debug)]
@@ -26,7 +32,7 @@ pub struct Outbound {
 #[derive(Debug)]
 pub enum OutboundHead {
     /// Bytes for an HTTP/1.1 connection.
-    Http1(Vec<u8>),
+    Http1(Guarded),
     /// Parts for h2.
     Http2(Box<http::request::Parts>),
 }
@@ -67,32 +73,40 @@ fn http1_head(
     worker: &Worker,
     edit: &Edit<'_>,
     target: &Target<'_>,
-) -> Result<Vec<u8>, ProxyError> {
-    let mut out = Vec::with_capacity(1024);
-    out.extend_from_slice(edit.inbound.head.method());
-    out.push(b' ');
-    out.extend_from_slice(worker.config.upstream.base_url.prefix().as_bytes());
-    out.extend_from_slice(target.path_and_query);
-    out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
-    out.extend_from_slice(worker.authority.as_bytes());
-    out.extend_from_slice(b"\r\n");
+) -> Result<Guarded, ProxyError> {
+    let mut out = Guarded::with_capacity(HEAD_BYTES);
+    out.extend(edit.inbound.head.method());
+    out.extend(b" ");
+    out.extend(worker.config.upstream.base_url.prefix().as_bytes());
+    out.extend(target.path_and_query);
+    out.extend(b" HTTP/1.1\r\nhost: ");
+    out.extend(worker.authority.as_bytes());
+    out.extend(b"\r\n");
     worker.link.key.with(|key| {
         edit.fields(key, |name, value| {
-            let [first, second] = value;
-            encode::field(&mut out, name, first);
-            if !second.is_empty() {
-                out.truncate(out.len() - 2);
-                out.extend_from_slice(second);
-                out.extend_from_slice(b"\r\n");
+            let out = &mut out;
+            out.extend(name);
+            out.extend(b": ");
+            match value {
+                Value::Plain(value) => out.extend(value),
+                Value::Joined(first, second) => {
+                    out.extend(first);
+                    out.extend(second);
+                }
+                Value::Secret(scheme, secret) => {
+                    out.extend(scheme);
+                    out.extend_secret(secret);
+                }
             }
+            out.extend(b"\r\n");
         })
     })?;
-    let method_has_body = edit.inbound.head.method() != b"GET";
-    match edit.inbound.body {
-        Framing::None if method_has_body => encode::framing(&mut out, Framing::Length(0)),
-        body => encode::framing(&mut out, body),
-    }
-    out.extend_from_slice(b"\r\n");
+    let framing = match edit.inbound.body {
+        Framing::None if edit.inbound.head.method() != b"GET" => Framing::Length(0),
+        body => body,
+    };
+    encode::framing(out.reserve(FRAMING_BYTES), framing);
+    out.extend(b"\r\n");
     Ok(out)
 }
 
@@ -119,12 +133,7 @@ fn http2_head(
     let mut valid = true;
     worker.link.key.with(|key| {
         edit.fields(key, |name, value| {
-            let value = Zeroizing::new(value.concat());
-            let parsed = (
-                http::HeaderName::from_bytes(name),
-                http::HeaderValue::from_bytes(&value),
-            );
-            match parsed {
+            match (http::HeaderName::from_bytes(name), value.to_h2()) {
                 (Ok(name), Ok(value)) => {
                     fields.append(name, value);
                 }
@@ -142,6 +151,33 @@ fn http2_head(
     }
 }
 
+/// A field value of an outgoing request.
+enum Value<'a> {
+    Plain(&'a [u8]),
+    Joined(&'a [u8], &'a [u8]),
+    /// An authentication scheme, if the field has one, and the key.
+    Secret(&'a [u8], &'a [u8]),
+}
+
+impl Value<'_> {
+    /// The value for hyper. A secret's memory is wiped with its last
+    /// reference, and kept out of h2's header compression.
+    fn to_h2(&self) -> Result<http::HeaderValue, http::header::InvalidHeaderValue> {
+        match self {
+            Value::Plain(value) => http::HeaderValue::from_bytes(value),
+            Value::Joined(first, second) => {
+                http::HeaderValue::from_maybe_shared(Bytes::from([*first, *second].concat()))
+            }
+            Value::Secret(scheme, secret) => {
+                let wiped = Zeroizing::new([*scheme, *secret].concat());
+                let mut value = http::HeaderValue::from_maybe_shared(Bytes::from_owner(wiped))?;
+                value.set_sensitive(true);
+                Ok(value)
+            }
+        }
+    }
+}
+
 /// What to change in a request's fields.
 struct Edit<'a> {
     for_cache: bool,
@@ -153,19 +189,19 @@ struct Edit<'a> {
 }
 
 impl Edit<'_> {
-    /// Gives every field of the outgoing request to `put`: name, and value in two parts.
+    /// Gives every field of the outgoing request to `put`.
     fn fields(
         &self,
         key: Option<&Secret>,
-        mut put: impl FnMut(&[u8], [&[u8]; 2]),
+        mut put: impl FnMut(&[u8], Value<'_>),
     ) -> Result<(), ProxyError> {
         let head = &self.inbound.head;
         let named = ConnectionOptions::of(head);
         let mut forwarded_for = None;
         let mut api_key_style = false;
         if self.for_cache {
-            put(b"accept", [b"application/json", b""]);
-            put(b"accept-encoding", [b"identity", b""]);
+            put(b"accept", Value::Plain(b"application/json"));
+            put(b"accept-encoding", Value::Plain(b"identity"));
         }
         for (name, text, value) in head.fields() {
             match name {
@@ -173,7 +209,7 @@ impl Edit<'_> {
                 FieldName::Authorization | FieldName::XApiKey | FieldName::ApiKey => {
                     api_key_style |= name == FieldName::XApiKey;
                     if self.auth == Auth::Passthrough {
-                        put(text, [value, b""]);
+                        put(text, Value::Plain(value));
                     }
                 }
                 FieldName::XForwardedFor => append_list(&mut forwarded_for, value),
@@ -184,7 +220,7 @@ impl Edit<'_> {
                 | FieldName::XRealIp
                 | FieldName::XRequestId => {}
                 name if name.is_hop_by_hop() || named.contains(text) => {}
-                _ => put(text, [value, b""]),
+                _ => put(text, Value::Plain(value)),
             }
         }
         if self.auth == Auth::Open {
@@ -192,9 +228,9 @@ impl Edit<'_> {
             // The way the client would have said it; Anthropic's own by default there.
             let bearer = head.field(FieldName::Authorization).is_some();
             if api_key_style || (self.dialect == Dialect::Anthropic && !bearer) {
-                put(b"x-api-key", [key.expose(), b""]);
+                put(b"x-api-key", Value::Secret(b"", key.expose()));
             } else {
-                put(b"authorization", [b"Bearer ", key.expose()]);
+                put(b"authorization", Value::Secret(b"Bearer ", key.expose()));
             }
         }
         self.origin(forwarded_for.as_deref(), &mut put);
@@ -202,22 +238,22 @@ impl Edit<'_> {
     }
 
     /// Who sent the request, as the article's nginx says it.
-    fn origin(&self, forwarded_for: Option<&[u8]>, put: &mut impl FnMut(&[u8], [&[u8]; 2])) {
+    fn origin(&self, forwarded_for: Option<&[u8]>, put: &mut impl FnMut(&[u8], Value<'_>)) {
         let peer = self.inbound.peer.text();
         match forwarded_for {
-            Some(list) => put(b"x-forwarded-for", [list, peer]),
-            None => put(b"x-forwarded-for", [peer, b""]),
+            Some(list) => put(b"x-forwarded-for", Value::Joined(list, peer)),
+            None => put(b"x-forwarded-for", Value::Plain(peer)),
         }
-        put(b"x-real-ip", [peer, b""]);
+        put(b"x-real-ip", Value::Plain(peer));
         let scheme: &[u8] = if self.inbound.https {
             b"https"
         } else {
             b"http"
         };
-        put(b"x-forwarded-proto", [scheme, b""]);
-        put(b"x-request-id", [self.request_id, b""]);
+        put(b"x-forwarded-proto", Value::Plain(scheme));
+        put(b"x-request-id", Value::Plain(self.request_id));
         if self.via {
-            put(b"via", [b"1.1 holysheep-proxy", b""]);
+            put(b"via", Value::Plain(b"1.1 holysheep-proxy"));
         }
     }
 }

@@ -15,10 +15,12 @@ pub mod decoder;
 pub mod encode;
 pub mod field;
 pub mod framing;
+pub mod guarded;
 pub mod head;
 
 pub use buffer::ReadBuffer;
 pub use decoder::{BodyDecoder, Piece};
 pub use field::FieldName;
 pub use framing::Framing;
+pub use guarded::Guarded;
 pub use head::{Head, HeadError, HeadView};

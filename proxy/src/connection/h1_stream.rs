@@ -38,7 +38,7 @@ enum Half {
 pub struct H1Stream {
     pub(super) io: Transport,
     pub(super) input: ReadBuffer,
-    pub(super) output: WriteBuffer,
+    pub(super) output: WriteBuffer<Vec<u8>>,
     pub(super) timer: Timer,
     /// Who is at the other end.
     pub peer: Peer,

@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
+use crate::http1::Guarded;
+
 /// A TCP socket that counts what the kernel took.
 ///
 /// Below TLS, this is the only place that knows whether a request left at all.
@@ -169,24 +171,60 @@ impl AsyncWrite for Transport {
 }
 
 /// Bytes on their way out, kept until the peer's socket took them.
+///
+/// `B` is what holds them: a plain vector towards clients, [`Guarded`] towards
+/// upstream.
 #[derive(Debug, Default)]
-pub struct WriteBuffer {
+pub struct WriteBuffer<B> {
     /// What is to be written; append to it freely.
-    pub bytes: Vec<u8>,
+    pub bytes: B,
     done: usize,
     unflushed: bool,
 }
 
-impl WriteBuffer {
+/// Storage of a [`WriteBuffer`].
+pub trait Buffer {
+    /// All bytes.
+    fn bytes(&self) -> &[u8];
+    /// Forgets them.
+    fn clear(&mut self);
+}
+
+impl Buffer for Vec<u8> {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+
+    #[inline]
+    fn clear(&mut self) {
+        self.clear();
+    }
+}
+
+impl Buffer for Guarded {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self.bytes()
+    }
+
+    #[inline]
+    fn clear(&mut self) {
+        self.clear();
+    }
+}
+
+impl<B: Buffer> WriteBuffer<B> {
     /// Bytes not yet handed to the transport.
     #[inline]
-    pub const fn pending(&self) -> usize {
-        self.bytes.len() - self.done
+    pub fn pending(&self) -> usize {
+        self.bytes.bytes().len() - self.done
     }
 
     /// Writes all that is pending and flushes TLS records.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>, io: &mut Transport) -> Poll<io::Result<()>> {
-        while let Some(rest) = self.bytes.get(self.done..).filter(|rest| !rest.is_empty()) {
+        let bytes = self.bytes.bytes();
+        while let Some(rest) = bytes.get(self.done..).filter(|rest| !rest.is_empty()) {
             match Pin::new(&mut *io).poll_write(cx, rest) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(count)) => {
@@ -206,12 +244,5 @@ impl WriteBuffer {
         self.bytes.clear();
         self.done = 0;
         Poll::Ready(Ok(()))
-    }
-
-    /// Gives memory beyond `keep` bytes back, once nothing is pending.
-    pub fn release(&mut self, keep: usize) {
-        if self.pending() == 0 && self.bytes.capacity() > keep {
-            self.bytes = Vec::new();
-        }
     }
 }

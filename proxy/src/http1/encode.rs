@@ -40,6 +40,9 @@ pub fn number(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
+/// Bytes a chunk, or the last one, needs besides its data.
+pub const CHUNK_OVERHEAD: usize = 20;
+
 /// Appends `data` as one chunk. Empty data would end the body and is skipped.
 pub fn chunk(out: &mut Vec<u8>, data: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -56,7 +59,7 @@ pub fn chunk(out: &mut Vec<u8>, data: &[u8]) {
         }
         left >>= 4;
     }
-    out.reserve(data.len() + 20);
+    out.reserve(data.len() + CHUNK_OVERHEAD);
     out.extend_from_slice(digits.get(at..).unwrap_or_default());
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(data);

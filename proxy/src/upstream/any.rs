@@ -7,7 +7,7 @@ use super::exchange::{Exchange, ExchangeError, RequestBody};
 use super::h2::H2Exchange;
 use super::pool::Leased;
 use crate::error::ProxyError;
-use crate::http1::{FieldName, Framing, HeadView};
+use crate::http1::{FieldName, Framing, Guarded, HeadView};
 use crate::worker::Worker;
 
 /// One request and its response.
@@ -25,12 +25,12 @@ pub enum AnyExchange {
 
 impl AnyExchange {
     /// Starts an exchange on an HTTP/1.1 connection.
-    pub fn h1(connection: Leased, head: Vec<u8>, body: Framing) -> Self {
+    pub fn h1(connection: Leased, head: Guarded, body: Framing) -> Self {
         Self::H1(Exchange::new(connection, head, body))
     }
 
     /// See [`Exchange::resend`]; h2 never asks for it.
-    pub fn resend(&mut self, connection: Leased, bytes: Vec<u8>) {
+    pub fn resend(&mut self, connection: Leased, bytes: Guarded) {
         if let Self::H1(exchange) = self {
             exchange.resend(connection, bytes);
         }

@@ -12,7 +12,7 @@ use super::dns::Addresses;
 use super::tls::{self, ClientTls, HandshakeFailure};
 use crate::connection::transport::{Socket, Transport, WriteBuffer};
 use crate::error::ProxyError;
-use crate::http1::ReadBuffer;
+use crate::http1::{Guarded, ReadBuffer};
 use crate::metrics::WorkerMetrics;
 
 /// First allocation of a connection's read buffer; a typical answer and its head fit.
@@ -64,7 +64,7 @@ pub struct Connection {
     /// Bytes received.
     pub input: ReadBuffer,
     /// Bytes to send.
-    pub output: WriteBuffer,
+    pub output: WriteBuffer<Guarded>,
     /// When it last became idle.
     pub idle_since: Instant,
 }

@@ -12,7 +12,7 @@ use super::connect::Connection;
 use super::pool::{Lease, Leased};
 use crate::error::ProxyError;
 use crate::http1::{
-    BodyDecoder, Framing, Head, HeadView, Piece, encode,
+    BodyDecoder, Framing, Guarded, Head, HeadView, Piece, encode,
     framing::{self, FramingError},
     head,
 };
@@ -35,7 +35,7 @@ pub trait RequestBody {
 #[derive(Debug)]
 pub enum ExchangeError {
     /// Not a byte left the machine; these are the bytes to send elsewhere.
-    NotSent(Vec<u8>),
+    NotSent(Guarded),
     /// It cannot be repeated.
     Failed(ProxyError),
 }
@@ -72,7 +72,7 @@ pub struct Exchange {
 impl Exchange {
     /// Starts an exchange: `head` is the encoded request head, `request` the
     /// framing it announces.
-    pub fn new((mut connection, lease): Leased, head: Vec<u8>, request: Framing) -> Self {
+    pub fn new((mut connection, lease): Leased, head: Guarded, request: Framing) -> Self {
         connection.output.bytes = head;
         Self {
             written_before: connection.io.written(),
@@ -91,7 +91,7 @@ impl Exchange {
     }
 
     /// Sends `bytes`, which never left on the first connection, on another one.
-    pub fn resend(&mut self, (mut connection, lease): Leased, bytes: Vec<u8>) {
+    pub fn resend(&mut self, (mut connection, lease): Leased, bytes: Guarded) {
         connection.output.bytes = bytes;
         self.written_before = connection.io.written();
         self.connection = connection;
@@ -100,12 +100,12 @@ impl Exchange {
     }
 
     /// Whether upstream's socket is what holds the request up.
-    pub const fn is_blocked(&self) -> bool {
+    pub fn is_blocked(&self) -> bool {
         self.connection.output.pending() > 0
     }
 
     /// Whether the whole request has left.
-    pub const fn is_sent(&self) -> bool {
+    pub fn is_sent(&self) -> bool {
         self.sent && self.connection.output.pending() == 0
     }
 
@@ -298,7 +298,11 @@ impl Exchange {
     }
 
     fn append(&mut self, data: &[u8]) {
-        let out = &mut self.connection.output.bytes;
+        let out = self
+            .connection
+            .output
+            .bytes
+            .reserve(data.len() + encode::CHUNK_OVERHEAD);
         match self.request {
             Framing::Chunked if data.is_empty() => encode::last_chunk(out),
             Framing::Chunked => encode::chunk(out, data),

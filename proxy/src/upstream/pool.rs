@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::connect::{ConnectError, Connection, Dialer};
+use crate::http1::Guarded;
 use crate::metrics::WorkerMetrics;
 
 /// How often idle connections are looked at, and the shortest time between
@@ -105,7 +106,8 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.max_idle {
             connection.idle_since = now;
-            connection.output.release(64 * 1024);
+            // What a request needed is not kept for all idle connections.
+            connection.output.bytes = Guarded::default();
             idle.push(connection);
             self.metrics().upstream.idle.add(1);
         }

@@ -1,0 +1,121 @@
+//! Bytes with a secret among them: an encoded request head and its key.
+//!
+//! The secret is overwritten before its memory is given back, also when the
+//! buffer has to move to grow.
+
+use std::ops::Range;
+
+use zeroize::Zeroize;
+
+/// A byte buffer that knows where its secret is.
+#[derive(Default)]
+pub struct Guarded {
+    bytes: Vec<u8>,
+    secret: Range<usize>,
+}
+
+impl std::fmt::Debug for Guarded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The bytes hold the secret.
+        f.debug_struct("Guarded")
+            .field("len", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Guarded {
+    /// An empty buffer with room for `capacity` bytes.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(capacity),
+            secret: 0..0,
+        }
+    }
+
+    /// Appends bytes that may be seen.
+    #[inline]
+    pub fn extend(&mut self, bytes: &[u8]) {
+        self.reserve(bytes.len()).extend_from_slice(bytes);
+    }
+
+    /// Appends the secret. There is one at most.
+    pub fn extend_secret(&mut self, secret: &[u8]) {
+        self.wipe();
+        let start = self.bytes.len();
+        self.extend(secret);
+        self.secret = start..start + secret.len();
+    }
+
+    /// The buffer with room for `additional` more bytes, for writers that
+    /// append to a vector. They must not append more than that.
+    pub fn reserve(&mut self, additional: usize) -> &mut Vec<u8> {
+        let needed = self.bytes.len() + additional;
+        if needed > self.bytes.capacity() {
+            let mut larger = Vec::with_capacity(needed.max(self.bytes.capacity() * 2));
+            larger.extend_from_slice(&self.bytes);
+            let secret = self.secret.clone();
+            self.wipe();
+            self.bytes = larger;
+            self.secret = secret;
+        }
+        &mut self.bytes
+    }
+
+    /// All bytes.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Number of bytes.
+    #[inline]
+    pub const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Bytes that fit without moving.
+    pub const fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Overwrites the secret and forgets all bytes.
+    pub fn clear(&mut self) {
+        self.wipe();
+        self.bytes.clear();
+    }
+
+    fn wipe(&mut self) {
+        let secret = std::mem::take(&mut self.secret);
+        if let Some(secret) = self.bytes.get_mut(secret) {
+            secret.zeroize();
+        }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_secret_survives_growth_and_not_the_end() {
+        let mut buffer = Guarded::with_capacity(4);
+        buffer.extend(b"a: ");
+        buffer.extend_secret(b"key");
+        buffer.extend(&[b'x'; 100]);
+        assert!(buffer.bytes().starts_with(b"a: keyxx"));
+        assert!(!format!("{buffer:?}").contains("key"));
+        buffer.wipe();
+        assert!(buffer.bytes().starts_with(b"a: \0\0\0xx"));
+    }
+}
