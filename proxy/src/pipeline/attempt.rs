@@ -105,9 +105,9 @@ pub(super) async fn send<D: Downstream>(
         if body.client.poll_closed(cx).is_ready() {
             return Poll::Ready(Err(ProxyError::ClientClosed.into()));
         }
-        let (moved, sent) = (exchange.moved(), exchange.is_sent());
-        if moved != seen || sent != was_sent {
-            (seen, was_sent) = (moved, sent);
+        let (pulled, sent) = (exchange.pulled(), exchange.is_sent());
+        if pulled != seen || sent != was_sent {
+            (seen, was_sent) = (pulled, sent);
             let limit = if sent {
                 timeouts.first_byte
             } else {

@@ -114,11 +114,11 @@ impl AnyExchange {
         }
     }
 
-    /// See [`Exchange::moved`].
-    pub const fn moved(&self) -> u64 {
+    /// See [`Exchange::pulled`].
+    pub const fn pulled(&self) -> u64 {
         match self {
-            Self::H1(exchange) => exchange.moved(),
-            Self::H2(exchange) => exchange.moved(),
+            Self::H1(exchange) => exchange.pulled(),
+            Self::H2(exchange) => exchange.pulled(),
         }
     }
 

@@ -65,8 +65,9 @@ pub struct Exchange {
     head_len: usize,
     scanned: usize,
     keep_alive: bool,
+    response: Framing,
     body: BodyDecoder,
-    moved: u64,
+    pulled: u64,
 }
 
 impl Exchange {
@@ -85,8 +86,9 @@ impl Exchange {
             head_len: 0,
             scanned: 0,
             keep_alive: false,
+            response: Framing::None,
             body: BodyDecoder::new(Framing::None),
-            moved: 0,
+            pulled: 0,
         }
     }
 
@@ -109,9 +111,10 @@ impl Exchange {
         self.sent && self.connection.output.pending() == 0
     }
 
-    /// Bytes moved in either direction; a change means that the peer is alive.
-    pub const fn moved(&self) -> u64 {
-        self.moved
+    /// Bytes of the request body pulled so far; a change means that the
+    /// request makes progress.
+    pub const fn pulled(&self) -> u64 {
+        self.pulled
     }
 
     /// Sends the request and waits for the head of the response.
@@ -137,7 +140,7 @@ impl Exchange {
             if self.connection.input.is_full(HEAD_LIMIT) {
                 return invalid("its head is too long");
             }
-            if ready!(self.poll_read(cx, HEAD_LIMIT)) == 0 {
+            if ready!(self.poll_read(cx, HEAD_LIMIT))? == 0 {
                 return Poll::Ready(Err(ProxyError::UpstreamClosed.into()));
             }
         }
@@ -148,13 +151,9 @@ impl Exchange {
         self.head.view(self.connection.input.filled())
     }
 
-    /// How long the response body is. Of the response head.
+    /// How long the response body is, as its head says.
     pub const fn response_framing(&self) -> Framing {
-        match self.body {
-            BodyDecoder::Length(length) => Framing::Length(length),
-            BodyDecoder::Chunked(_) => Framing::Chunked,
-            BodyDecoder::UntilClose => Framing::UntilClose,
-        }
+        self.response
     }
 
     /// Drops the head; the body follows.
@@ -194,7 +193,7 @@ impl Exchange {
                 }
                 Piece::NeedMore => {}
             }
-            if ready!(self.poll_read(cx, INPUT_LIMIT)) == 0 {
+            if ready!(self.poll_read(cx, INPUT_LIMIT))? == 0 {
                 if self.body.ends_with_connection() {
                     self.body = BodyDecoder::new(Framing::None);
                     self.keep_alive = false;
@@ -245,6 +244,7 @@ impl Exchange {
             _ => {
                 let framing = framing::of_response(&view, false)?;
                 self.keep_alive = framing::keeps_alive(&view) && framing != Framing::UntilClose;
+                self.response = framing;
                 self.body = BodyDecoder::new(framing);
                 self.head_len = end;
                 Ok(true)
@@ -252,13 +252,15 @@ impl Exchange {
         }
     }
 
-    /// Reads once; 0 for the end of the stream and for an error, which differ
-    /// in nothing a client could act on.
-    fn poll_read(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<usize> {
+    /// Reads once; 0 is the end of the stream. A reset, or an end of TLS that
+    /// its peer did not announce, is none: a body that ends with its connection
+    /// would be taken for complete (RFC 9112 section 9.8).
+    fn poll_read(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<usize, ProxyError>> {
         let Connection { io, input, .. } = &mut self.connection;
-        let count = ready!(input.poll_fill(cx, io, limit)).unwrap_or(0);
-        self.moved += count as u64;
-        Poll::Ready(count)
+        Poll::Ready(ready!(input.poll_fill(cx, io, limit)).map_err(|error| {
+            tracing::debug!(%error, "reading from upstream failed");
+            ProxyError::UpstreamClosed
+        }))
     }
 
     /// Pulls the request body and writes; ready when all of it has left.
@@ -309,7 +311,7 @@ impl Exchange {
             _ => out.extend_from_slice(data),
         }
         self.sent = data.is_empty();
-        self.moved += data.len() as u64;
+        self.pulled += data.len() as u64;
     }
 }
 

@@ -84,7 +84,7 @@ impl Multiplexed {
             framing: Framing::None,
             incoming: None,
             current: Bytes::new(),
-            moved: 0,
+            pulled: 0,
         })
     }
 
@@ -170,7 +170,7 @@ pub struct H2Exchange {
     framing: Framing,
     incoming: Option<Incoming>,
     current: Bytes,
-    moved: u64,
+    pulled: u64,
 }
 
 impl std::fmt::Debug for H2Exchange {
@@ -222,16 +222,19 @@ impl H2Exchange {
         body: &mut B,
     ) -> Result<(), ExchangeError> {
         let pipe = &self.pipe;
+        if !self.is_sent() {
+            // Room in the pipe, and its running dry, are both worth a look.
+            *pipe.writer.borrow_mut() = Some(cx.waker().clone());
+        }
         while !pipe.ended.get() {
             if pipe.queued.get() >= HIGH_WATER {
-                *pipe.writer.borrow_mut() = Some(cx.waker().clone());
                 return Ok(());
             }
             let Poll::Ready(data) = body.poll_data(cx) else {
                 return Ok(());
             };
             let data = data?;
-            self.moved += data.len() as u64;
+            self.pulled += data.len() as u64;
             if data.is_empty() {
                 pipe.ended.set(true);
             } else {
@@ -258,7 +261,6 @@ impl H2Exchange {
                 Some(Ok(frame)) => {
                     // Trailer fields are dropped, as on the HTTP/1.1 side.
                     self.current = frame.into_data().unwrap_or_default();
-                    self.moved += self.current.len() as u64;
                 }
                 Some(Err(error)) => {
                     tracing::debug!(%error, "h2 response from upstream broke off");
@@ -285,9 +287,9 @@ impl H2Exchange {
         self.framing
     }
 
-    /// Bytes moved in either direction.
-    pub const fn moved(&self) -> u64 {
-        self.moved
+    /// Bytes of the request body pulled so far.
+    pub const fn pulled(&self) -> u64 {
+        self.pulled
     }
 
     /// Whether the whole request has been given to hyper.
