@@ -14,17 +14,19 @@ const BACKLOG: i32 = 4096;
 /// Opens `count` sockets on one address. Port 0 is chosen once and shared.
 ///
 /// # Errors
-/// The address and the system's reason.
+/// The address and the system's reason. An address another process listens on
+/// is refused, although `SO_REUSEPORT` would let the two share it: half of the
+/// requests would go to whoever was forgotten there.
 pub fn bind(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, BindError> {
     let mut address = address;
+    let fail = |address| move |source| BindError { address, source };
+    if address.port() != 0 {
+        reserve(address).map_err(fail(address))?;
+    }
     let mut listeners = Vec::with_capacity(count);
     for _ in 0..count.max(1) {
-        let listener = open(address).map_err(|source| BindError { address, source })?;
-        if address.port() == 0 {
-            address = listener
-                .local_addr()
-                .map_err(|source| BindError { address, source })?;
-        }
+        let listener = open(address).map_err(fail(address))?;
+        address = listener.local_addr().map_err(fail(address))?;
         listeners.push(listener);
     }
     Ok(listeners)
@@ -38,16 +40,37 @@ pub struct BindError {
     source: io::Error,
 }
 
-fn open(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+/// Binds an address without sharing it, and lets go again.
+fn reserve(address: SocketAddr) -> io::Result<()> {
+    socket(address)?.bind(&address.into())
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    Ok(socket)
+}
+
+fn open(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket(address)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_in_use_is_refused_even_if_it_could_be_shared() {
+        let first = bind("127.0.0.1:0".parse().unwrap(), 2).unwrap();
+        let address = first[0].local_addr().unwrap();
+        assert_eq!(first[1].local_addr().unwrap(), address);
+        let error = bind(address, 1).unwrap_err().to_string();
+        assert!(error.contains(&address.to_string()), "{error}");
+    }
 }
