@@ -14,8 +14,6 @@ use crate::pipeline::{Inbound, Target};
 use crate::route::{Dialect, Route};
 use crate::worker::Worker;
 
-/// First allocation for a request head; an SDK's head and a small body fit.
-const HEAD_BYTES: usize = 2048;
 /// The longest `content-length` or `transfer-encoding` line.
 const FRAMING_BYTES: usize = 48;
 
@@ -74,7 +72,7 @@ fn http1_head(
     edit: &Edit<'_>,
     target: &Target<'_>,
 ) -> Result<Guarded, ProxyError> {
-    let mut out = Guarded::with_capacity(HEAD_BYTES);
+    let mut out = worker.pool.spare_buffer();
     out.extend(edit.inbound.head.method());
     out.extend(b" ");
     out.extend(worker.config.upstream.base_url.prefix().as_bytes());
@@ -84,17 +82,21 @@ fn http1_head(
     out.extend(b"\r\n");
     worker.link.key.with(|key| {
         edit.fields(key, |name, value| {
-            let out = &mut out;
-            out.extend(name);
-            out.extend(b": ");
             match value {
-                Value::Plain(value) => out.extend(value),
+                Value::Plain(value) => {
+                    let room = out.reserve(name.len() + value.len() + encode::FIELD_OVERHEAD);
+                    encode::field(room, name, value);
+                    return;
+                }
                 Value::Joined(first, second) => {
-                    out.extend(first);
-                    out.extend(second);
+                    for part in [name, b": ", first, second] {
+                        out.extend(part);
+                    }
                 }
                 Value::Secret(scheme, secret) => {
-                    out.extend(scheme);
+                    for part in [name, b": ", scheme] {
+                        out.extend(part);
+                    }
                     out.extend_secret(secret);
                 }
             }
@@ -272,6 +274,9 @@ impl<'a> ConnectionOptions<'a> {
     /// Reads all `Connection` fields of a head.
     pub fn of(head: &HeadView<'a>) -> Self {
         let mut named = Vec::new();
+        if head.field(FieldName::Connection).is_none() {
+            return Self(named);
+        }
         for (name, _, value) in head.fields() {
             if name == FieldName::Connection {
                 named.extend(framing::options(value).filter(|option| {

@@ -167,11 +167,8 @@ async fn serve_request(
 
 /// What RFC 9112 asks of a request head beyond its grammar.
 fn check(view: &crate::http1::HeadView<'_>) -> Result<Framing, ProxyError> {
-    let hosts = view
-        .fields()
-        .filter(|field| field.0 == FieldName::Host)
-        .count();
-    if hosts > 1 || (hosts == 0 && view.version() == Version::Http11) {
+    let missing = view.field(FieldName::Host).is_none() && view.version() == Version::Http11;
+    if missing || view.is_repeated(FieldName::Host) {
         let reason = Cow::Borrowed("exactly one Host field is required");
         return Err(ProxyError::InvalidRequest(reason));
     }

@@ -2,10 +2,13 @@
 
 use super::framing::Framing;
 
+/// Bytes a field needs besides its name and value.
+pub const FIELD_OVERHEAD: usize = 4;
+
 /// Appends `name: value` and the line end.
 #[inline]
 pub fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.reserve(name.len() + value.len() + 4);
+    out.reserve(name.len() + value.len() + FIELD_OVERHEAD);
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);

@@ -5,6 +5,7 @@
 
 /// A header field name the proxy knows, or [`FieldName::Other`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum FieldName {
     /// `accept-encoding`
     AcceptEncoding,
@@ -49,6 +50,9 @@ pub enum FieldName {
 }
 
 impl FieldName {
+    /// How many there are, for tables by name.
+    pub const COUNT: usize = Self::Other as usize + 1;
+
     /// Finds the name, ignoring case. Costs one length switch and at most a few comparisons.
     #[inline]
     pub fn classify(name: &[u8]) -> Self {

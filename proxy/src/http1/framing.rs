@@ -68,6 +68,9 @@ pub fn of_response(head: &HeadView<'_>, to_head: bool) -> Result<Framing, Framin
 /// (RFC 9112 section 9.3).
 pub fn keeps_alive(head: &HeadView<'_>) -> bool {
     let mut keep = head.version() != Version::Http10;
+    if head.field(FieldName::Connection).is_none() {
+        return keep;
+    }
     for (name, _, value) in head.fields() {
         if name == FieldName::Connection {
             for option in options(value) {
@@ -89,30 +92,20 @@ pub fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|option| !option.is_empty())
 }
 
+/// The declared length, and whether the body is chunked.
 fn lengths(head: &HeadView<'_>) -> Result<(Option<u64>, bool), FramingError> {
-    let mut length = None;
-    let mut chunked = false;
-    for (name, _, value) in head.fields() {
-        match name {
-            FieldName::ContentLength => {
-                if length.is_some() {
-                    return Err(FramingError("more than one Content-Length"));
-                }
-                length = Some(parse_length(value)?);
-            }
-            FieldName::TransferEncoding => {
-                if chunked {
-                    return Err(FramingError("more than one Transfer-Encoding"));
-                }
-                if !value.eq_ignore_ascii_case(b"chunked") {
-                    return Err(FramingError("a Transfer-Encoding other than chunked"));
-                }
-                chunked = true;
-            }
-            _ => {}
-        }
+    if head.is_repeated(FieldName::ContentLength) {
+        return Err(FramingError("more than one Content-Length"));
     }
-    Ok((length, chunked))
+    if head.is_repeated(FieldName::TransferEncoding) {
+        return Err(FramingError("more than one Transfer-Encoding"));
+    }
+    let length = head.field(FieldName::ContentLength).map(parse_length);
+    let coding = head.field(FieldName::TransferEncoding);
+    if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"chunked")) {
+        return Err(FramingError("a Transfer-Encoding other than chunked"));
+    }
+    Ok((length.transpose()?, coding.is_some()))
 }
 
 fn parse_length(value: &[u8]) -> Result<u64, FramingError> {

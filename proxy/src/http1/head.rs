@@ -84,6 +84,10 @@ pub struct Head {
     version: Version,
     status: u16,
     fields: Vec<FieldSpan>,
+    /// By name: position of the first such field plus one, or 0.
+    first: [u16; FieldName::COUNT],
+    /// By name, a bit for each that occurs more than once.
+    repeated: u32,
 }
 
 /// A head together with the bytes it points into.
@@ -161,6 +165,8 @@ impl Head {
     /// Starts a head that is assembled from parts, as for h2.
     pub fn begin(&mut self, version: Version, status: u16) {
         self.fields.clear();
+        self.first = [0; FieldName::COUNT];
+        self.repeated = 0;
         self.method = Span::default();
         self.target = Span::default();
         self.version = version;
@@ -180,7 +186,21 @@ impl Head {
             name_at: append(bytes, name),
             value_at: append(bytes, value),
         };
-        self.fields.push(span);
+        self.add(span);
+    }
+
+    #[inline]
+    fn add(&mut self, field: FieldSpan) {
+        self.fields.push(field);
+        // A head of 32 KiB has fewer than 65,535 fields.
+        let at = u16::try_from(self.fields.len()).unwrap_or(u16::MAX);
+        if let Some(first) = self.first.get_mut(field.name as usize) {
+            if *first == 0 {
+                *first = at;
+            } else {
+                self.repeated |= 1 << field.name as u32;
+            }
+        }
     }
 
     /// The head with the bytes it was parsed from.
@@ -190,7 +210,6 @@ impl Head {
     }
 
     fn index(&mut self, headers: &[httparse::Header<'_>], bytes: &[u8]) -> Result<(), HeadError> {
-        self.fields.clear();
         for header in headers {
             let name_at = Span::of(header.name.as_bytes(), bytes);
             // httparse accepts a bare LF; every line before a field ends here.
@@ -198,7 +217,7 @@ impl Head {
             if bytes.get(before..before + 2) != Some(b"\r\n") {
                 return Err(HeadError::Malformed("a line ends in LF without CR"));
             }
-            self.fields.push(FieldSpan {
+            self.add(FieldSpan {
                 name: FieldName::classify(header.name.as_bytes()),
                 name_at,
                 value_at: Span::of(header.value, bytes),
@@ -278,11 +297,15 @@ impl<'a> HeadView<'a> {
     /// The value of the first field of that name.
     #[inline]
     pub fn field(&self, wanted: FieldName) -> Option<&'a [u8]> {
-        self.head
-            .fields
-            .iter()
-            .find(|field| field.name == wanted)
-            .map(|field| field.value_at.get(self.bytes))
+        let first = *self.head.first.get(wanted as usize)?;
+        let field = self.head.fields.get(usize::from(first).checked_sub(1)?)?;
+        Some(field.value_at.get(self.bytes))
+    }
+
+    /// Whether there is more than one field of that name.
+    #[inline]
+    pub const fn is_repeated(&self, name: FieldName) -> bool {
+        self.head.repeated & 1 << name as u32 != 0
     }
 }
 

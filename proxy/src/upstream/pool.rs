@@ -20,6 +20,12 @@ use crate::metrics::WorkerMetrics;
 /// two rounds of opening new ones.
 const ROUND: Duration = Duration::from_millis(50);
 const SWEEP: Duration = Duration::from_secs(1);
+/// First allocation for a request: an SDK's head and a small body fit.
+const BUFFER: usize = 2 * 1024;
+/// A larger one is given back to the system.
+const MAX_SPARE_BUFFER: usize = 16 * 1024;
+/// Buffers kept.
+const SPARE_BUFFERS: usize = 64;
 /// Longest pause after failed connects.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
@@ -28,6 +34,9 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 pub struct Pool {
     dialer: Rc<Dialer>,
     idle: RefCell<Vec<Connection>>,
+    /// Request buffers between two requests, so that none is allocated for
+    /// each and none is kept by an idle connection.
+    buffers: RefCell<Vec<Guarded>>,
     wanted: Notify,
     min_idle: usize,
     max_idle: usize,
@@ -66,6 +75,7 @@ impl Pool {
         Self {
             dialer,
             idle: RefCell::new(Vec::new()),
+            buffers: RefCell::new(Vec::new()),
             wanted: Notify::const_new(),
             min_idle,
             max_idle,
@@ -106,10 +116,23 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.max_idle {
             connection.idle_since = now;
-            // What a request needed is not kept for all idle connections.
-            connection.output.bytes = Guarded::default();
+            self.keep_buffer(std::mem::take(&mut connection.output.bytes));
             idle.push(connection);
             self.metrics().upstream.idle.add(1);
+        }
+    }
+
+    /// An empty buffer for a request, used before or new.
+    pub fn spare_buffer(&self) -> Guarded {
+        let spare = self.buffers.borrow_mut().pop();
+        spare.unwrap_or_else(|| Guarded::with_capacity(BUFFER))
+    }
+
+    fn keep_buffer(&self, mut buffer: Guarded) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffers.len() < SPARE_BUFFERS && buffer.capacity() <= MAX_SPARE_BUFFER {
+            buffer.clear();
+            buffers.push(buffer);
         }
     }
 
