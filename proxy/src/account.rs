@@ -65,6 +65,11 @@ pub enum Text {
 }
 
 impl RecordText {
+    /// Forgets all texts; the buffer stays.
+    pub fn clear(&mut self) {
+        self.fill([b""; 5]);
+    }
+
     /// Replaces all texts, in the order of [`Text`].
     pub fn fill(&mut self, texts: [&[u8]; 5]) {
         self.bytes.clear();

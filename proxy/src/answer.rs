@@ -82,6 +82,9 @@ pub async fn send<D: Downstream>(
     record.status = answer.status;
     record.bytes_out = answer.body.len() as u64;
     client.refuse_body();
+    if worker.drain.is_draining() {
+        client.close_after();
+    }
     client.start_head(answer.status);
     worker.with_date(|date| client.field(b"date", date.as_bytes()));
     client.field(b"content-type", answer.content_type.as_bytes());

@@ -53,13 +53,30 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, tls:
 async fn serve_plain(worker: Rc<Worker>, socket: Socket, peer: Peer) {
     let mut io = Transport::Plain(socket);
     let mut input = ReadBuffer::new(4 * 1024);
-    let limit = worker.config.timeouts.client_idle;
-    match timeout(limit, has_preface(&mut io, &mut input)).await {
-        Ok(Some(true)) => h2::serve(worker, io, input.take(), peer, false).await,
-        Ok(Some(false)) => {
-            h1::serve(worker, H1Stream::new(io, peer, input), false).await;
-        }
-        Ok(None) | Err(_) => {}
+    let detected = tokio::select! {
+        detected = detect(&worker, &mut io, &mut input) => detected,
+        // A connection that has said nothing holds nobody up.
+        () = worker.drain.wait() => None,
+    };
+    match detected {
+        Some(true) => h2::serve(worker, io, input.take(), peer, false).await,
+        Some(false) => h1::serve(worker, H1Stream::new(io, peer, input), false).await,
+        None => {}
+    }
+}
+
+/// Whether the client speaks h2; `None` if it says nothing.
+async fn detect(worker: &Worker, io: &mut Transport, input: &mut ReadBuffer) -> Option<bool> {
+    let timeouts = &worker.config.timeouts;
+    let first = poll_fn(|cx| input.poll_fill(cx, io, 4 * 1024));
+    match timeout(timeouts.client_idle, first).await {
+        Ok(Ok(count)) if count > 0 => {}
+        _ => return None,
+    }
+    match timeout(timeouts.client_header, has_preface(io, input)).await {
+        Ok(detected) => detected,
+        // Something that might have become a preface: HTTP/1.1 gives the answer.
+        Err(_) => Some(false),
     }
 }
 

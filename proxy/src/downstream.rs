@@ -25,6 +25,9 @@ pub trait Downstream: RequestBody {
     /// The proxy answers without reading the rest of the request body.
     fn refuse_body(&mut self);
 
+    /// No other request may follow this one; said before the head is ended.
+    fn close_after(&mut self);
+
     /// Whether more body bytes should be pushed now.
     fn has_room(&self) -> bool;
 

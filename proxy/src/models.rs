@@ -32,22 +32,27 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// How long a caller waits for a newer list when an old one is at hand.
 const STALE_WAIT: Duration = Duration::from_secs(1);
 
-/// A list as upstream sent it.
+/// An answer as upstream sent it. Only lists are kept; an error goes to those
+/// who wait for it.
 #[derive(Debug)]
 struct Entry {
     fetched: Instant,
     status: u16,
     content_type: String,
+    retry_after: Option<String>,
     body: Vec<u8>,
 }
+
+/// What the last fetch brought.
+type Fetched = Option<Result<Arc<Entry>, ProxyError>>;
 
 /// The cache, shared by all workers.
 #[derive(Debug)]
 pub struct ModelsCache {
     entry: ArcSwapOption<Entry>,
     fetching: AtomicBool,
-    /// Counts finished fetches, with the last one's error.
-    fetched: watch::Sender<(u64, Option<ProxyError>)>,
+    /// Changes with every finished fetch.
+    fetched: watch::Sender<Fetched>,
 }
 
 impl Default for ModelsCache {
@@ -55,7 +60,7 @@ impl Default for ModelsCache {
         Self {
             entry: ArcSwapOption::empty(),
             fetching: AtomicBool::new(false),
-            fetched: watch::Sender::new((0, None)),
+            fetched: watch::Sender::new(None),
         }
     }
 }
@@ -104,31 +109,35 @@ pub async fn answer<D: Downstream>(
     };
     let waited = tokio::time::timeout(limit, finished.changed()).await;
     record.header = record.sent_upstream.map(|sent| sent.elapsed());
-    let error = match waited {
-        Ok(_) => finished.borrow().1.clone(),
-        Err(_) => Some(ProxyError::UpstreamFirstByteTimeout(limit.as_secs())),
+    let last = match waited {
+        Ok(_) => finished.borrow().clone(),
+        Err(_) => Some(Err(ProxyError::UpstreamFirstByteTimeout(limit.as_secs()))),
     };
-    match (cache.entry.load_full(), error) {
-        (Some(entry), _) => answer::send(worker, client, record, entry.answer(ttl)).await,
-        (None, Some(error)) => Err(error),
-        (None, None) => Err(ProxyError::UpstreamClosed),
-    }
+    let entry = match (cache.entry.load_full(), last) {
+        (Some(list), _) => list,
+        (None, Some(Ok(refusal))) => refusal,
+        (None, Some(Err(error))) => return Err(error),
+        (None, None) => return Err(ProxyError::UpstreamClosed),
+    };
+    answer::send(worker, client, record, entry.answer(ttl)).await
 }
 
 impl Entry {
     fn answer(&self, ttl: Duration) -> Answer {
-        let age = self.fetched.elapsed().as_secs();
-        let max_age = ttl.as_secs();
+        let mut fields = Vec::new();
+        if self.status == 200 {
+            let max_age = format!("public, max-age={}", ttl.as_secs());
+            let age = self.fetched.elapsed().as_secs().to_string();
+            fields.push(("cache-control", Cow::Owned(max_age)));
+            fields.push(("age", Cow::Owned(age)));
+        }
+        if let Some(retry_after) = &self.retry_after {
+            fields.push(("retry-after", Cow::Owned(retry_after.clone())));
+        }
         Answer {
             status: self.status,
             content_type: Cow::Owned(self.content_type.clone()),
-            fields: vec![
-                (
-                    "cache-control",
-                    Cow::Owned(format!("public, max-age={max_age}")),
-                ),
-                ("age", Cow::Owned(age.to_string())),
-            ],
+            fields,
             body: Cow::Owned(self.body.clone()),
         }
     }
@@ -140,18 +149,15 @@ async fn fetch(worker: Rc<Worker>, outbound: Outbound) {
         .await
         .unwrap_or(Err(ProxyError::UpstreamFirstByteTimeout(limit.as_secs())));
     let cache = &worker.models;
-    let error = match result {
-        Ok(entry) => {
-            cache.entry.store(Some(Arc::new(entry)));
-            None
-        }
-        Err(error) => Some(error),
-    };
+    let result = result.map(Arc::new);
+    if let Ok(entry) = &result
+        && entry.status == 200
+    {
+        cache.entry.store(Some(Arc::clone(entry)));
+    }
     // In this order: whoever sees the flag cleared also sees the entry.
     cache.fetching.store(false, Ordering::Release);
-    cache
-        .fetched
-        .send_modify(|state| *state = (state.0 + 1, error));
+    cache.fetched.send_replace(Some(result));
 }
 
 async fn request(worker: &Rc<Worker>, outbound: Outbound) -> Result<Entry, ProxyError> {
@@ -181,27 +187,23 @@ async fn request(worker: &Rc<Worker>, outbound: Outbound) -> Result<Entry, Proxy
         }
     }
     let head = exchange.head();
-    let status = head.status();
-    let content_type = head
-        .field(FieldName::ContentType)
-        .unwrap_or(b"application/json");
-    let content_type = String::from_utf8_lossy(content_type).into_owned();
-    match status {
-        200 => {}
-        401 | 403 => return Err(ProxyError::UpstreamInvalidApiKey),
-        other => {
-            let reason = format!("status {other} to a request for the model list");
-            return Err(ProxyError::UpstreamInvalidResponse(Cow::Owned(reason)));
-        }
-    }
-    let body = relay::collect(&mut exchange, MAX_BYTES).await?;
-    exchange.finish(worker, Instant::now());
-    Ok(Entry {
+    let text = |name| {
+        head.field(name)
+            .map(|value| String::from_utf8_lossy(value).into_owned())
+    };
+    let mut entry = Entry {
         fetched: Instant::now(),
-        status,
-        content_type,
-        body,
-    })
+        status: head.status(),
+        content_type: text(FieldName::ContentType).unwrap_or_else(|| "application/json".to_owned()),
+        retry_after: text(FieldName::RetryAfter),
+        body: Vec::new(),
+    };
+    if matches!(entry.status, 401 | 403) {
+        return Err(ProxyError::UpstreamInvalidApiKey);
+    }
+    entry.body = relay::collect(&mut exchange, MAX_BYTES).await?;
+    exchange.finish(worker, Instant::now());
+    Ok(entry)
 }
 
 /// The body of a `GET`.

@@ -76,7 +76,7 @@ pub fn plan(worker: &Rc<Worker>, inbound: &Inbound<'_>, record: &mut RequestReco
         Ok(route) => route,
         Err(refusal) => return refusal,
     };
-    let step = authenticate(worker, inbound)
+    let step = authenticate(worker, inbound, route)
         .and_then(|()| admit(worker, inbound))
         .and_then(|()| decide(worker, inbound, &target, route, record));
     Plan {
@@ -135,7 +135,7 @@ fn find_route(
 
 /// Client keys come with their own issue; until then the configuration says
 /// whether everybody is let in or everybody brings a key for upstream.
-fn authenticate(worker: &Worker, inbound: &Inbound<'_>) -> Result<(), ProxyError> {
+fn authenticate(worker: &Worker, inbound: &Inbound<'_>, route: &Route) -> Result<(), ProxyError> {
     let brings_key = || {
         let credentials = [
             FieldName::Authorization,
@@ -148,6 +148,8 @@ fn authenticate(worker: &Worker, inbound: &Inbound<'_>) -> Result<(), ProxyError
     };
     match worker.config.auth {
         Auth::Open => Ok(()),
+        // A load balancer that asks for health has no key.
+        Auth::Passthrough if route.action == Action::Health => Ok(()),
         Auth::Passthrough if brings_key() => Ok(()),
         Auth::Passthrough => Err(ProxyError::InvalidApiKey),
     }
@@ -206,9 +208,12 @@ pub async fn run<D: Downstream>(
 pub async fn refuse<D: Downstream>(
     worker: &Rc<Worker>,
     client: &mut D,
-    record: RequestRecord,
+    mut record: RequestRecord,
     error: ProxyError,
 ) {
+    let mut made = [0; 32];
+    let id = worker.make_request_id(&mut made);
+    record.text.fill([b"", b"", id, b"", b""]);
     finish(worker, Dialect::OpenAi, client, record, Err(error)).await;
 }
 
@@ -269,7 +274,7 @@ async fn forward<D: Downstream>(
     }
     refused_key(worker, &exchange)?;
     let client = body.client;
-    relay::start(client, &exchange, record);
+    relay::start(worker, client, &exchange, record);
     relay::body(worker, exchange, client, record).await
 }
 

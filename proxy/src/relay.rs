@@ -18,12 +18,24 @@ use crate::upstream::{AnyExchange, ExchangeError};
 use crate::worker::Worker;
 
 /// Queues upstream's response head for the client.
-pub fn start<D: Downstream>(client: &mut D, exchange: &AnyExchange, record: &mut RequestRecord) {
+pub fn start<D: Downstream>(
+    worker: &Worker,
+    client: &mut D,
+    exchange: &AnyExchange,
+    record: &mut RequestRecord,
+) {
     let head = exchange.head();
     record.status = head.status();
     client.start_head(record.status);
     forward::response_fields(&head, |name, value| client.field(name, value));
     client.field(b"x-request-id", record.text.get(Text::RequestId));
+    if worker.drain.is_draining() {
+        client.close_after();
+    }
+    if !exchange.is_sent() {
+        // Upstream has heard enough; what is left of the body may never be read.
+        client.close_after();
+    }
     client.end_head(exchange.response_framing());
 }
 
@@ -92,7 +104,7 @@ async fn pump<D: Downstream>(
 ) -> Result<Instant, ProxyError> {
     let timeouts = &worker.config.timeouts;
     let mut first = true;
-    let mut moved = u64::MAX;
+    let mut waited_at = None;
     poll_fn(|cx| {
         let pass = pass(cx, exchange, client, record)?;
         let done = matches!(pass, Pass::Done);
@@ -109,8 +121,8 @@ async fn pump<D: Downstream>(
             return Poll::Ready(Err(ProxyError::ClientClosed));
         }
         let on_client = matches!(pass, Pass::Waiting { on_client: true });
-        if moved != record.bytes_out {
-            moved = record.bytes_out;
+        let state = (record.bytes_out, on_client);
+        if waited_at.replace(state) != Some(state) {
             let limit = if on_client {
                 timeouts.client_body
             } else {

@@ -112,13 +112,19 @@ pub fn start(inputs: Inputs) -> io::Result<JoinHandle<()>> {
                 .enable_all()
                 .build_local(LocalOptions::default());
             match runtime {
-                Ok(runtime) => runtime.block_on(run(inputs)),
+                Ok(runtime) => {
+                    let worker = runtime.block_on(run(inputs));
+                    // Drops what did not finish in time; its records end here.
+                    drop(runtime);
+                    worker.flush_log();
+                }
                 Err(error) => tracing::error!(%error, "a worker has no runtime"),
             }
         })
 }
 
-async fn run(inputs: Inputs) {
+/// Serves until the drain is over; gives the worker back for its last lines.
+async fn run(inputs: Inputs) -> Rc<Worker> {
     let Inputs {
         id,
         shared,
@@ -152,7 +158,7 @@ async fn run(inputs: Inputs) {
         acceptor.abort();
     }
     worker.finish_connections().await;
-    worker.flush_log();
+    worker
 }
 
 /// Accepts connections until the task is aborted.
@@ -264,6 +270,8 @@ impl Worker {
         self.now.set(now);
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
         self.metrics.http.in_flight.add(-1);
+        let mut text = text;
+        text.clear();
         let mut texts = self.texts.borrow_mut();
         if texts.len() < SPARE {
             texts.push(text);

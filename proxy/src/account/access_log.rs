@@ -200,28 +200,35 @@ fn padded(out: &mut Vec<u8>, value: u64, width: usize) {
     out.extend_from_slice(digits);
 }
 
-/// Appends bytes from the outside as the inside of a JSON string. What is not
-/// printable ASCII is written as `\u00XX`, so a line stays one line and valid
-/// UTF-8 whatever a client sends.
+/// Appends bytes from the outside as the inside of a JSON string: one line and
+/// valid UTF-8 whatever a client sends. A byte that is no text is written as
+/// the character of its number.
 fn escape(out: &mut Vec<u8>, text: &[u8]) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     let plain = |byte: &u8| matches!(*byte, 0x20..=0x7e if *byte != b'"' && *byte != b'\\');
     if text.iter().all(plain) {
         out.extend_from_slice(text);
         return;
     }
-    for byte in text {
-        match *byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            0x20..=0x7e => out.push(*byte),
-            other => {
-                out.extend_from_slice(b"\\u00");
-                for nibble in [other >> 4, other & 15] {
-                    out.push(HEX.get(usize::from(nibble)).copied().unwrap_or(b'0'));
-                }
+    for piece in text.utf8_chunks() {
+        for character in piece.valid().chars() {
+            match character {
+                '"' => out.extend_from_slice(b"\\\""),
+                '\\' => out.extend_from_slice(b"\\\\"),
+                '\0'..=' ' | '\x7f' if character != ' ' => escape_byte(out, character as u8),
+                other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
             }
         }
+        for byte in piece.invalid() {
+            escape_byte(out, *byte);
+        }
+    }
+}
+
+fn escape_byte(out: &mut Vec<u8>, byte: u8) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.extend_from_slice(b"\\u00");
+    for nibble in [byte >> 4, byte & 15] {
+        out.push(HEX.get(usize::from(nibble)).copied().unwrap_or(b'0'));
     }
 }
 
@@ -232,10 +239,10 @@ mod tests {
     #[test]
     fn bytes_from_outside_stay_inside_their_string() {
         let mut out = b"\"".to_vec();
-        escape(&mut out, b"a\"b\\c\r\n\x00\xff");
+        escape(&mut out, b"a\"b\\c\r\n\x00\xff \xc3\xa9");
         out.push(b'"');
         let text: String = serde_json::from_slice(&out).unwrap();
-        assert_eq!(text, "a\"b\\c\r\n\0\u{ff}");
+        assert_eq!(text, "a\"b\\c\r\n\0\u{ff} \u{e9}");
     }
 
     #[test]

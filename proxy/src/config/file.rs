@@ -185,14 +185,30 @@ pub struct Size(pub u64);
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse::<bytesize::ByteSize>()
-            .map(|size| Self(size.as_u64()))
-            .map_err(|error| {
-                serde::de::Error::custom(format!(
-                    "{text:?} is no size ({error}); expected such as 10MB, 32KiB or a number of bytes"
-                ))
-            })
+        deserializer.deserialize_any(SizeVisitor)
+    }
+}
+
+struct SizeVisitor;
+
+impl serde::de::Visitor<'_> for SizeVisitor {
+    type Value = Size;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a size such as 10MB or 32KiB, or a number of bytes")
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, bytes: u64) -> Result<Size, E> {
+        Ok(Size(bytes))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Size, E> {
+        let size = text.parse::<bytesize::ByteSize>().map_err(|error| {
+            E::custom(format!(
+                "{text:?} is no size ({error}); expected such as 10MB, 32KiB or a number of bytes"
+            ))
+        })?;
+        Ok(Size(size.as_u64()))
     }
 }
 
@@ -228,8 +244,18 @@ impl ConfigFile {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        serde_saphyr::from_str(text).map_err(|error| error.to_string())
+        serde_saphyr::from_str(text).map_err(|error| match field_path(text) {
+            Some(path) => format!("{path}: {error}"),
+            None => error.to_string(),
+        })
     }
+}
+
+/// The path to the field that does not fit. The parser knows lines, not paths.
+fn field_path(text: &str) -> Option<String> {
+    let value: serde_json::Value = serde_saphyr::from_str(text).ok()?;
+    let error = serde_path_to_error::deserialize::<_, ConfigFile>(value).err()?;
+    Some(error.path().to_string()).filter(|path| path != ".")
 }
 
 #[cfg(test)]
@@ -256,6 +282,7 @@ mod tests {
             ConfigFile::parse("listen: 127.0.0.1:1\ntimeouts:\n  conect: 1s\n").unwrap_err();
         assert!(error.contains("conect") && error.contains('3'), "{error}");
         let error = ConfigFile::parse("timeouts:\n  connect: soon\n").unwrap_err();
+        assert!(error.starts_with("timeouts.connect: "), "{error}");
         assert!(error.contains("soon") && error.contains("10s"), "{error}");
     }
 

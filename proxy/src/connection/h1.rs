@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -21,9 +21,11 @@ use crate::worker::Worker;
 
 /// How long a refused request's rest is read, so that the refusal is not lost
 /// to a reset (RFC 9112 section 9.6).
-const LINGER: Duration = Duration::from_secs(2);
-/// And how much of it.
-const LINGER_BYTES: usize = 1024 * 1024;
+const LINGER: Duration = Duration::from_secs(30);
+/// And how long without a byte of it.
+const LINGER_IDLE: Duration = Duration::from_secs(2);
+/// More names than these in `Connection` are an attack on the comparison.
+const MAX_CONNECTION_OPTIONS: usize = 64;
 
 /// What came of waiting for a request.
 enum Wait {
@@ -49,59 +51,65 @@ pub async fn serve(worker: Rc<Worker>, mut stream: H1Stream, https: bool) {
         if !stream.is_reusable() {
             break;
         }
+        stream.shrink();
     }
-    linger(&mut stream).await;
+    linger(&worker, &mut stream).await;
 }
 
 /// Waits for a whole head: up to the idle limit for its first byte, up to the
 /// header limit from there.
 async fn read_head(worker: &Worker, stream: &mut H1Stream, draining: &mut Draining) -> Wait {
-    let (limit, timeouts) = (worker.config.limits.headers, &worker.config.timeouts);
+    let timeouts = &worker.config.timeouts;
     let mut scanned = 0;
-    let mut started = false;
+    let mut begun = false;
+    stream.timer.set(worker.now(), timeouts.client_idle);
     poll_fn(|cx| {
         loop {
             skip_empty_line(stream);
-            let waiting = stream.input.filled();
-            if let Some(end) = head::find_end(waiting, scanned) {
-                stream.timer.clear();
-                return Poll::Ready(Wait::Head(end));
+            if let Some(found) = find_head(worker, stream, &mut scanned) {
+                return Poll::Ready(found);
             }
-            let seen = std::mem::replace(&mut scanned, waiting.len());
-            if head::has_bare_lf(waiting, seen) {
-                let reason = Cow::Borrowed("a line ends in LF without CR");
-                return Poll::Ready(Wait::Refuse(ProxyError::InvalidRequest(reason)));
+            if !begun && !stream.input.is_empty() {
+                begun = true;
+                stream.timer.set(worker.now(), timeouts.client_header);
             }
-            if stream.input.is_full(limit) {
-                return Poll::Ready(Wait::Refuse(ProxyError::HeadersTooLarge { limit }));
-            }
-            let idle = stream.input.is_empty();
             let H1Stream { io, input, .. } = &mut *stream;
-            match input.poll_fill(cx, io, limit) {
+            match input.poll_fill(cx, io, worker.config.limits.headers) {
                 Poll::Ready(Ok(count)) if count > 0 => {}
                 Poll::Ready(_) => return Poll::Ready(Wait::Closed),
                 Poll::Pending => {
-                    if idle && Pin::new(&mut *draining).poll(cx).is_ready() {
+                    if !begun && Pin::new(&mut *draining).poll(cx).is_ready() {
                         return Poll::Ready(Wait::Closed);
                     }
-                    if idle || !started {
-                        started = !idle;
-                        let limit = if idle {
-                            timeouts.client_idle
-                        } else {
-                            timeouts.client_header
-                        };
-                        stream.timer.set(worker.now(), limit);
-                    }
-                    return stream.timer.poll_expired(cx).map(|()| match idle {
-                        true => Wait::Closed,
-                        false => Wait::Refuse(ProxyError::RequestTimeout),
+                    return stream.timer.poll_expired(cx).map(|()| match begun {
+                        true => Wait::Refuse(ProxyError::RequestTimeout),
+                        false => Wait::Closed,
                     });
                 }
             }
         }
     })
     .await
+}
+
+/// Looks for the end of the head in what has come, and for what cannot become one.
+fn find_head(worker: &Worker, stream: &mut H1Stream, scanned: &mut usize) -> Option<Wait> {
+    let limit = worker.config.limits.headers;
+    let waiting = stream.input.filled();
+    let end = head::find_end(waiting, *scanned);
+    if end.map_or(waiting.len() >= limit, |end| end > limit) {
+        return Some(Wait::Refuse(ProxyError::HeadersTooLarge { limit }));
+    }
+    if let Some(end) = end {
+        stream.timer.clear();
+        return Some(Wait::Head(end));
+    }
+    let seen = std::mem::replace(scanned, waiting.len());
+    if head::has_bare_lf(waiting, seen) {
+        let reason = Cow::Borrowed("a line ends in LF without CR");
+        return Some(Wait::Refuse(ProxyError::InvalidRequest(reason)));
+    }
+    None
 }
 
 /// RFC 9112 section 2.2: an empty line before the request line is ignored.
@@ -167,12 +175,42 @@ async fn serve_request(
 
 /// What RFC 9112 asks of a request head beyond its grammar.
 fn check(view: &crate::http1::HeadView<'_>) -> Result<Framing, ProxyError> {
-    let missing = view.field(FieldName::Host).is_none() && view.version() == Version::Http11;
-    if missing || view.is_repeated(FieldName::Host) {
-        let reason = Cow::Borrowed("exactly one Host field is required");
-        return Err(ProxyError::InvalidRequest(reason));
+    let invalid = |reason| Err(ProxyError::InvalidRequest(Cow::Borrowed(reason)));
+    match view.field(FieldName::Host) {
+        _ if view.is_repeated(FieldName::Host) => return invalid("more than one Host field"),
+        None if view.version() == Version::Http11 => return invalid("there is no Host field"),
+        Some(host) if !host.iter().all(is_host_byte) => return invalid("invalid Host field"),
+        _ => {}
+    }
+    if framing::count_options(view) > MAX_CONNECTION_OPTIONS {
+        return invalid("too many options in Connection");
     }
     framing::of_request(view).map_err(|error| ProxyError::InvalidRequest(Cow::Borrowed(error.0)))
+}
+
+/// The characters of a host and port (RFC 3986 section 3.2.2), without those
+/// that only occur in attempts to look like something else.
+const fn is_host_byte(byte: &u8) -> bool {
+    matches!(
+        *byte,
+        b'.' | b'-'
+            | b'_'
+            | b'~'
+            | b':'
+            | b'['
+            | b']'
+            | b'%'
+            | b'!'
+            | b'$'
+            | b'&'
+            | b'\''
+            | b'('
+            | b')'
+            | b'*'
+            | b'+'
+            | b';'
+            | b'='
+    ) || byte.is_ascii_alphanumeric()
 }
 
 /// Answers something that never became a request.
@@ -192,10 +230,9 @@ async fn refuse(worker: &Rc<Worker>, stream: &mut H1Stream, error: ProxyError) {
 /// Ends the connection: FIN first, then reads on for a while, because closing
 /// with unread bytes would make the kernel send a reset that can overtake the
 /// response.
-async fn linger(stream: &mut H1Stream) {
-    let deadline = Instant::now();
-    stream.timer.set(deadline, LINGER);
-    let mut drained = 0;
+async fn linger(worker: &Worker, stream: &mut H1Stream) {
+    let end = Instant::now() + LINGER;
+    stream.timer.set(worker.now(), LINGER_IDLE);
     poll_fn(|cx| {
         if stream.timer.poll_expired(cx).is_ready() {
             return Poll::Ready(());
@@ -203,16 +240,16 @@ async fn linger(stream: &mut H1Stream) {
         if stream.poll_flush(cx).is_pending() {
             return Poll::Pending;
         }
-        std::task::ready!(stream.poll_shutdown(cx));
+        ready!(stream.poll_shutdown(cx));
         loop {
             let waiting = stream.input.filled().len();
             stream.input.consume(waiting);
-            drained += waiting;
             let H1Stream { io, input, .. } = &mut *stream;
-            match std::task::ready!(input.poll_fill(cx, io, 16 * 1024)) {
-                Ok(count) if count > 0 && drained < LINGER_BYTES => {}
+            match ready!(input.poll_fill(cx, io, 16 * 1024)) {
+                Ok(count) if count > 0 && Instant::now() < end => {}
                 _ => return Poll::Ready(()),
             }
+            stream.timer.set(worker.now(), LINGER_IDLE);
         }
     })
     .await;

@@ -20,17 +20,22 @@ use crate::upstream::RequestBody;
 const BODY_BUFFER: usize = 64 * 1024;
 /// Response bytes buffered for a client that reads slowly.
 const HIGH_WATER: usize = 64 * 1024;
+/// Output memory an idle connection keeps.
+const IDLE_OUTPUT: usize = 16 * 1024;
 /// How often a half-closed connection is looked at for a reset.
 const RESET_CHECK: Duration = Duration::from_millis(100);
 
 /// What is known of the client's end of the connection.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 enum Half {
     /// It may send more.
     Open,
     /// It has sent FIN. It may still read (`shutdown(SHUT_WR)`), or be gone
     /// (`close`); only a write tells, see [`H1Stream::poll_half_closed`].
-    HalfClosed(Option<Pin<Box<Sleep>>>),
+    Closed {
+        /// Whether something has been written to find out.
+        asked: bool,
+    },
 }
 
 /// A client connection, reused for one request after another.
@@ -43,6 +48,7 @@ pub struct H1Stream {
     /// Who is at the other end.
     pub peer: Peer,
     half: Half,
+    reset_check: Option<Pin<Box<Sleep>>>,
     body: BodyDecoder,
     handed_out: usize,
     body_read: u64,
@@ -88,6 +94,7 @@ impl H1Stream {
             timer: Timer::default(),
             peer,
             half: Half::Open,
+            reset_check: None,
             body: BodyDecoder::new(Framing::None),
             handed_out: 0,
             body_read: 0,
@@ -106,10 +113,23 @@ impl H1Stream {
         self.handed_out = 0;
         self.body_read = 0;
         self.body_limit = request.limit;
-        self.expects_continue = request.expects_continue && request.body != Framing::None;
+        // RFC 9110 section 10.1.1: not to an HTTP/1.0 client, not without a body.
+        let waits = request.expects_continue && !request.http10;
+        self.expects_continue = waits && request.body != Framing::None;
         self.http10 = request.http10;
         self.head_only = request.head_only;
         self.response = Response::None;
+        if let Half::Closed { asked } = &mut self.half {
+            *asked = false;
+        }
+    }
+
+    /// Gives memory back that only a large message needed.
+    pub fn shrink(&mut self) {
+        self.input.shrink();
+        if self.output.pending() == 0 && self.output.bytes.capacity() > IDLE_OUTPUT {
+            self.output.bytes = Vec::new();
+        }
     }
 
     /// Whether the connection can carry another request: the last one's body
@@ -117,7 +137,8 @@ impl H1Stream {
     pub fn is_reusable(&mut self) -> bool {
         self.settle();
         !self.close
-            && matches!(self.half, Half::Open)
+            // After its FIN a client may still wait for what it pipelined.
+            && (self.half == Half::Open || !self.input.is_empty())
             && self.response == Response::Done
             && matches!(self.body.next(&mut self.input), Ok(Piece::End))
     }
@@ -134,25 +155,32 @@ impl H1Stream {
     /// HTTP/1.1 client has to accept (RFC 9110 section 15.2): a closed socket
     /// answers with a reset. Serves `shutdown(SHUT_WR)` clients, and notices
     /// departed ones in a round trip. Once the response has begun its own
-    /// bytes do the same.
+    /// bytes do the same. An HTTP/1.0 client knows no interim responses and
+    /// is taken to be gone, as nginx takes all.
     fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.http10 {
+        if self.http10 && self.response == Response::None {
             return Poll::Ready(());
         }
-        let Half::HalfClosed(check) = &mut self.half else {
-            return Poll::Pending;
-        };
-        let check = check.get_or_insert_with(|| {
-            if self.response == Response::None {
-                self.output
-                    .bytes
-                    .extend_from_slice(b"HTTP/1.1 102 Processing\r\n\r\n");
-            }
-            Box::pin(sleep(RESET_CHECK))
-        });
+        if let Half::Closed { asked } = &mut self.half
+            && !std::mem::replace(asked, true)
+            && self.response == Response::None
+        {
+            self.output
+                .bytes
+                .extend_from_slice(b"HTTP/1.1 102 Processing\r\n\r\n");
+        }
         if let Poll::Ready(Err(_)) = self.output.poll_flush(cx, &mut self.io) {
             return Poll::Ready(());
         }
+        self.poll_reset(cx)
+    }
+
+    /// Looks now and then whether the client has reset the connection, while
+    /// nothing is read that would tell.
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let check = self
+            .reset_check
+            .get_or_insert_with(|| Box::pin(sleep(RESET_CHECK)));
         while check.as_mut().poll(cx).is_ready() {
             if !matches!(self.io.tcp().take_error(), Ok(None)) {
                 return Poll::Ready(());
@@ -245,6 +273,10 @@ impl Downstream for H1Stream {
         self.close |= !self.body.is_done();
     }
 
+    fn close_after(&mut self) {
+        self.close = true;
+    }
+
     fn has_room(&self) -> bool {
         self.output.pending() < HIGH_WATER
     }
@@ -276,24 +308,25 @@ impl Downstream for H1Stream {
     }
 
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if matches!(self.half, Half::HalfClosed(_)) {
+        if self.half != Half::Open {
             return self.poll_half_closed(cx);
         }
         self.settle();
-        // While the body is read its reader sees the end; a full buffer of
-        // pipelined requests waits for its turn.
-        while self.body.is_done() && !self.input.is_full(BODY_BUFFER) {
+        // Reads ahead: the rest of the body, or pipelined requests.
+        while !self.input.is_full(BODY_BUFFER) {
             let Self { io, input, .. } = self;
             match ready!(input.poll_fill(cx, io, BODY_BUFFER)) {
                 Ok(0) => {
-                    self.half = Half::HalfClosed(None);
+                    self.half = Half::Closed { asked: false };
                     return self.poll_half_closed(cx);
                 }
+                // Whoever waits for the body has to look again.
+                Ok(_) if !self.body.is_done() => cx.waker().wake_by_ref(),
                 Ok(_) => {}
                 Err(_) => return Poll::Ready(()),
             }
         }
-        Poll::Pending
+        self.poll_reset(cx)
     }
 
     fn timer(&mut self) -> &mut Timer {

@@ -304,6 +304,10 @@ impl Downstream for H2Stream {
         self.incoming = None;
     }
 
+    fn close_after(&mut self) {
+        // A stream ends by itself.
+    }
+
     fn has_room(&self) -> bool {
         self.cell.borrow().data.len() < HIGH_WATER
     }

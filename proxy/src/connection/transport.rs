@@ -180,7 +180,13 @@ pub struct WriteBuffer<B> {
     pub bytes: B,
     done: usize,
     unflushed: bool,
+    /// Written bytes have been dropped while others were still waiting.
+    trimmed: bool,
 }
+
+/// Written bytes are dropped from the front beyond this many, so that a slow
+/// reader does not make the buffer as long as the message.
+const TRIM: usize = 64 * 1024;
 
 /// Storage of a [`WriteBuffer`].
 pub trait Buffer {
@@ -188,6 +194,8 @@ pub trait Buffer {
     fn bytes(&self) -> &[u8];
     /// Forgets them.
     fn clear(&mut self);
+    /// Forgets the first `count`.
+    fn trim(&mut self, count: usize);
 }
 
 impl Buffer for Vec<u8> {
@@ -199,6 +207,10 @@ impl Buffer for Vec<u8> {
     #[inline]
     fn clear(&mut self) {
         self.clear();
+    }
+
+    fn trim(&mut self, count: usize) {
+        self.drain(..count.min(self.len()));
     }
 }
 
@@ -212,6 +224,10 @@ impl Buffer for Guarded {
     fn clear(&mut self) {
         self.clear();
     }
+
+    fn trim(&mut self, count: usize) {
+        self.trim(count);
+    }
 }
 
 impl<B: Buffer> WriteBuffer<B> {
@@ -221,8 +237,23 @@ impl<B: Buffer> WriteBuffer<B> {
         self.bytes.bytes().len() - self.done
     }
 
+    /// Whether every byte since the last complete flush is still here.
+    pub const fn is_whole(&self) -> bool {
+        !self.trimmed
+    }
+
     /// Writes all that is pending and flushes TLS records.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>, io: &mut Transport) -> Poll<io::Result<()>> {
+        let flushed = self.poll_write_out(cx, io);
+        if flushed.is_pending() && self.done >= TRIM {
+            self.bytes.trim(self.done);
+            self.done = 0;
+            self.trimmed = true;
+        }
+        flushed
+    }
+
+    fn poll_write_out(&mut self, cx: &mut Context<'_>, io: &mut Transport) -> Poll<io::Result<()>> {
         let bytes = self.bytes.bytes();
         while let Some(rest) = bytes.get(self.done..).filter(|rest| !rest.is_empty()) {
             match Pin::new(&mut *io).poll_write(cx, rest) {
@@ -243,6 +274,7 @@ impl<B: Buffer> WriteBuffer<B> {
         }
         self.bytes.clear();
         self.done = 0;
+        self.trimmed = false;
         Poll::Ready(Ok(()))
     }
 }

@@ -1,8 +1,8 @@
 //! The buffer a connection reads into.
 //!
 //! One contiguous block with a read and a write position. It is allocated
-//! when the first byte is awaited and can be given back while a connection
-//! idles, so that ten thousand idle connections cost little.
+//! when the first byte is awaited, grows for large bodies, and shrinks again
+//! between two messages, so that ten thousand idle connections cost little.
 
 use std::io;
 use std::pin::Pin;
@@ -55,10 +55,11 @@ impl ReadBuffer {
         }
     }
 
-    /// Gives the memory back if nothing is waiting.
-    pub fn release(&mut self) {
-        if self.is_empty() {
-            self.data = Vec::new();
+    /// Gives memory beyond the first allocation back, if nothing is waiting.
+    pub fn shrink(&mut self) {
+        if self.is_empty() && self.data.len() > self.initial {
+            self.data.truncate(self.initial);
+            self.data.shrink_to_fit();
         }
     }
 
@@ -158,7 +159,10 @@ mod tests {
         assert_eq!(fill(&mut buffer, b"efg", 4).unwrap(), 3);
         assert_eq!(buffer.filled(), b"defg");
         buffer.consume(4);
-        buffer.release();
         assert!(buffer.filled().is_empty());
+        fill(&mut buffer, b"abcdefgh", 8).unwrap();
+        buffer.consume(8);
+        buffer.shrink();
+        assert_eq!(buffer.data.len(), 4);
     }
 }

@@ -8,6 +8,10 @@
 const MAX_SIZE_LINE: usize = 1024;
 /// The most bytes of trailer fields.
 const MAX_TRAILERS: usize = 16 * 1024;
+/// Framing allowed before the ratio counts, and framing allowed for each byte
+/// of data; chunks of one byte need five.
+const FREE_FRAMING: u64 = 64 * 1024;
+const FRAMING_PER_BYTE: u64 = 16;
 /// The longest size: 15 hexadecimal digits cannot overflow.
 const MAX_SIZE_DIGITS: usize = 15;
 
@@ -52,6 +56,10 @@ enum State {
 pub struct ChunkedDecoder {
     state: State,
     trailer_bytes: usize,
+    /// Bytes spent on framing, and bytes of data: their ratio is bounded, or
+    /// a body within its limit could be sent in a thousand times as many bytes.
+    framing: u64,
+    data: u64,
 }
 
 impl Default for ChunkedDecoder {
@@ -59,6 +67,8 @@ impl Default for ChunkedDecoder {
         Self {
             state: State::Size,
             trailer_bytes: 0,
+            framing: 0,
+            data: 0,
         }
     }
 }
@@ -85,6 +95,7 @@ impl ChunkedDecoder {
                     None => return Ok(Chunk::NeedMore { skip }),
                     Some(text) => {
                         skip += text.len() + 2;
+                        self.spend(text.len() as u64 + 4)?;
                         self.state = match size(text)? {
                             0 => State::Trailers,
                             size => State::Data(size),
@@ -121,11 +132,20 @@ impl ChunkedDecoder {
     pub fn taken(&mut self, count: usize) {
         if let State::Data(left) = self.state {
             let left = left.saturating_sub(count as u64);
+            self.data += count as u64;
             self.state = match left {
                 0 => State::DataEnd,
                 left => State::Data(left),
             };
         }
+    }
+
+    fn spend(&mut self, framing: u64) -> Result<(), ChunkError> {
+        self.framing += framing;
+        if self.framing > FREE_FRAMING + self.data * FRAMING_PER_BYTE {
+            return Err(ChunkError("far more framing than data"));
+        }
+        Ok(())
     }
 
     /// Whether the body is complete.
@@ -146,19 +166,28 @@ fn line(input: &[u8], max: usize) -> Result<Option<&[u8]>, ChunkError> {
         return Err(ChunkError("a chunk size or trailer line is too long"));
     }
     match input.get(..end) {
+        Some([text @ .., b'\r']) if text.contains(&b'\r') => Err(ChunkError(
+            "a carriage return inside a line of a chunked body",
+        )),
         Some([text @ .., b'\r']) => Ok(Some(text)),
         _ => Err(ChunkError("a line of a chunked body ends in LF without CR")),
     }
+}
+
+fn trim_blanks(mut text: &[u8]) -> &[u8] {
+    while let [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
 }
 
 fn size(line: &[u8]) -> Result<u64, ChunkError> {
     const INVALID: ChunkError = ChunkError("invalid chunk size");
     let digits = line.split(|byte| *byte == b';').next().unwrap_or_default();
     // RFC 9112 section 7.1.1 allows bad white space before an extension only.
-    let digits = if digits.len() < line.len() {
-        digits.trim_ascii_end()
-    } else {
-        digits
+    let digits = match digits {
+        [digits @ .., b' ' | b'\t'] if digits.len() + 1 < line.len() => trim_blanks(digits),
+        digits => digits,
     };
     if digits.is_empty() || digits.len() > MAX_SIZE_DIGITS {
         return Err(INVALID);

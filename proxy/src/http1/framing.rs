@@ -84,6 +84,17 @@ pub fn keeps_alive(head: &HeadView<'_>) -> bool {
     keep
 }
 
+/// How many options all `Connection` fields have together.
+pub fn count_options(head: &HeadView<'_>) -> usize {
+    if head.field(FieldName::Connection).is_none() {
+        return 0;
+    }
+    let connection = head
+        .fields()
+        .filter(|field| field.0 == FieldName::Connection);
+    connection.map(|(_, _, value)| options(value).count()).sum()
+}
+
 /// The comma-separated members of a field value, trimmed.
 pub fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value

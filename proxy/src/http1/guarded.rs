@@ -89,6 +89,22 @@ impl Guarded {
         self.bytes.clear();
     }
 
+    /// Forgets the first `count` bytes; the secret is overwritten if it is among them.
+    pub fn trim(&mut self, count: usize) {
+        let count = count.min(self.bytes.len());
+        if self.secret.start < count {
+            self.wipe();
+        } else {
+            self.secret = self.secret.start - count..self.secret.end - count;
+        }
+        // What moves down may leave a second copy of the secret behind.
+        let mut rest = Self::with_capacity(self.bytes.len() - count);
+        rest.bytes
+            .extend_from_slice(self.bytes.get(count..).unwrap_or_default());
+        rest.secret = std::mem::take(&mut self.secret);
+        *self = rest;
+    }
+
     fn wipe(&mut self) {
         let secret = std::mem::take(&mut self.secret);
         if let Some(secret) = self.bytes.get_mut(secret) {

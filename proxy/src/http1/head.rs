@@ -7,6 +7,11 @@ use super::field::FieldName;
 /// More fields than this in one head are refused; nginx and hyper use the same order of size.
 pub const MAX_FIELDS: usize = 100;
 
+/// httparse takes a bare line feed for an empty line: it and [`find_end`]
+/// would disagree about where the head ends, and what lies between would be
+/// read by nobody.
+const ENDS_EARLY: HeadError = HeadError::Malformed("a line ends in LF without CR");
+
 /// A range of bytes inside a head.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Span {
@@ -129,9 +134,14 @@ impl Head {
         let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
         let mut request = httparse::Request::new(&mut []);
         match request.parse_with_uninit_headers(bytes, &mut fields) {
+            Ok(httparse::Status::Complete(end)) if end < bytes.len() => return Err(ENDS_EARLY),
             Ok(httparse::Status::Complete(_)) => {}
             Ok(httparse::Status::Partial) => return Err(HeadError::Malformed("incomplete head")),
             Err(error) => return Err(reason(error)),
+        }
+        // httparse skips an empty line that is a bare line feed.
+        if bytes.first() == Some(&b'\n') {
+            return Err(ENDS_EARLY);
         }
         self.method = Span::of(request.method.unwrap_or_default().as_bytes(), bytes);
         self.target = Span::of(request.path.unwrap_or_default().as_bytes(), bytes);
@@ -153,6 +163,7 @@ impl Head {
             &mut fields,
         );
         match parsed {
+            Ok(httparse::Status::Complete(end)) if end < bytes.len() => return Err(ENDS_EARLY),
             Ok(httparse::Status::Complete(_)) => {}
             Ok(httparse::Status::Partial) => return Err(HeadError::Malformed("incomplete head")),
             Err(error) => return Err(reason(error)),
@@ -340,6 +351,7 @@ mod tests {
         for text in [
             "GET / HTTP/1.1\nHost: h\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: h\nX: y\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\n\nContent-Length: 5\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: h\r\n folded\r\n\r\n",
             "GET / HTTP/1.1\r\nHost : h\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\0b\r\n\r\n",

@@ -23,12 +23,7 @@ impl<'a> Target<'a> {
         let invalid = || ProxyError::InvalidRequest(Cow::Borrowed("invalid request target"));
         let path_and_query = match target {
             [b'/', ..] => target,
-            _ => {
-                let scheme_end = memchr::memmem::find(target, b"://").ok_or_else(invalid)?;
-                let rest = target.get(scheme_end + 3..).unwrap_or_default();
-                let slash = memchr::memchr(b'/', rest).ok_or_else(invalid)?;
-                rest.get(slash..).unwrap_or_default()
-            }
+            _ => after_authority(target).ok_or_else(invalid)?,
         };
         if path_and_query.contains(&b'#') {
             return Err(invalid());
@@ -39,6 +34,22 @@ impl<'a> Target<'a> {
             path: path_and_query.get(..end).unwrap_or_default(),
         })
     }
+}
+
+/// Path and query of an absolute target; `None` if it is not one of HTTP's, or
+/// has no path.
+fn after_authority(target: &[u8]) -> Option<&[u8]> {
+    let scheme = [&b"http://"[..], b"https://"].into_iter().find(|scheme| {
+        target
+            .get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    })?;
+    let rest = target.get(scheme.len()..)?;
+    let end = rest
+        .iter()
+        .position(|byte| matches!(byte, b'/' | b'?' | b'#'))?;
+    rest.get(end..)
+        .filter(|path| end > 0 && path.starts_with(b"/"))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::error::ProxyError;
 use crate::http1::{
     BodyDecoder, Framing, Guarded, Head, HeadView, Piece, encode,
     framing::{self, FramingError},
-    head,
+    head::{self, Version},
 };
 
 /// Request bytes buffered for a socket that does not take them.
@@ -125,18 +125,21 @@ impl Exchange {
     ) -> Poll<Result<(), ExchangeError>> {
         self.poll_request(cx, body)?;
         loop {
-            if let Some(end) = head::find_end(self.connection.input.filled(), self.scanned) {
+            let waiting = self.connection.input.filled();
+            let prefix = waiting.get(..waiting.len().min(5)).unwrap_or_default();
+            if !b"HTTP/".starts_with(prefix) {
+                return invalid("it does not begin with HTTP/");
+            }
+            if let Some(end) = head::find_end(waiting, self.scanned) {
                 if self.take_head(end)? {
                     return Poll::Ready(Ok(()));
                 }
                 continue;
             }
-            let waiting = self.connection.input.filled();
-            self.scanned = waiting.len();
-            let prefix = waiting.get(..waiting.len().min(5)).unwrap_or_default();
-            if !b"HTTP/".starts_with(prefix) {
-                return invalid("it does not begin with HTTP/");
+            if head::has_bare_lf(waiting, self.scanned) {
+                return invalid("a line ends in LF without CR");
             }
+            self.scanned = waiting.len();
             if self.connection.input.is_full(HEAD_LIMIT) {
                 return invalid("its head is too long");
             }
@@ -232,6 +235,10 @@ impl Exchange {
             .map_err(|error| ProxyError::UpstreamInvalidResponse(Cow::Owned(error.to_string())))?;
         let view = self.head.view(bytes);
         match view.status() {
+            0..100 => Err(ProxyError::UpstreamInvalidResponse(Cow::Borrowed(
+                "its status is below 100",
+            ))
+            .into()),
             101 => Err(ProxyError::UpstreamInvalidResponse(Cow::Borrowed(
                 "it switches protocols unasked",
             ))
@@ -243,7 +250,10 @@ impl Exchange {
             }
             _ => {
                 let framing = framing::of_response(&view, false)?;
-                self.keep_alive = framing::keeps_alive(&view) && framing != Framing::UntilClose;
+                // RFC 9112 section 6.1: a coding in HTTP/1.0 is not to be trusted twice.
+                let dubious = view.version() == Version::Http10 && framing == Framing::Chunked;
+                let closes = framing == Framing::UntilClose;
+                self.keep_alive = framing::keeps_alive(&view) && !dubious && !closes;
                 self.response = framing;
                 self.body = BodyDecoder::new(framing);
                 self.head_len = end;
@@ -285,7 +295,10 @@ impl Exchange {
                 Ok(()) if self.sent => return Poll::Ready(Ok(())),
                 Ok(()) if starved => return Poll::Pending,
                 Ok(()) => {}
-                Err(_) if self.connection.io.written() == self.written_before => {
+                Err(_)
+                    if self.connection.io.written() == self.written_before
+                        && self.connection.output.is_whole() =>
+                {
                     let bytes = std::mem::take(&mut self.connection.output.bytes);
                     return Poll::Ready(Err(ExchangeError::NotSent(bytes)));
                 }

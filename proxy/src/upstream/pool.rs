@@ -116,6 +116,7 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.max_idle {
             connection.idle_since = now;
+            connection.input.shrink();
             self.keep_buffer(std::mem::take(&mut connection.output.bytes));
             idle.push(connection);
             self.metrics().upstream.idle.add(1);
