@@ -1,0 +1,143 @@
+//! The admin port.
+
+use crate::harness::{CHAT, Client, EMULATOR_KEY, QUESTION, Rig, eventually};
+
+#[test]
+fn a_healthy_proxy_is_live_and_ready() {
+    let rig = Rig::start();
+    for path in ["/livez", "/readyz"] {
+        eventually(|| rig.admin(path).status == 200);
+        assert_eq!(rig.admin(path).text(), "ok\n");
+    }
+    let health = rig.get("/health");
+    assert_eq!((health.status, health.text().as_str()), (200, "healthy\n"));
+    assert_eq!(health.header("content-type"), Some("text/plain"));
+}
+
+#[test]
+fn without_a_key_it_is_not_ready_and_says_why() {
+    let rig = Rig::builder().without_key().start();
+    eventually(|| rig.admin("/readyz").text() == "there is no upstream API key\n");
+    let reply = rig.admin("/readyz");
+    assert_eq!(reply.status, 503);
+    assert_eq!(rig.admin("/livez").status, 200);
+    assert_eq!(rig.admin("/status").json()["upstream"]["has_key"], false);
+}
+
+#[test]
+fn in_passthrough_no_key_is_needed() {
+    let rig = Rig::builder()
+        .config("auth: passthrough")
+        .without_key()
+        .start();
+    eventually(|| rig.admin("/readyz").status == 200);
+}
+
+#[test]
+fn without_an_address_of_upstream_it_is_not_ready_and_says_why() {
+    let rig = Rig::with("upstream: {base_url: 'https://does-not-exist.invalid/v1'}");
+    eventually(|| rig.admin("/readyz").text().contains("cannot be resolved"));
+    assert_eq!(rig.admin("/readyz").status, 503);
+    let status = rig.admin("/status").json();
+    assert_eq!(status["ready"], false);
+    assert!(status["upstream"]["resolution_error"].is_string());
+    assert!(
+        status["not_ready"][0]
+            .as_str()
+            .unwrap()
+            .contains("cannot be resolved")
+    );
+}
+
+#[test]
+fn the_status_tells_the_state() {
+    let rig = Rig::builder().workers(2).start();
+    assert_eq!(rig.post(CHAT, QUESTION).status, 200);
+    rig.get("/nope");
+    rig.wait_rejected("unknown_route", 1);
+    eventually(|| rig.admin("/status").json()["upstream"]["idle"].as_i64() >= Some(4));
+    let reply = rig.admin("/status");
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    let status = reply.json();
+    assert_eq!(status["ready"], true);
+    assert_eq!(status["workers"], 2);
+    assert_eq!(status["auth"], "open");
+    assert_eq!(status["listen"], rig.data_addr().to_string());
+    assert_eq!(status["in_flight"], 0);
+    let upstream = &status["upstream"];
+    assert_eq!(upstream["base_url"], rig.emulator.base_url());
+    assert_eq!(upstream["has_key"], true);
+    assert_eq!(upstream["connect_failures"], 0);
+    let error = &status["errors"][0];
+    assert_eq!(
+        (&error["code"], &error["count"]),
+        (&"unknown_route".into(), &1.into())
+    );
+}
+
+#[test]
+fn the_page_is_html_for_a_browser() {
+    let rig = Rig::builder()
+        .config("upstream: {name: '<script>alert(1)</script>'}")
+        .start();
+    let reply = rig.admin("/");
+    assert_eq!(reply.status, 200);
+    assert_eq!(
+        reply.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    let page = reply.text();
+    assert!(page.starts_with("<!doctype html>") && page.contains("holysheep-proxy"));
+    assert!(!page.contains("<script>"));
+}
+
+#[test]
+fn the_configuration_is_shown_without_secrets() {
+    let rig = Rig::with("timeouts: {idle: 90s}\nlimits: {in_flight: 7}");
+    let reply = rig.admin("/config");
+    let config = reply.json();
+    assert_eq!(config["timeouts"]["idle"], "1m 30s");
+    assert_eq!(config["limits"]["in_flight"], 7);
+    assert_eq!(config["auth"], "open");
+    assert_eq!(config["upstream"]["base_url"], rig.emulator.base_url());
+    assert!(!reply.text().contains(EMULATOR_KEY));
+}
+
+#[test]
+fn unknown_paths_and_methods_are_refused() {
+    let rig = Rig::start();
+    for path in ["/nope", CHAT, "/health", "/metrics/", "/config/../metrics"] {
+        assert_eq!(rig.admin(path).status, 404, "{path}");
+    }
+    let reply = Client::connect(rig.admin_addr()).request("POST", "/metrics", &[], b"");
+    assert_eq!(reply.status, 405);
+    let reply = rig.admin("/metrics");
+    assert_eq!(reply.header("cache-control"), Some("no-store"));
+}
+
+#[test]
+fn the_data_port_knows_none_of_its_paths() {
+    let rig = Rig::start();
+    for path in ["/metrics", "/livez", "/readyz", "/status", "/config", "/"] {
+        let reply = rig.get(path);
+        assert_eq!(
+            (reply.status, reply.error()),
+            (404, Some("unknown_route")),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn a_draining_proxy_is_not_ready() {
+    let rig = Rig::with("timeouts: {drain: 10s}");
+    let mut client = rig.client();
+    let fields = [("x-emulator-fault", "stall-before-headers;ms=1000")];
+    let ask = crate::harness::client::request("POST", CHAT, &fields, QUESTION.as_bytes());
+    client.send(ask);
+    rig.wait_stats(|stats| stats.in_flight == 1);
+    rig.app().stop();
+    eventually(|| rig.admin("/readyz").text() == "the proxy is stopping\n");
+    assert_eq!(rig.admin("/livez").status, 200);
+    assert_eq!(client.reply().status, 200);
+}

@@ -1,0 +1,144 @@
+//! Where one message ends and the next begins, on both sides of the proxy.
+
+use crate::harness::client::{chunked, request};
+use crate::harness::upstream::Scripted;
+use crate::harness::{CHAT, QUESTION, Rig};
+
+const SMUGGLED: &[u8] = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
+
+#[test]
+fn connection_close_is_honoured() {
+    let rig = Rig::start();
+    let mut client = rig.client();
+    let fields = [("connection", "close")];
+    let reply = client.request("POST", CHAT, &fields, QUESTION.as_bytes());
+    assert_eq!(
+        (reply.status, reply.header("connection")),
+        (200, Some("close"))
+    );
+    client.expect_close();
+}
+
+#[test]
+fn http_1_0_connections_stay_open_when_asked_to() {
+    let rig = Rig::start();
+    let mut client = rig.client();
+    for _ in 0..2 {
+        client.send("GET /health HTTP/1.0\r\nconnection: keep-alive\r\n\r\n");
+        let reply = client.reply();
+        assert_eq!(
+            (reply.status, reply.header("connection")),
+            (200, Some("keep-alive"))
+        );
+    }
+    client.send("GET /health HTTP/1.0\r\n\r\n");
+    assert_eq!(client.reply().status, 200);
+    client.expect_close();
+}
+
+#[test]
+fn an_empty_line_before_a_request_is_ignored() {
+    let rig = Rig::start();
+    let mut client = rig.client();
+    for _ in 0..2 {
+        client.send("\r\nGET /health HTTP/1.1\r\nhost: x\r\n\r\n");
+        assert_eq!(client.reply().status, 200);
+    }
+}
+
+#[test]
+fn the_body_of_a_refused_request_is_never_a_request() {
+    let rig = Rig::with("limits: {body: 1000}");
+    let chunks = chunked(&[SMUGGLED]);
+    let framed = [("transfer-encoding", "chunked")];
+    for (method, path, fields, body) in [
+        ("POST", "/nope", &[][..], SMUGGLED),
+        ("GET", CHAT, &[][..], SMUGGLED),
+        ("POST", "/nope", &framed[..], chunks.as_slice()),
+        ("GET", "/health", &[][..], SMUGGLED),
+        ("GET", "/v1/models", &[][..], SMUGGLED),
+        ("POST", CHAT, &[("content-length", "1001")][..], SMUGGLED),
+    ] {
+        let before = rig.log_lines().len();
+        let mut client = rig.client();
+        client.send(request(method, path, fields, body));
+        client.half_close();
+        client.reply();
+        let rest = client.rest();
+        assert!(
+            rest.is_empty(),
+            "{method} {path}: {:?}",
+            String::from_utf8_lossy(&rest)
+        );
+        rig.wait_log(before + 1);
+    }
+}
+
+#[test]
+fn the_body_of_a_forwarded_request_is_never_a_request() {
+    let rig = Rig::start();
+    let mut client = rig.client();
+    client.send(request("POST", CHAT, &[], SMUGGLED));
+    client.send(request(
+        "POST",
+        CHAT,
+        &[("transfer-encoding", "chunked")],
+        &chunked(&[SMUGGLED]),
+    ));
+    // The emulator's word on what is no JSON.
+    assert_eq!((client.reply().status, client.reply().status), (400, 400));
+    assert_eq!(rig.emulator.stats().requests, 2);
+    assert_eq!(&rig.last_request().body[..], SMUGGLED);
+}
+
+#[test]
+fn what_upstream_sends_beyond_its_answer_is_nobodys_answer() {
+    let poison = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\npoisoned";
+    for answer in [
+        format!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok{poison}"),
+        format!(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n{poison}"
+        ),
+        format!("HTTP/1.1 204 No Content\r\n\r\n{poison}"),
+        format!("HTTP/1.1 304 Not Modified\r\ncontent-length: 4\r\n\r\n{poison}"),
+    ] {
+        let upstream = Scripted::answering(answer.as_str());
+        let rig = Rig::with(&upstream.config());
+        let mut client = rig.client();
+        for _ in 0..5 {
+            let reply = client.request("POST", CHAT, &[], b"");
+            assert!(!reply.text().contains("poisoned"), "{answer:?}: {reply:?}");
+            assert!(reply.status < 400);
+        }
+    }
+}
+
+#[test]
+fn a_connection_upstream_announces_to_close_is_not_used_again() {
+    for close in [
+        "HTTP/1.1 200 OK\r\nconnection: close",
+        "HTTP/1.0 200 OK\r\nx: y",
+    ] {
+        let upstream = Scripted::answering(format!("{close}\r\ncontent-length: 0\r\n\r\n"));
+        let rig = Rig::with(&upstream.config());
+        for _ in 0..3 {
+            assert_eq!(rig.post(CHAT, "").status, 200);
+        }
+        let made = "holysheep_upstream_connects_total{upstream=\"holysheep\",result=\"ok\"}";
+        rig.wait_metric(made, 3.0);
+    }
+}
+
+#[test]
+fn interim_responses_of_upstream_are_not_the_answer() {
+    let upstream = Scripted::answering(
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n\
+         HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+    );
+    let rig = Rig::with(&upstream.config());
+    let mut client = rig.client();
+    for _ in 0..3 {
+        let reply = client.request("POST", CHAT, &[], b"");
+        assert_eq!((reply.status, reply.text().as_str()), (200, "ok"));
+    }
+}

@@ -1,0 +1,27 @@
+//! The proxy over real sockets, one file per behaviour.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy.toml allows them in tests, but does not see that their helpers are tests too"
+)]
+
+mod accounting;
+mod admin;
+mod cancellation;
+mod client_timeouts;
+mod downstream_h2;
+mod errors;
+mod expect_continue;
+mod forwarding;
+mod harness;
+mod keep_alive;
+mod keys;
+mod models_cache;
+mod openmetrics;
+mod pool;
+mod startup;
+mod streaming;
+mod tls_listener;
+mod upstream_errors;
+mod upstream_h2;
+mod wire;

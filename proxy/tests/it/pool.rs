@@ -1,0 +1,150 @@
+//! Connections to upstream: opened ahead of need, used again, never found dead by a request.
+
+use std::time::Duration;
+
+use holysheep_emulator::FaultScope;
+
+use crate::harness::{CHAT, QUESTION, Rig};
+
+const IDLE: &str = "holysheep_upstream_connections{upstream=\"holysheep\",state=\"idle\"}";
+const ACTIVE: &str = "holysheep_upstream_connections{upstream=\"holysheep\",state=\"active\"}";
+const COLD: &str = "holysheep_upstream_connects_total{upstream=\"holysheep\",result=\"cold\"}";
+const MADE: &str = "holysheep_upstream_connects_total{upstream=\"holysheep\",result=\"ok\"}";
+
+#[test]
+fn connections_are_opened_ahead_of_need() {
+    let rig = Rig::with("upstream: {min_idle: 3}");
+    rig.wait_metric(IDLE, 3.0);
+    rig.wait_stats(|stats| stats.connections_open == 3);
+    assert_eq!(rig.post(CHAT, QUESTION).status, 200);
+    rig.wait_log(1);
+    assert_eq!(rig.metric(COLD), 0.0);
+    assert_eq!(rig.log_lines()[0]["uct"], 0.0);
+    rig.wait_metric(ACTIVE, 0.0);
+}
+
+#[test]
+fn connections_are_used_again() {
+    let rig = Rig::start();
+    rig.wait_metric(IDLE, 2.0);
+    let mut client = rig.client();
+    for _ in 0..200 {
+        let reply = client.request("POST", CHAT, &[], QUESTION.as_bytes());
+        assert_eq!(reply.status, 200);
+    }
+    let stats = rig.emulator.stats();
+    assert_eq!(stats.requests, 200);
+    assert!(stats.connections_accepted <= 4, "{stats:?}");
+    rig.wait_metric("holysheep_http_connections_accepted_total", 1.0);
+    assert_eq!(rig.metric(COLD), 0.0);
+}
+
+#[test]
+fn no_more_than_max_idle_are_kept() {
+    let rig = Rig::with("upstream: {min_idle: 0, max_idle: 3}");
+    std::thread::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| {
+                let fields = [("x-emulator-fault", "stall-before-headers;ms=300")];
+                let body = QUESTION.as_bytes();
+                let reply = rig.client().request("POST", CHAT, &fields, body);
+                assert_eq!(reply.status, 200);
+            });
+        }
+    });
+    rig.wait_metric(ACTIVE, 0.0);
+    rig.wait_metric(IDLE, 3.0);
+    rig.wait_metric(COLD, 10.0);
+    rig.wait_stats(|stats| stats.connections_open == 3);
+}
+
+#[test]
+fn a_connection_that_is_too_old_is_replaced() {
+    let rig = Rig::with("upstream: {min_idle: 1, idle_timeout: 200ms}");
+    rig.wait_stats(|stats| stats.connections_accepted >= 3);
+    rig.wait_stats(|stats| stats.connections_open <= 1);
+    assert_eq!(rig.post(CHAT, QUESTION).status, 200);
+}
+
+#[test]
+fn connections_upstream_has_closed_are_never_used() {
+    let rig = Rig::with("upstream: {min_idle: 0}");
+    let mut client = rig.client();
+    for (fault, answers) in [
+        ("close-after;requests=1", 1),
+        ("close-after;requests=3", 3),
+        ("close-idle;ms=1", 1),
+    ] {
+        rig.emulator.clear_faults().unwrap();
+        rig.fault(fault, FaultScope::Always);
+        for number in 1..=30 {
+            let reply = client.request("POST", CHAT, &[], QUESTION.as_bytes());
+            assert_eq!(reply.status, 200, "{fault}, request {number}: {reply:?}");
+            // Upstream closes a moment after its answer. A request that is sent in that moment is
+            // lost and may not be sent again, so the next one waits until it is over.
+            if number % answers == 0 {
+                rig.wait_stats(|stats| stats.connections_open == 0);
+            }
+        }
+    }
+    let stats = rig.emulator.stats();
+    assert_eq!((stats.requests, stats.connections_accepted), (90, 70));
+}
+
+#[test]
+fn a_stalled_upstream_does_not_use_the_pool_up() {
+    let rig = Rig::with("upstream: {min_idle: 1, max_idle: 1}");
+    std::thread::scope(|scope| {
+        let stalled = || {
+            let fields = [("x-emulator-fault", "stall-before-headers;ms=500")];
+            let body = QUESTION.as_bytes();
+            rig.client().request("POST", CHAT, &fields, body).status
+        };
+        let stalled: Vec<_> = (0..5).map(|_| scope.spawn(stalled)).collect();
+        rig.wait_stats(|stats| stats.in_flight == 5);
+        assert_eq!(rig.post(CHAT, QUESTION).status, 200);
+        rig.wait_stats(|stats| stats.completed == 1);
+        for one in stalled {
+            assert_eq!(one.join().unwrap(), 200);
+        }
+    });
+}
+
+#[test]
+fn tls_sessions_are_resumed() {
+    let rig = Rig::with("upstream: {min_idle: 0, max_idle: 0}");
+    for _ in 0..5 {
+        assert_eq!(rig.post(CHAT, QUESTION).status, 200);
+    }
+    let stats = rig.emulator.stats();
+    assert_eq!(
+        (stats.tls_handshakes_full, stats.tls_handshakes_resumed),
+        (1, 4)
+    );
+    rig.wait_metric(
+        "holysheep_upstream_tls_handshake_seconds_count{upstream=\"holysheep\"}",
+        5.0,
+    );
+    rig.wait_metric(MADE, 5.0);
+}
+
+#[test]
+fn a_pool_that_could_not_connect_recovers() {
+    let rig = Rig::builder()
+        .config("upstream: {min_idle: 2}")
+        .emulator(|emulator| emulator.token_interval(Duration::ZERO))
+        .start();
+    rig.wait_metric(IDLE, 2.0);
+    rig.fault("close-after;requests=1", FaultScope::Next(2));
+    rig.emulator.stop_accepting();
+    assert_eq!(rig.post(CHAT, QUESTION).status, 200, "on a warm one");
+    rig.emulator.resume_accepting().unwrap();
+    rig.wait_metric(IDLE, 2.0);
+}
+
+#[test]
+fn each_worker_has_connections_of_its_own() {
+    let rig = Rig::builder().workers(3).start();
+    rig.wait_metric(IDLE, 6.0);
+    rig.wait_stats(|stats| stats.connections_open == 6);
+}

@@ -1,0 +1,240 @@
+//! `cargo xtask run`: the proxy on this machine, ready for requests.
+//!
+//! With a HolySheep key in the environment it forwards to HolySheep, else to an emulator beside it.
+
+use std::env;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Command, ExitCode, ExitStatus};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::command;
+use crate::process::{Event, Group};
+use crate::services::{self, Emulator};
+use crate::workspace::Workspace;
+
+/// Options of the command.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Data port
+    #[arg(long, value_name = "ADDR", env = "HOLYSHEEP_LISTEN")]
+    #[arg(default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Admin port
+    #[arg(long, value_name = "ADDR", env = "HOLYSHEEP_ADMIN_LISTEN")]
+    #[arg(default_value = "127.0.0.1:9090")]
+    admin_listen: SocketAddr,
+    /// More flags for `holysheep-proxy serve`
+    #[arg(last = true, value_name = "FLAGS")]
+    serve_flags: Vec<String>,
+}
+
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
+    // Before the build, which may take minutes, and after it, because it may.
+    options.ports_must_be_free()?;
+    let has_key = ["HOLYSHEEP_API_KEY", "HOLYSHEEP_API_KEY_FILE"]
+        .iter()
+        .any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()));
+    build(workspace, has_key)?;
+    options.ports_must_be_free()?;
+
+    let mut group = Group::new()?;
+    let binary = workspace.binary("release", "holysheep-proxy");
+    let mut proxy = services::serve(&binary, options.listen, options.admin_listen);
+    let emulator = if has_key {
+        None
+    } else {
+        Some(start_emulator(workspace, options, &mut group, &mut proxy)?)
+    };
+    proxy.args(&options.serve_flags);
+    group.start("proxy", &mut proxy)?;
+    services::wait_until_ready(&mut group, options.admin_listen).context(
+        "the proxy did not start; its messages are above. \
+         With a key, `holysheep-proxy check` tries the way to HolySheep step by step",
+    )?;
+    print!("{}", introduction(options, emulator.as_ref()));
+    attend(&mut group)
+}
+
+impl Options {
+    fn ports_must_be_free(&self) -> Result<()> {
+        must_be_free(self.listen, "--listen", "HOLYSHEEP_LISTEN")?;
+        let (flag, variable) = ("--admin-listen", "HOLYSHEEP_ADMIN_LISTEN");
+        must_be_free(self.admin_listen, flag, variable)
+    }
+}
+
+/// The proxy would share the port with another process of the same user (`SO_REUSEPORT`) and get only
+/// some of its connections, so a port in use is refused here.
+fn must_be_free(address: SocketAddr, flag: &str, variable: &str) -> Result<()> {
+    match TcpListener::bind(address) {
+        Ok(_) => Ok(()),
+        Err(error) => bail!(
+            "cannot listen on {address}: {error}. Stop what uses the port (`ss -ltnp` shows it), or choose \
+             another: `cargo xtask run {flag} 127.0.0.1:PORT`, or {variable} in the environment"
+        ),
+    }
+}
+
+fn build(workspace: &Workspace, has_key: bool) -> Result<()> {
+    println!("Building, optimised; the first time takes a few minutes.");
+    let mut cargo = workspace.cargo(["build", "--release", "-p", "holysheep-proxy"]);
+    if !has_key {
+        cargo.args(["-p", "holysheep-emulator"]);
+    }
+    command::run(&mut cargo, "the compiler's message is above")
+}
+
+fn start_emulator(
+    workspace: &Workspace,
+    options: &Options,
+    group: &mut Group,
+    proxy: &mut Command,
+) -> Result<Emulator> {
+    println!(
+        "No HOLYSHEEP_API_KEY is set: starting the emulator as upstream. It answers by itself."
+    );
+    let binary = workspace.binary("release", "holysheep-emulator");
+    // By port, so that a second run beside this one does not overwrite the file.
+    let name = format!("emulator-ca-{}.pem", options.listen.port());
+    let ca = workspace.scratch("xtask")?.join(name);
+    let emulator = Emulator::start(group, &binary, &ca)?;
+    emulator.as_upstream_of(proxy);
+    Ok(emulator)
+}
+
+/// What a newcomer needs to know now.
+fn introduction(options: &Options, emulator: Option<&Emulator>) -> String {
+    let data = services::reachable(options.listen);
+    let admin = services::reachable(options.admin_listen);
+    let upstream = match emulator {
+        Some(emulator) => format!("the emulator, {} (no key set)", emulator.base_url),
+        None => env::var("HOLYSHEEP_API_BASE_URL").unwrap_or_else(|_| "HolySheep".to_owned()),
+    };
+    let fault = emulator.map(fault_lines).unwrap_or_default();
+    let real = if emulator.is_some() {
+        "\nUse HolySheep itself:  HOLYSHEEP_API_KEY=cr_… cargo xtask run\n"
+    } else {
+        ""
+    };
+    format!(
+        "
+The proxy is ready.
+  proxy     http://{data}/v1  ->  {upstream}
+  status    http://{admin}/  (also /metrics, /status, /readyz, /config)
+
+Try it in another terminal:
+  curl http://{data}/v1/chat/completions -H 'content-type: application/json' -d '{BODY}'
+
+Let an application use it; the key may be anything, the proxy puts in the real one:
+  export OPENAI_BASE_URL=http://{data}/v1
+  export OPENAI_API_KEY=any-value
+{fault}{real}
+Each request is logged below. Ctrl-C stops everything.
+
+"
+    )
+}
+
+/// A body any chat model takes.
+const BODY: &str = r#"{"model":"gpt-4.1","messages":[{"role":"user","content":"Hello"}]}"#;
+
+fn fault_lines(emulator: &Emulator) -> String {
+    let (ca, origin) = (shell_path(&emulator.ca), emulator.origin());
+    format!(
+        "
+See what an upstream failure looks like: the next request gets a 503, then all is well again:
+  curl --cacert {ca} -d '503;next=1' {origin}/emulator/fault
+"
+    )
+}
+
+/// The path relative to where the user is, if it lies below, quoted if need be.
+fn shell_path(path: &Path) -> String {
+    let here = env::current_dir().unwrap_or_default();
+    let path = path.strip_prefix(here).unwrap_or(path).to_string_lossy();
+    if path.contains(' ') {
+        return format!("'{path}'");
+    }
+    path.into_owned()
+}
+
+/// Waits for Ctrl-C or the end of a child, and ends the others.
+fn attend(group: &mut Group) -> Result<ExitCode> {
+    // Nothing has to be done at this interval; a receive without limit is just not offered.
+    let long = Duration::from_secs(3600);
+    loop {
+        match group.next(long) {
+            Some(Event::Stop { interrupt }) => {
+                println!("\nStopping; running requests may finish.");
+                group.stop(interrupt);
+                println!("Stopped. Next: `cargo xtask test` runs every check.");
+                return Ok(ExitCode::SUCCESS);
+            }
+            Some(Event::Exited { name, status }) => {
+                group.stop(false);
+                bail!(
+                    "the {name} ended by itself ({}); everything is stopped",
+                    why(status)
+                );
+            }
+            Some(Event::Line { .. }) | None => {}
+        }
+    }
+}
+
+fn why(status: ExitStatus) -> String {
+    match status.code() {
+        Some(2) => format!("{status}: bad usage or configuration, see its message above"),
+        Some(_) => format!("{status}, see its message above"),
+        None => format!("{status}: killed from outside, or out of memory"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(listen: &str) -> Options {
+        Options {
+            listen: listen.parse().unwrap(),
+            admin_listen: "127.0.0.1:9090".parse().unwrap(),
+            serve_flags: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_introduction_says_what_is_upstream() {
+        let emulator = Emulator {
+            base_url: "https://localhost:1/v1".to_owned(),
+            key: "cr_secret".to_owned(),
+            ca: "ca.pem".into(),
+        };
+        let text = introduction(&options("0.0.0.0:8080"), Some(&emulator));
+        assert!(
+            text.contains("export OPENAI_BASE_URL=http://127.0.0.1:8080/v1\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("https://localhost:1/emulator/fault"),
+            "{text}"
+        );
+        assert!(!text.contains("cr_secret"), "{text}");
+        let text = introduction(&options("127.0.0.1:8080"), None);
+        assert!(!text.contains("emulator"), "{text}");
+    }
+
+    #[test]
+    fn a_port_in_use_is_named_with_its_settings() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let error = must_be_free(address, "--listen", "HOLYSHEEP_LISTEN").unwrap_err();
+        assert!(
+            error.to_string().contains("run --listen 127.0.0.1:PORT"),
+            "{error}"
+        );
+    }
+}

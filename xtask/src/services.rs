@@ -1,0 +1,153 @@
+//! The emulator and the proxy as processes on this machine, for `run` and the SDK test.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::process::Group;
+
+/// Far more than a start takes.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// A running emulator, as it announced itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Emulator {
+    /// For OpenAI clients, with `/v1`.
+    pub(crate) base_url: String,
+    /// The key it accepts.
+    pub(crate) key: String,
+    /// Certificate to trust.
+    pub(crate) ca: PathBuf,
+}
+
+impl Emulator {
+    /// Starts the program `binary` on a free port of loopback.
+    pub(crate) fn start(group: &mut Group, binary: &Path, ca: &Path) -> Result<Self> {
+        let mut command = Command::new(binary);
+        command
+            .args(["--listen", "127.0.0.1:0", "--record", "256", "--ca-out"])
+            .arg(ca)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        group.start("emulator", &mut command)?;
+        group.wait_for("the emulator's address", START_LIMIT, |line| {
+            line.and_then(Self::parse)
+        })
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let (base_url, rest) = line.split_once("  key ")?;
+        let (key, ca) = rest.split_once("  CA ")?;
+        Some(Self {
+            base_url: base_url.to_owned(),
+            key: key.to_owned(),
+            ca: ca.into(),
+        })
+    }
+
+    /// The base URL without `/v1`.
+    pub(crate) fn origin(&self) -> &str {
+        self.base_url.trim_end_matches("/v1")
+    }
+
+    /// Makes a proxy forward to this emulator, whatever the environment says.
+    pub(crate) fn as_upstream_of<'a>(&self, proxy: &'a mut Command) -> &'a mut Command {
+        proxy
+            .args(["--upstream", &self.base_url, "--upstream-ca"])
+            .arg(&self.ca)
+            .env_remove("HOLYSHEEP_API_KEY_FILE")
+            .env("HOLYSHEEP_API_KEY", &self.key)
+    }
+}
+
+/// `holysheep-proxy serve` with its two ports.
+pub(crate) fn serve(binary: &Path, listen: SocketAddr, admin: SocketAddr) -> Command {
+    let mut command = Command::new(binary);
+    command.args(["serve", "--listen", &listen.to_string()]);
+    command.args(["--admin-listen", &admin.to_string()]);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Waits until the proxy takes requests, and else says what it waits for itself.
+pub(crate) fn wait_until_ready(group: &mut Group, admin: SocketAddr) -> Result<()> {
+    let mut reason = String::new();
+    let waited = group.wait_for("the proxy to be ready", START_LIMIT, |_| {
+        match get(admin, "/readyz") {
+            Ok((200, _)) => Some(()),
+            Ok((_, body)) => {
+                reason = body;
+                None
+            }
+            Err(_) => None,
+        }
+    });
+    match reason.trim() {
+        "" => waited,
+        reason => waited.with_context(|| format!("the proxy is not ready: {reason}")),
+    }
+}
+
+/// The address to write in a URL: a server that listens everywhere is reached on loopback.
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        return SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port());
+    }
+    address
+}
+
+/// A port of loopback that nobody listens on now.
+pub(crate) fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
+    Ok(listener.local_addr()?)
+}
+
+/// Status and body of a small answer.
+fn get(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
+    let patience = Duration::from_secs(1);
+    let mut stream = TcpStream::connect_timeout(&reachable(address), patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    parse_answer(&answer).ok_or_else(|| std::io::Error::other("no HTTP answer"))
+}
+
+fn parse_answer(answer: &str) -> Option<(u16, String)> {
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, body.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_announcement_is_understood() {
+        let line = "https://localhost:4433/v1  key cr_x  CA target/my dir/ca.pem";
+        let emulator = Emulator::parse(line).unwrap();
+        assert_eq!(emulator.origin(), "https://localhost:4433");
+        assert_eq!(emulator.key, "cr_x");
+        assert_eq!(emulator.ca, Path::new("target/my dir/ca.pem"));
+        assert_eq!(Emulator::parse("fault: curl …"), None);
+    }
+
+    #[test]
+    fn answers_are_taken_apart() {
+        let answer = "HTTP/1.1 503 Service Unavailable\r\na: b\r\n\r\nno key\n";
+        assert_eq!(parse_answer(answer), Some((503, "no key\n".to_owned())));
+        assert_eq!(parse_answer("garbage"), None);
+    }
+
+    #[test]
+    fn everywhere_is_reached_on_loopback() {
+        let everywhere = "0.0.0.0:80".parse().unwrap();
+        assert_eq!(reachable(everywhere).to_string(), "127.0.0.1:80");
+    }
+}

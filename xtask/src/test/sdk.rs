@@ -1,0 +1,148 @@
+//! The vendors' own clients through the proxy: `sdk.py` against an emulator, as an application would.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::report::Outcome;
+use crate::process::{Event, Group};
+use crate::services::{self, Emulator};
+use crate::workspace::Workspace;
+use crate::{command, tools};
+
+/// Far more than the checks take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// What the application has as its key; it must never reach upstream.
+const CLIENT_KEY: &str = "sk-client-0123456789";
+
+pub(super) fn run(workspace: &Workspace) -> Result<Outcome> {
+    // The whole workspace, as `cargo test` does, so that both use the same builds of dependencies.
+    let mut cargo = workspace.cargo(["build", "--workspace", "--bins"]);
+    command::run(&mut cargo, "the compiler's message is above")?;
+
+    let scratch = workspace.scratch("xtask")?;
+    let log = scratch.join("sdk-proxy.log");
+    let mut group = Group::new()?;
+    let binary = workspace.binary("debug", "holysheep-emulator");
+    let emulator = Emulator::start(&mut group, &binary, &scratch.join("sdk-ca.pem"))?;
+    let url = start_proxy(workspace, &mut group, &emulator, &log).with_context(|| tail(&log))?;
+
+    let mut python = Command::new(tools::sdk_python(workspace)?);
+    python
+        .arg(workspace.root().join("xtask/src/test/sdk.py"))
+        .env("PROXY_URL", url)
+        .env("EMULATOR_ORIGIN", emulator.origin())
+        .env("EMULATOR_CA", &emulator.ca)
+        .env("CLIENT_KEY", CLIENT_KEY)
+        .env("UPSTREAM_KEY", &emulator.key)
+        // Everything is on this machine; a developer's web proxy must not be asked.
+        .env("NO_PROXY", "*")
+        // That a vendor retires a model does not matter to the emulator.
+        .env("PYTHONWARNINGS", "ignore::DeprecationWarning")
+        .stdout(Stdio::piped());
+    group.start("python", &mut python)?;
+    let outcome = follow(&mut group)?;
+    if outcome.failed > 0 {
+        println!("{}", tail(&log));
+    }
+    Ok(outcome)
+}
+
+/// Starts the proxy and gives back where applications find it.
+fn start_proxy(
+    workspace: &Workspace,
+    group: &mut Group,
+    emulator: &Emulator,
+    log: &Path,
+) -> Result<String> {
+    let (listen, admin) = (services::free_address()?, services::free_address()?);
+    let binary = workspace.binary("debug", "holysheep-proxy");
+    let mut proxy = services::serve(&binary, listen, admin);
+    command::without_settings(&mut proxy);
+    emulator.as_upstream_of(&mut proxy);
+    let output = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    proxy
+        .args(["--workers", "1"])
+        .stderr(output.try_clone()?)
+        .stdout(output);
+    group.start("proxy", &mut proxy)?;
+    services::wait_until_ready(group, admin)?;
+    Ok(format!("http://{listen}"))
+}
+
+/// Counts the checks until the script ends.
+fn follow(group: &mut Group) -> Result<Outcome> {
+    let deadline = Instant::now() + LIMIT;
+    let mut outcome = Outcome::default();
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match group.next(left) {
+            Some(Event::Line {
+                name: "python",
+                line,
+            }) => {
+                println!("{line}");
+                count(&line, &mut outcome);
+            }
+            Some(Event::Exited {
+                name: "python",
+                status,
+            }) => {
+                if outcome.failed == 0 && (!status.success() || outcome.passed == 0) {
+                    outcome.fail(format!("sdk.py ended early ({status})"));
+                }
+                return Ok(outcome);
+            }
+            Some(Event::Line { .. }) => {}
+            Some(Event::Exited { name, status }) => bail!("the {name} ended by itself ({status})"),
+            Some(Event::Stop { .. }) => bail!("interrupted"),
+            None => bail!("sdk.py did not end within {} s", LIMIT.as_secs()),
+        }
+    }
+}
+
+/// Counts a line `ok NAME` or `FAIL NAME: REASON`.
+fn count(line: &str, outcome: &mut Outcome) {
+    if line.starts_with("ok ") {
+        outcome.passed += 1;
+    } else if let Some(failure) = line.strip_prefix("FAIL ") {
+        outcome.fail(failure.trim().to_owned());
+    }
+}
+
+/// The end of the proxy's log, for whoever has to find out.
+fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    let last = lines
+        .get(lines.len().saturating_sub(20)..)
+        .unwrap_or_default();
+    format!(
+        "the proxy's log ends so ({}):\n{}",
+        log.display(),
+        last.join("\n")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_are_counted() {
+        let mut outcome = Outcome::default();
+        for line in [
+            "ok   chat",
+            "FAIL stream: 3 chunks",
+            "Traceback",
+            "ok   models",
+        ] {
+            count(line, &mut outcome);
+        }
+        assert_eq!((outcome.passed, outcome.failed), (2, 1));
+    }
+}
