@@ -2,7 +2,7 @@
 //!
 //! Settings come from four places, the first that has one wins: command line,
 //! environment, file, default. The first two are [`crate::cli`]'s (clap reads
-//! the environment), the file's shape is in [`file`], and [`Config::build`]
+//! the environment), the file's shape is in [`ConfigFile`], and [`Config::build`]
 //! puts them together and checks them. Nothing after it checks again.
 
 mod build;
