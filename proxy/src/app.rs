@@ -237,7 +237,7 @@ async fn watch_files(config: Arc<Config>, link: Arc<Link>, acceptor: Option<Acce
     }
     let mut watch = FileWatch::new(files);
     loop {
-        watch.changed().await;
+        // The first time for what changed while the watch was set up.
         if let Some(path) = key_file {
             match key::read_file(path) {
                 Ok(key) if link.key.with(|old| old != Some(&key)) => {
@@ -254,5 +254,6 @@ async fn watch_files(config: Arc<Config>, link: Arc<Link>, acceptor: Option<Acce
                 Err(error) => tracing::error!(%error, "the TLS certificate stays as it was"),
             }
         }
+        watch.changed().await;
     }
 }

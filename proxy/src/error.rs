@@ -3,6 +3,7 @@
 //! type, retryability and side.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use crate::route::Dialect;
 
@@ -69,14 +70,14 @@ pub enum ProxyError {
     #[error("upstream's certificate is not valid: {0}")]
     UpstreamCertificateInvalid(Cow<'static, str>),
     /// Connecting took too long.
-    #[error("connecting to upstream took longer than {0} s")]
-    UpstreamConnectTimeout(u64),
+    #[error("connecting to upstream took longer than {}", humantime::format_duration(*.0))]
+    UpstreamConnectTimeout(Duration),
     /// No response head came.
-    #[error("upstream did not begin to answer within {0} s")]
-    UpstreamFirstByteTimeout(u64),
+    #[error("upstream did not begin to answer within {}", humantime::format_duration(*.0))]
+    UpstreamFirstByteTimeout(Duration),
     /// The response stopped in the middle.
-    #[error("upstream sent nothing for {0} s in the middle of its answer")]
-    UpstreamIdleTimeout(u64),
+    #[error("upstream sent nothing for {} in the middle of its answer", humantime::format_duration(*.0))]
+    UpstreamIdleTimeout(Duration),
     /// Upstream closed the connection before its answer was complete.
     #[error("upstream closed the connection before its answer was complete")]
     UpstreamClosed,

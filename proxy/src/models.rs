@@ -111,7 +111,7 @@ pub async fn answer<D: Downstream>(
     record.header = record.sent_upstream.map(|sent| sent.elapsed());
     let last = match waited {
         Ok(_) => finished.borrow().clone(),
-        Err(_) => Some(Err(ProxyError::UpstreamFirstByteTimeout(limit.as_secs()))),
+        Err(_) => Some(Err(ProxyError::UpstreamFirstByteTimeout(limit))),
     };
     let entry = match (cache.entry.load_full(), last) {
         (Some(list), _) => list,
@@ -147,7 +147,7 @@ async fn fetch(worker: Rc<Worker>, outbound: Outbound) {
     let limit = worker.config.timeouts.connect + worker.config.timeouts.first_byte;
     let result = tokio::time::timeout(limit, request(&worker, outbound))
         .await
-        .unwrap_or(Err(ProxyError::UpstreamFirstByteTimeout(limit.as_secs())));
+        .unwrap_or(Err(ProxyError::UpstreamFirstByteTimeout(limit)));
     let cache = &worker.models;
     let result = result.map(Arc::new);
     if let Ok(entry) = &result

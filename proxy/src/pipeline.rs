@@ -210,11 +210,12 @@ pub async fn refuse<D: Downstream>(
     client: &mut D,
     mut record: RequestRecord,
     error: ProxyError,
+    dialect: Dialect,
 ) {
     let mut made = [0; 32];
     let id = worker.make_request_id(&mut made);
     record.text.fill([b"", b"", id, b"", b""]);
-    finish(worker, Dialect::OpenAi, client, record, Err(error)).await;
+    finish(worker, dialect, client, record, Err(error)).await;
 }
 
 /// Tells the client of an error, if it can still be told, and closes the record.

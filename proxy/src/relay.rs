@@ -133,7 +133,7 @@ async fn pump<D: Downstream>(
         client.timer().poll_expired(cx).map(|()| {
             Err(match on_client {
                 true => ProxyError::ClientClosed,
-                false => ProxyError::UpstreamIdleTimeout(timeouts.idle.as_secs()),
+                false => ProxyError::UpstreamIdleTimeout(timeouts.idle),
             })
         })
     })

@@ -17,6 +17,7 @@ use crate::error::ProxyError;
 use crate::http1::head::{self, Version};
 use crate::http1::{FieldName, Framing, Head, HeadError, framing};
 use crate::pipeline::{self, Inbound};
+use crate::route;
 use crate::worker::Worker;
 
 /// How long a refused request's rest is read, so that the refusal is not lost
@@ -153,8 +154,9 @@ async fn serve_request(
         Err(error) => {
             // Where the body ends is not known, so nothing can follow it.
             stream.close = true;
+            let dialect = route::dialect_of_unknown(view.target());
             stream.begin(&begin);
-            pipeline::refuse(worker, stream, record, error).await;
+            pipeline::refuse(worker, stream, record, error, dialect).await;
             return;
         }
     };
@@ -224,7 +226,10 @@ async fn refuse(worker: &Rc<Worker>, stream: &mut H1Stream, error: ProxyError) {
         http10: false,
         head_only: false,
     });
-    pipeline::refuse(worker, stream, record, error).await;
+    // What came of the request line, if any, tells the dialect well enough.
+    let target = stream.input.filled().split(|byte| *byte == b' ').nth(1);
+    let dialect = route::dialect_of_unknown(target.unwrap_or_default());
+    pipeline::refuse(worker, stream, record, error, dialect).await;
 }
 
 /// Ends the connection: FIN first, then reads on for a while, because closing

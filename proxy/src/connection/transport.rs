@@ -237,6 +237,12 @@ impl<B: Buffer> WriteBuffer<B> {
         self.bytes.bytes().len() - self.done
     }
 
+    /// Whether all that was appended has left. TLS may have taken every byte and
+    /// still hold records that the socket had no room for.
+    pub fn is_flushed(&self) -> bool {
+        !self.unflushed && self.pending() == 0
+    }
+
     /// Whether every byte since the last complete flush is still here.
     pub const fn is_whole(&self) -> bool {
         !self.trimmed

@@ -81,7 +81,7 @@ async fn interruptible<D: Downstream, T>(
             return Poll::Ready(Err(ProxyError::ClientClosed));
         }
         body.client.timer().poll_expired(cx).map(|()| {
-            let limit = worker.config.timeouts.connect.as_secs();
+            let limit = worker.config.timeouts.connect;
             Err(ProxyError::UpstreamConnectTimeout(limit))
         })
     })
@@ -117,9 +117,9 @@ pub(super) async fn send<D: Downstream>(
         }
         body.client.timer().poll_expired(cx).map(|()| {
             Err(ExchangeError::Failed(match exchange.is_sent() {
-                true => ProxyError::UpstreamFirstByteTimeout(timeouts.first_byte.as_secs()),
+                true => ProxyError::UpstreamFirstByteTimeout(timeouts.first_byte),
                 false if exchange.is_blocked() => {
-                    ProxyError::UpstreamIdleTimeout(timeouts.client_body.as_secs())
+                    ProxyError::UpstreamIdleTimeout(timeouts.client_body)
                 }
                 false => ProxyError::RequestTimeout,
             }))

@@ -36,9 +36,9 @@ pub enum ConnectError {
     /// The TLS handshake failed.
     #[error("TLS handshake: {0}")]
     Tls(String),
-    /// It took longer than the limit, in seconds.
-    #[error("it took longer than {0} s")]
-    Timeout(u64),
+    /// It took longer than the limit.
+    #[error("it took longer than {}", humantime::format_duration(*.0))]
+    Timeout(Duration),
 }
 
 impl From<ConnectError> for ProxyError {
@@ -51,7 +51,7 @@ impl From<ConnectError> for ProxyError {
             ConnectError::CertificateInvalid(reason) => {
                 Self::UpstreamCertificateInvalid(Cow::Owned(reason))
             }
-            ConnectError::Timeout(seconds) => Self::UpstreamConnectTimeout(seconds),
+            ConnectError::Timeout(limit) => Self::UpstreamConnectTimeout(limit),
         }
     }
 }
@@ -102,7 +102,7 @@ impl Dialer {
     pub async fn dial(&self) -> Result<Transport, ConnectError> {
         let result = tokio::time::timeout(self.timeout, self.open())
             .await
-            .unwrap_or(Err(ConnectError::Timeout(self.timeout.as_secs())));
+            .unwrap_or(Err(ConnectError::Timeout(self.timeout)));
         match &result {
             Ok(_) => self.metrics.upstream.connects.inc(),
             Err(_) => self.metrics.upstream.connect_failures.inc(),

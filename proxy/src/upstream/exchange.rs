@@ -103,12 +103,12 @@ impl Exchange {
 
     /// Whether upstream's socket is what holds the request up.
     pub fn is_blocked(&self) -> bool {
-        self.connection.output.pending() > 0
+        !self.connection.output.is_flushed()
     }
 
     /// Whether the whole request has left.
     pub fn is_sent(&self) -> bool {
-        self.sent && self.connection.output.pending() == 0
+        self.sent && self.connection.output.is_flushed()
     }
 
     /// Bytes of the request body pulled so far; a change means that the
