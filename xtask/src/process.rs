@@ -14,8 +14,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// Time for running requests after Ctrl-C, which the terminal sends to the children, too.
-const FINISH: Duration = Duration::from_secs(5);
+/// Time for running requests after Ctrl-C, which the terminal sends to the children, too:
+/// longer than the proxy's own drain, whose end a second signal would be.
+const FINISH: Duration = Duration::from_secs(30);
 
 /// Time to end after SIGTERM, before SIGKILL.
 const TERMINATE: Duration = Duration::from_secs(5);

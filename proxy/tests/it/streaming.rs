@@ -1,8 +1,8 @@
 //! Bodies in both directions: timing, size, and readers that do not read.
 
 use std::io::{Read, Write};
-use std::sync::Mutex;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use holysheep_emulator::body_hash;
@@ -104,6 +104,26 @@ fn a_large_upload_is_whole() {
     for line in rig.wait_log(2) {
         assert_eq!(line["bytes_in"], body.len());
     }
+}
+
+#[test]
+fn uploads_are_whole_wherever_the_socket_to_upstream_fills_up() {
+    let rig = Rig::with("upstream: {min_idle: 0, max_idle: 0}");
+    let length = AtomicUsize::new(4 << 20);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..12 {
+                    // Steps that meet every remainder of a TLS record and of a buffer.
+                    let length = length.fetch_add(70_001, Ordering::Relaxed);
+                    let text = "x".repeat(length);
+                    let body =
+                        format!("{{\"model\":\"m\",\"messages\":[{{\"content\":\"{text}\"}}]}}");
+                    assert_eq!(rig.post(CHAT, &body).status, 200, "{length}");
+                }
+            });
+        }
+    });
 }
 
 #[test]
