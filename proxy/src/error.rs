@@ -1,22 +1,11 @@
 //! Everything the proxy itself can answer a request with instead of
 //! upstream's response: one enum, one exhaustive mapping to status, code,
-//! type, retryability and side.
+//! type and when to try again.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::route::Dialect;
-
-/// Where a fault lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The client sent something wrong, or left.
-    Downstream,
-    /// HolySheep, its name, its certificate, or the way to it.
-    Upstream,
-    /// The proxy itself.
-    Internal,
-}
 
 /// A request the proxy could not, or would not, let upstream answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -103,8 +92,6 @@ pub struct ErrorClass {
     pub openai_type: &'static str,
     /// The `type` Anthropic's API gives such an error.
     pub anthropic_type: &'static str,
-    /// Where the fault lies.
-    pub side: Side,
     /// Seconds for `retry-after`, where trying again soon makes sense.
     pub retry_after: Option<u32>,
 }
@@ -113,7 +100,6 @@ const fn class(
     status: u16,
     code: &'static str,
     types: (&'static str, &'static str),
-    side: Side,
     retry_after: Option<u32>,
 ) -> ErrorClass {
     ErrorClass {
@@ -121,7 +107,6 @@ const fn class(
         code,
         openai_type: types.0,
         anthropic_type: types.1,
-        side,
         retry_after,
     }
 }
@@ -132,59 +117,46 @@ const API: (&str, &str) = ("api_error", "api_error");
 impl ProxyError {
     /// The one mapping from error to everything others derive from it.
     pub const fn class(&self) -> ErrorClass {
-        use Side::{Downstream, Internal, Upstream};
         match self {
             Self::InvalidApiKey => {
                 let types = ("invalid_request_error", "authentication_error");
-                class(401, "invalid_api_key", types, Downstream, None)
+                class(401, "invalid_api_key", types, None)
             }
             Self::UnknownRoute => {
                 let types = ("invalid_request_error", "not_found_error");
-                class(404, "unknown_route", types, Downstream, None)
+                class(404, "unknown_route", types, None)
             }
-            Self::MethodNotAllowed { .. } => {
-                class(405, "method_not_allowed", INVALID, Downstream, None)
-            }
+            Self::MethodNotAllowed { .. } => class(405, "method_not_allowed", INVALID, None),
             Self::RequestTooLarge { .. } => {
                 let types = ("invalid_request_error", "request_too_large");
-                class(413, "request_too_large", types, Downstream, None)
+                class(413, "request_too_large", types, None)
             }
-            Self::HeadersTooLarge { .. } => {
-                class(431, "headers_too_large", INVALID, Downstream, None)
-            }
-            Self::InvalidRequest(_) => class(400, "invalid_request", INVALID, Downstream, None),
-            Self::RequestTimeout => class(408, "request_timeout", INVALID, Downstream, None),
+            Self::HeadersTooLarge { .. } => class(431, "headers_too_large", INVALID, None),
+            Self::InvalidRequest(_) => class(400, "invalid_request", INVALID, None),
+            Self::RequestTimeout => class(408, "request_timeout", INVALID, None),
             Self::UpstreamInvalidApiKey | Self::UpstreamKeyMissing => {
-                class(502, "upstream_invalid_api_key", API, Upstream, None)
+                class(502, "upstream_invalid_api_key", API, None)
             }
-            Self::UpstreamConnectFailed(_) => {
-                class(502, "upstream_connect_failed", API, Upstream, Some(1))
-            }
-            Self::UpstreamDnsFailed(_) => class(502, "upstream_dns_failed", API, Upstream, Some(5)),
+            Self::UpstreamConnectFailed(_) => class(502, "upstream_connect_failed", API, Some(1)),
+            Self::UpstreamDnsFailed(_) => class(502, "upstream_dns_failed", API, Some(5)),
             Self::UpstreamCertificateExpired => {
-                class(502, "upstream_certificate_expired", API, Upstream, None)
+                class(502, "upstream_certificate_expired", API, None)
             }
             Self::UpstreamCertificateInvalid(_) => {
-                class(502, "upstream_certificate_invalid", API, Upstream, None)
+                class(502, "upstream_certificate_invalid", API, None)
             }
-            Self::UpstreamConnectTimeout(_) => {
-                class(504, "upstream_connect_timeout", API, Upstream, Some(1))
-            }
+            Self::UpstreamConnectTimeout(_) => class(504, "upstream_connect_timeout", API, Some(1)),
             Self::UpstreamFirstByteTimeout(_) => {
-                class(504, "upstream_first_byte_timeout", API, Upstream, None)
+                class(504, "upstream_first_byte_timeout", API, None)
             }
-            Self::UpstreamIdleTimeout(_) => {
-                class(504, "upstream_idle_timeout", API, Upstream, None)
-            }
-            Self::UpstreamClosed => class(502, "upstream_closed", API, Upstream, None),
-            Self::UpstreamInvalidResponse(_) => {
-                class(502, "upstream_invalid_response", API, Upstream, None)
-            }
+            Self::UpstreamIdleTimeout(_) => class(504, "upstream_idle_timeout", API, None),
+            Self::UpstreamClosed => class(502, "upstream_closed", API, None),
+            Self::UpstreamInvalidResponse(_) => class(502, "upstream_invalid_response", API, None),
             Self::Overloaded => {
                 let types = ("server_error", "overloaded_error");
-                class(503, "overloaded", types, Internal, Some(1))
+                class(503, "overloaded", types, Some(1))
             }
-            Self::ClientClosed => class(499, "client_closed", INVALID, Downstream, None),
+            Self::ClientClosed => class(499, "client_closed", INVALID, None),
         }
     }
 
@@ -218,6 +190,64 @@ impl ProxyError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::http::REASONS;
+
+    /// One error of each kind. The match makes a new kind fail to compile
+    /// until it is in the list.
+    fn every_error() -> Vec<ProxyError> {
+        use ProxyError as E;
+        let second = Duration::from_secs(1);
+        let all = vec![
+            E::InvalidApiKey,
+            E::UnknownRoute,
+            E::MethodNotAllowed { allow: "GET" },
+            E::RequestTooLarge { limit: 1 },
+            E::HeadersTooLarge { limit: 1 },
+            E::InvalidRequest("".into()),
+            E::RequestTimeout,
+            E::UpstreamInvalidApiKey,
+            E::UpstreamKeyMissing,
+            E::UpstreamConnectFailed("".into()),
+            E::UpstreamDnsFailed("".into()),
+            E::UpstreamCertificateExpired,
+            E::UpstreamCertificateInvalid("".into()),
+            E::UpstreamConnectTimeout(second),
+            E::UpstreamFirstByteTimeout(second),
+            E::UpstreamIdleTimeout(second),
+            E::UpstreamClosed,
+            E::UpstreamInvalidResponse("".into()),
+            E::Overloaded,
+            E::ClientClosed,
+        ];
+        for error in &all {
+            match error {
+                E::InvalidApiKey | E::UnknownRoute | E::MethodNotAllowed { .. } => {}
+                E::RequestTooLarge { .. } | E::HeadersTooLarge { .. } => {}
+                E::InvalidRequest(_) | E::RequestTimeout | E::UpstreamInvalidApiKey => {}
+                E::UpstreamKeyMissing | E::UpstreamConnectFailed(_) => {}
+                E::UpstreamDnsFailed(_) | E::UpstreamCertificateExpired => {}
+                E::UpstreamCertificateInvalid(_) | E::UpstreamConnectTimeout(_) => {}
+                E::UpstreamFirstByteTimeout(_) | E::UpstreamIdleTimeout(_) => {}
+                E::UpstreamClosed | E::UpstreamInvalidResponse(_) => {}
+                E::Overloaded | E::ClientClosed => {}
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn every_code_has_its_counter_and_every_counter_its_code() {
+        let codes: Vec<_> = every_error()
+            .iter()
+            .map(|error| error.class().code)
+            .collect();
+        for code in &codes {
+            assert!(REASONS.contains(code), "{code} would not be counted");
+        }
+        for reason in REASONS {
+            assert!(codes.contains(&reason), "{reason} is no code");
+        }
+    }
 
     #[test]
     fn the_body_has_the_shape_of_its_dialect() {

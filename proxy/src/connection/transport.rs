@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
@@ -112,18 +112,6 @@ impl Transport {
     /// The TCP socket below.
     pub fn tcp(&self) -> &TcpStream {
         &self.socket().stream
-    }
-
-    /// Waits for an error on the socket, such as the reset that answers a
-    /// write to a peer that is gone.
-    pub async fn failed(&self) {
-        // Only an error makes it ready, so the result carries no news.
-        let _ = self.tcp().ready(Interest::ERROR).await;
-    }
-
-    /// Whether data or the end of the stream may be there, without a system call.
-    pub fn may_be_readable(&self, cx: &mut Context<'_>) -> bool {
-        self.tcp().poll_read_ready(cx).is_ready()
     }
 }
 
