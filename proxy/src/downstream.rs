@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use crate::connection::timer::Timer;
 use crate::error::ProxyError;
-use crate::http1::Framing;
+use crate::http1::{FieldName, Framing, HeadView};
 use crate::upstream::RequestBody;
 
 /// One request's client: its body comes from here, its response goes there.
@@ -17,6 +17,13 @@ pub trait Downstream: RequestBody {
 
     /// Adds a field to the response head.
     fn field(&mut self, name: &[u8], value: &[u8]);
+
+    /// Adds the fields of `head` that `keep` wants; see [`HeadView::copy_fields`].
+    fn fields<'a>(
+        &mut self,
+        head: &HeadView<'a>,
+        keep: impl FnMut(FieldName, &'a [u8], &'a [u8]) -> bool,
+    );
 
     /// Ends the response head. [`Framing::UntilClose`] stands for a length
     /// nobody knows; the client's HTTP version decides how that is said.

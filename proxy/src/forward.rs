@@ -8,6 +8,7 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use crate::config::{Auth, Secret};
+use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::http1::{FieldName, Framing, Guarded, HeadView, encode, framing};
 use crate::pipeline::{Inbound, Target};
@@ -55,11 +56,13 @@ pub fn outbound(
         auth: worker.config.auth,
         via: worker.config.upstream.via,
         request_id,
+        named: ConnectionOptions::of(&inbound.head),
+        forwarded_for: None,
     };
     let head = if worker.speaks_h2() {
-        OutboundHead::Http2(http2_head(worker, &edit, target)?)
+        OutboundHead::Http2(http2_head(worker, edit, target)?)
     } else {
-        OutboundHead::Http1(http1_head(worker, &edit, target)?)
+        OutboundHead::Http1(http1_head(worker, edit, target)?)
     };
     Ok(Outbound {
         head,
@@ -69,7 +72,7 @@ pub fn outbound(
 
 fn http1_head(
     worker: &Worker,
-    edit: &Edit<'_>,
+    mut edit: Edit<'_>,
     target: &Target<'_>,
 ) -> Result<Guarded, ProxyError> {
     let mut out = worker.pool.spare_buffer();
@@ -80,31 +83,31 @@ fn http1_head(
     out.extend(b" HTTP/1.1\r\nhost: ");
     out.extend(worker.authority.as_bytes());
     out.extend(b"\r\n");
+    let inbound = edit.inbound;
+    inbound.head.copy_fields(
+        |name, text, value| edit.keeps(name, text, value),
+        |lines| out.extend(lines),
+    );
     worker.link.key.with(|key| {
-        edit.fields(key, |name, value| {
+        edit.additions(key, |name, value| {
+            out.extend(name);
+            out.extend(b": ");
             match value {
-                Value::Plain(value) => {
-                    let room = out.reserve(name.len() + value.len() + encode::FIELD_OVERHEAD);
-                    encode::field(room, name, value);
-                    return;
-                }
+                Value::Plain(value) => out.extend(value),
                 Value::Joined(first, second) => {
-                    for part in [name, b": ", first, second] {
-                        out.extend(part);
-                    }
+                    out.extend(first);
+                    out.extend(second);
                 }
                 Value::Secret(scheme, secret) => {
-                    for part in [name, b": ", scheme] {
-                        out.extend(part);
-                    }
+                    out.extend(scheme);
                     out.extend_secret(secret);
                 }
             }
             out.extend(b"\r\n");
         })
     })?;
-    let framing = match edit.inbound.body {
-        Framing::None if edit.inbound.head.method() != b"GET" => Framing::Length(0),
+    let framing = match inbound.body {
+        Framing::None if inbound.head.method() != b"GET" => Framing::Length(0),
         body => body,
     };
     encode::framing(out.reserve(FRAMING_BYTES), framing);
@@ -114,7 +117,7 @@ fn http1_head(
 
 fn http2_head(
     worker: &Worker,
-    edit: &Edit<'_>,
+    mut edit: Edit<'_>,
     target: &Target<'_>,
 ) -> Result<Box<http::request::Parts>, ProxyError> {
     let refused = |what: &'static str| ProxyError::InvalidRequest(what.into());
@@ -133,16 +136,19 @@ fn http2_head(
         .map_err(|_| refused("the method cannot be sent in h2"))?;
     let fields = request.headers_mut();
     let mut valid = true;
-    worker.link.key.with(|key| {
-        edit.fields(key, |name, value| {
-            match (http::HeaderName::from_bytes(name), value.to_h2()) {
-                (Ok(name), Ok(value)) => {
-                    fields.append(name, value);
-                }
-                _ => valid = false,
+    let mut put =
+        |name: &[u8], value: Value<'_>| match (http::HeaderName::from_bytes(name), value.to_h2()) {
+            (Ok(name), Ok(value)) => {
+                fields.append(name, value);
             }
-        })
-    })?;
+            _ => valid = false,
+        };
+    for (name, text, value) in edit.inbound.head.fields() {
+        if edit.keeps(name, text, value) {
+            put(text, Value::Plain(value));
+        }
+    }
+    worker.link.key.with(|key| edit.additions(key, &mut put))?;
     if let Framing::Length(length) = edit.inbound.body {
         fields.insert(http::header::CONTENT_LENGTH, length.into());
     }
@@ -188,61 +194,64 @@ struct Edit<'a> {
     auth: Auth,
     via: bool,
     request_id: &'a [u8],
+    named: ConnectionOptions<'a>,
+    /// The list the client sent, ready for one more member.
+    forwarded_for: Option<Vec<u8>>,
 }
 
 impl Edit<'_> {
-    /// Gives every field of the outgoing request to `put`.
-    fn fields(
+    /// Whether the client's field goes on as it is.
+    #[inline]
+    fn keeps(&mut self, name: FieldName, text: &[u8], value: &[u8]) -> bool {
+        match name {
+            _ if self.for_cache => false,
+            FieldName::Authorization | FieldName::XApiKey | FieldName::ApiKey => {
+                self.auth == Auth::Passthrough
+            }
+            FieldName::XForwardedFor => {
+                append_list(&mut self.forwarded_for, value);
+                false
+            }
+            // The proxy sends its own `100 Continue` when it wants the body.
+            FieldName::Host
+            | FieldName::Expect
+            | FieldName::XForwardedProto
+            | FieldName::XRealIp
+            | FieldName::XRequestId => false,
+            name => !name.is_hop_by_hop() && !self.named.contains(text),
+        }
+    }
+
+    /// Gives every field the proxy adds to `put`.
+    fn additions(
         &self,
         key: Option<&Secret>,
         mut put: impl FnMut(&[u8], Value<'_>),
     ) -> Result<(), ProxyError> {
         let head = &self.inbound.head;
-        let named = ConnectionOptions::of(head);
-        let mut forwarded_for = None;
-        let mut api_key_style = false;
         if self.for_cache {
             put(b"accept", Value::Plain(b"application/json"));
             put(b"accept-encoding", Value::Plain(b"identity"));
-        }
-        for (name, text, value) in head.fields() {
-            match name {
-                _ if self.for_cache => {}
-                FieldName::Authorization | FieldName::XApiKey | FieldName::ApiKey => {
-                    api_key_style |= name == FieldName::XApiKey;
-                    if self.auth == Auth::Passthrough {
-                        put(text, Value::Plain(value));
-                    }
-                }
-                FieldName::XForwardedFor => append_list(&mut forwarded_for, value),
-                // The proxy sends its own `100 Continue` when it wants the body.
-                FieldName::Host
-                | FieldName::Expect
-                | FieldName::XForwardedProto
-                | FieldName::XRealIp
-                | FieldName::XRequestId => {}
-                name if name.is_hop_by_hop() || named.contains(text) => {}
-                _ => put(text, Value::Plain(value)),
-            }
         }
         if self.auth == Auth::Open {
             let key = key.ok_or(ProxyError::UpstreamKeyMissing)?;
             // The way the client would have said it; Anthropic's own by default there.
             let bearer = head.field(FieldName::Authorization).is_some();
-            if api_key_style || (self.dialect == Dialect::Anthropic && !bearer) {
+            let api_key = head.field(FieldName::XApiKey).is_some() && !self.for_cache;
+            if api_key || (self.dialect == Dialect::Anthropic && !bearer) {
                 put(b"x-api-key", Value::Secret(b"", key.expose()));
             } else {
                 put(b"authorization", Value::Secret(b"Bearer ", key.expose()));
             }
         }
-        self.origin(forwarded_for.as_deref(), &mut put);
+        self.origin(&mut put);
         Ok(())
     }
 
     /// Who sent the request, as the article's nginx says it.
-    fn origin(&self, forwarded_for: Option<&[u8]>, put: &mut impl FnMut(&[u8], Value<'_>)) {
+    fn origin(&self, put: &mut impl FnMut(&[u8], Value<'_>)) {
         let peer = self.inbound.peer.text();
-        match forwarded_for {
+        match &self.forwarded_for {
             Some(list) => put(b"x-forwarded-for", Value::Joined(list, peer)),
             None => put(b"x-forwarded-for", Value::Plain(peer)),
         }
@@ -273,19 +282,10 @@ pub struct ConnectionOptions<'a>(Vec<&'a [u8]>);
 impl<'a> ConnectionOptions<'a> {
     /// Reads all `Connection` fields of a head.
     pub fn of(head: &HeadView<'a>) -> Self {
-        let mut named = Vec::new();
-        if head.field(FieldName::Connection).is_none() {
-            return Self(named);
-        }
-        for (name, _, value) in head.fields() {
-            if name == FieldName::Connection {
-                named.extend(framing::options(value).filter(|option| {
-                    !option.eq_ignore_ascii_case(b"keep-alive")
-                        && !option.eq_ignore_ascii_case(b"close")
-                }));
-            }
-        }
-        Self(named)
+        let named = framing::connection_options(head).filter(|option| {
+            !option.eq_ignore_ascii_case(b"keep-alive") && !option.eq_ignore_ascii_case(b"close")
+        });
+        Self(named.collect())
     }
 
     /// Whether the field ends with this connection.
@@ -297,15 +297,15 @@ impl<'a> ConnectionOptions<'a> {
     }
 }
 
-/// Gives every field of a response that passes to the client to `put`.
-pub fn response_fields(head: &HeadView<'_>, mut put: impl FnMut(&[u8], &[u8])) {
+/// Gives every field of a response that passes to the client.
+pub fn response_fields<D: Downstream>(head: &HeadView<'_>, client: &mut D) {
     let named = ConnectionOptions::of(head);
-    for (name, text, value) in head.fields() {
-        match name {
-            // The client's id is the one in our log; upstream's is kept beside it.
-            FieldName::XRequestId => put(b"x-upstream-request-id", value),
-            name if name.is_hop_by_hop() || named.contains(text) => {}
-            _ => put(text, value),
-        }
+    client.fields(head, |name, text, _| match name {
+        FieldName::XRequestId => false,
+        name => !name.is_hop_by_hop() && !named.contains(text),
+    });
+    // The client's id is the one in our log; upstream's is kept beside it.
+    for id in head.values(FieldName::XRequestId) {
+        client.field(b"x-upstream-request-id", id);
     }
 }

@@ -6,8 +6,8 @@
 //! no second task. h2 is hyper's; its header maps are turned into the same
 //! [`Head`], so everything above sees one shape.
 //!
-//! Lines are split by `httparse`, the parser hyper uses. What is refused on
-//! top of it, and why, stands in [`framing`] and [`chunked`].
+//! What is refused, and why, stands with the grammar of heads in [`head`], and
+//! in [`framing`] and [`chunked`].
 
 pub mod buffer;
 pub mod chunked;

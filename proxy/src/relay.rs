@@ -27,7 +27,7 @@ pub fn start<D: Downstream>(
     let head = exchange.head();
     record.status = head.status();
     client.start_head(record.status);
-    forward::response_fields(&head, |name, value| client.field(name, value));
+    forward::response_fields(&head, client);
     client.field(b"x-request-id", record.text.get(Text::RequestId));
     if worker.drain.is_draining() {
         client.close_after();

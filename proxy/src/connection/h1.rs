@@ -14,7 +14,7 @@ use crate::account::RequestRecord;
 use crate::downstream::Downstream;
 use crate::drain::Draining;
 use crate::error::ProxyError;
-use crate::http1::head::{self, Version};
+use crate::http1::head::Version;
 use crate::http1::{FieldName, Framing, Head, HeadError, framing};
 use crate::pipeline::{self, Inbound};
 use crate::route;
@@ -40,7 +40,7 @@ pub async fn serve(worker: Rc<Worker>, mut stream: H1Stream, https: bool) {
     let mut head = Head::default();
     let mut draining = worker.drain.wait();
     loop {
-        let end = match read_head(&worker, &mut stream, &mut draining).await {
+        let end = match read_head(&worker, &mut stream, &mut head, &mut draining).await {
             Wait::Head(end) => end,
             Wait::Closed => break,
             Wait::Refuse(error) => {
@@ -48,7 +48,7 @@ pub async fn serve(worker: Rc<Worker>, mut stream: H1Stream, https: bool) {
                 break;
             }
         };
-        serve_request(&worker, &mut stream, &mut head, end, https).await;
+        serve_request(&worker, &mut stream, &head, end, https).await;
         if !stream.is_reusable() {
             break;
         }
@@ -59,15 +59,20 @@ pub async fn serve(worker: Rc<Worker>, mut stream: H1Stream, https: bool) {
 
 /// Waits for a whole head: up to the idle limit for its first byte, up to the
 /// header limit from there.
-async fn read_head(worker: &Worker, stream: &mut H1Stream, draining: &mut Draining) -> Wait {
+async fn read_head(
+    worker: &Worker,
+    stream: &mut H1Stream,
+    head: &mut Head,
+    draining: &mut Draining,
+) -> Wait {
     let timeouts = &worker.config.timeouts;
-    let mut scanned = 0;
+    let mut seen = 0;
     let mut begun = false;
     stream.timer.set(worker.now(), timeouts.client_idle);
     poll_fn(|cx| {
         loop {
             skip_empty_line(stream);
-            if let Some(found) = find_head(worker, stream, &mut scanned) {
+            if let Some(found) = parse_head(worker, stream, head, &mut seen) {
                 return Poll::Ready(found);
             }
             if !begun && !stream.input.is_empty() {
@@ -93,24 +98,31 @@ async fn read_head(worker: &Worker, stream: &mut H1Stream, draining: &mut Draini
     .await
 }
 
-/// Looks for the end of the head in what has come, and for what cannot become one.
-fn find_head(worker: &Worker, stream: &mut H1Stream, scanned: &mut usize) -> Option<Wait> {
+/// Reads the head in what has come, if it is complete or cannot become one.
+fn parse_head(
+    worker: &Worker,
+    stream: &mut H1Stream,
+    head: &mut Head,
+    seen: &mut usize,
+) -> Option<Wait> {
     let limit = worker.config.limits.headers;
     let waiting = stream.input.filled();
-    let end = head::find_end(waiting, *scanned);
-    if end.map_or(waiting.len() >= limit, |end| end > limit) {
-        return Some(Wait::Refuse(ProxyError::HeadersTooLarge { limit }));
+    if matches!(waiting, b"" | b"\r") {
+        return None;
     }
-    if let Some(end) = end {
-        stream.timer.clear();
-        return Some(Wait::Head(end));
+    let too_large = Wait::Refuse(ProxyError::HeadersTooLarge { limit });
+    match head.parse_request(waiting, std::mem::replace(seen, waiting.len())) {
+        Ok(Some(end)) if end <= limit => {
+            stream.timer.clear();
+            Some(Wait::Head(end))
+        }
+        Ok(None) if waiting.len() < limit => None,
+        Ok(_) | Err(HeadError::TooManyFields) => Some(too_large),
+        Err(HeadError::Malformed(reason)) => {
+            let reason = Cow::Borrowed(reason);
+            Some(Wait::Refuse(ProxyError::InvalidRequest(reason)))
+        }
     }
-    let seen = std::mem::replace(scanned, waiting.len());
-    if head::has_bare_lf(waiting, seen) {
-        let reason = Cow::Borrowed("a line ends in LF without CR");
-        return Some(Wait::Refuse(ProxyError::InvalidRequest(reason)));
-    }
-    None
 }
 
 /// RFC 9112 section 2.2: an empty line before the request line is ignored.
@@ -123,23 +135,13 @@ fn skip_empty_line(stream: &mut H1Stream) {
 async fn serve_request(
     worker: &Rc<Worker>,
     stream: &mut H1Stream,
-    head: &mut Head,
+    head: &Head,
     end: usize,
     https: bool,
 ) {
-    let bytes = stream.input.filled().get(..end).unwrap_or_default();
-    let parsed = head.parse_request(bytes);
-    let view = head.view(bytes);
+    let view = head.view(stream.input.filled());
     let version = view.version();
     let mut record = RequestRecord::new(worker, stream.peer, version);
-    let body = match parsed {
-        Ok(()) => check(&view),
-        Err(HeadError::TooManyFields) => {
-            let limit = worker.config.limits.headers;
-            Err(ProxyError::HeadersTooLarge { limit })
-        }
-        Err(error) => Err(ProxyError::InvalidRequest(Cow::Owned(error.to_string()))),
-    };
     let mut begin = Begin {
         body: Framing::None,
         limit: worker.config.limits.body,
@@ -149,7 +151,7 @@ async fn serve_request(
         http10: version == Version::Http10,
         head_only: view.method() == b"HEAD",
     };
-    let body = match body {
+    let body = match check(&view) {
         Ok(body) => body,
         Err(error) => {
             // Where the body ends is not known, so nothing can follow it.
@@ -184,7 +186,7 @@ fn check(view: &crate::http1::HeadView<'_>) -> Result<Framing, ProxyError> {
         Some(host) if !host.iter().all(is_host_byte) => return invalid("invalid Host field"),
         _ => {}
     }
-    if framing::count_options(view) > MAX_CONNECTION_OPTIONS {
+    if framing::connection_options(view).count() > MAX_CONNECTION_OPTIONS {
         return invalid("too many options in Connection");
     }
     framing::of_request(view).map_err(|error| ProxyError::InvalidRequest(Cow::Borrowed(error.0)))

@@ -13,7 +13,7 @@ use super::timer::Timer;
 use super::transport::{Transport, WriteBuffer};
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
-use crate::http1::{BodyDecoder, Framing, Piece, ReadBuffer, encode};
+use crate::http1::{BodyDecoder, FieldName, Framing, HeadView, Piece, ReadBuffer, encode};
 use crate::upstream::RequestBody;
 
 /// Largest read buffer for a request body.
@@ -248,6 +248,15 @@ impl Downstream for H1Stream {
 
     fn field(&mut self, name: &[u8], value: &[u8]) {
         encode::field(&mut self.output.bytes, name, value);
+    }
+
+    fn fields<'a>(
+        &mut self,
+        head: &HeadView<'a>,
+        keep: impl FnMut(FieldName, &'a [u8], &'a [u8]) -> bool,
+    ) {
+        let out = &mut self.output.bytes;
+        head.copy_fields(keep, |lines| out.extend_from_slice(lines));
     }
 
     fn end_head(&mut self, framing: Framing) {

@@ -25,7 +25,7 @@ use super::transport::Transport;
 use crate::account::RequestRecord;
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
-use crate::http1::{Framing, Head, head::Version};
+use crate::http1::{FieldName, Framing, Head, HeadView, head::Version};
 use crate::pipeline::{self, Inbound};
 use crate::upstream::RequestBody;
 use crate::worker::Worker;
@@ -286,6 +286,18 @@ impl Downstream for H2Stream {
         // What HTTP/1.1 allows and h2 does not is left out.
         if let (Ok(name), Ok(value)) = parsed {
             self.response.headers_mut().append(name, value);
+        }
+    }
+
+    fn fields<'a>(
+        &mut self,
+        head: &HeadView<'a>,
+        mut keep: impl FnMut(FieldName, &'a [u8], &'a [u8]) -> bool,
+    ) {
+        for (name, text, value) in head.fields() {
+            if keep(name, text, value) {
+                self.field(text, value);
+            }
         }
     }
 

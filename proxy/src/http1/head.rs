@@ -1,16 +1,18 @@
 //! A request or response head as ranges over the bytes it arrived in.
+//!
+//! [`parse`] fills it in; [`HeadView`] reads it, and copies what passes through.
 
-use std::mem::MaybeUninit;
+mod parse;
+
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use super::field::FieldName;
+use parse::Stop;
 
 /// More fields than this in one head are refused; nginx and hyper use the same order of size.
 pub const MAX_FIELDS: usize = 100;
-
-/// httparse takes a bare line feed for an empty line: it and [`find_end`]
-/// would disagree about where the head ends, and what lies between would be
-/// read by nobody.
-const ENDS_EARLY: HeadError = HeadError::Malformed("a line ends in LF without CR");
 
 /// A range of bytes inside a head.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,14 +23,17 @@ pub struct Span {
 
 impl Span {
     #[inline]
-    fn of(part: &[u8], whole: &[u8]) -> Self {
-        let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
+    #[expect(clippy::cast_possible_truncation, reason = "heads are far below 4 GiB")]
+    const fn new(start: usize, end: usize) -> Self {
         // A head is at most a few hundred kilobytes, see `limits.headers`.
-        #[expect(clippy::cast_possible_truncation, reason = "heads are far below 4 GiB")]
         Self {
             start: start as u32,
-            len: part.len() as u32,
+            len: (end - start) as u32,
         }
+    }
+
+    const fn end(self) -> usize {
+        self.start as usize + self.len as usize
     }
 
     #[inline]
@@ -43,6 +48,8 @@ impl Span {
 #[derive(Clone, Copy, Debug)]
 struct FieldSpan {
     name: FieldName,
+    /// Its line is exactly `name: value` and CRLF, as the proxy would write it.
+    as_written: bool,
     name_at: Span,
     value_at: Span,
 }
@@ -102,18 +109,17 @@ pub struct HeadView<'a> {
     bytes: &'a [u8],
 }
 
-/// Finds the end of a head (the byte after the empty line), looking only at
-/// bytes from `scanned` on. Lines end in CRLF; a bare LF does not end a head.
-pub fn find_end(bytes: &[u8], scanned: usize) -> Option<usize> {
-    let from = scanned.saturating_sub(3);
-    let tail = bytes.get(from..)?;
-    memchr::memmem::find(tail, b"\r\n\r\n").map(|at| from + at + 4)
+/// Whether a head that was incomplete at `seen` bytes can be read now, or
+/// cannot become one: looks at the new bytes only, so that a head which comes
+/// byte by byte is not parsed as often.
+fn is_worth_parsing(bytes: &[u8], seen: usize) -> bool {
+    static EMPTY_LINE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
+    let tail = bytes.get(seen.saturating_sub(3)..).unwrap_or_default();
+    seen == 0 || EMPTY_LINE.find(tail).is_some() || has_bare_lf(bytes, seen)
 }
 
 /// Whether a line feed at or after `from` stands without its carriage return.
-/// Parsers disagree on such lines (RFC 9112 section 2.2 leaves it open), so
-/// they are refused.
-pub fn has_bare_lf(bytes: &[u8], from: usize) -> bool {
+fn has_bare_lf(bytes: &[u8], from: usize) -> bool {
     let tail = bytes.get(from..).unwrap_or_default();
     memchr::memchr_iter(b'\n', tail).any(|at| {
         let before = (from + at)
@@ -124,53 +130,43 @@ pub fn has_bare_lf(bytes: &[u8], from: usize) -> bool {
 }
 
 impl Head {
-    /// Parses a complete request head (up to and with its empty line).
+    /// Parses the request head at the front of `bytes`; returns its length, or
+    /// nothing while it is incomplete. `seen` bytes were there when it last was.
     ///
     /// # Errors
-    /// What `httparse` refuses, bare line feeds, and too many fields.
-    pub fn parse_request(&mut self, bytes: &[u8]) -> Result<(), HeadError> {
-        // A head that cannot be parsed leaves nothing of the one before.
-        self.begin(Version::Http11, 0);
-        let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-        let mut request = httparse::Request::new(&mut []);
-        match request.parse_with_uninit_headers(bytes, &mut fields) {
-            Ok(httparse::Status::Complete(end)) if end < bytes.len() => return Err(ENDS_EARLY),
-            Ok(httparse::Status::Complete(_)) => {}
-            Ok(httparse::Status::Partial) => return Err(HeadError::Malformed("incomplete head")),
-            Err(error) => return Err(reason(error)),
-        }
-        // httparse skips an empty line that is a bare line feed.
-        if bytes.first() == Some(&b'\n') {
-            return Err(ENDS_EARLY);
-        }
-        self.method = Span::of(request.method.unwrap_or_default().as_bytes(), bytes);
-        self.target = Span::of(request.path.unwrap_or_default().as_bytes(), bytes);
-        self.version = version(request.version);
-        self.index(request.headers, bytes)
+    /// What is not a head by [`parse`]'s grammar, as soon as that is certain.
+    pub fn parse_request(&mut self, bytes: &[u8], seen: usize) -> Result<Option<usize>, HeadError> {
+        self.parse(bytes, seen, parse::request)
     }
 
-    /// Parses a complete response head.
+    /// Parses the response head at the front of `bytes`, as [`Head::parse_request`] does.
     ///
     /// # Errors
     /// As for [`Head::parse_request`].
-    pub fn parse_response(&mut self, bytes: &[u8]) -> Result<(), HeadError> {
-        self.begin(Version::Http11, 0);
-        let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-        let mut response = httparse::Response::new(&mut []);
-        let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
-            &mut response,
-            bytes,
-            &mut fields,
-        );
-        match parsed {
-            Ok(httparse::Status::Complete(end)) if end < bytes.len() => return Err(ENDS_EARLY),
-            Ok(httparse::Status::Complete(_)) => {}
-            Ok(httparse::Status::Partial) => return Err(HeadError::Malformed("incomplete head")),
-            Err(error) => return Err(reason(error)),
+    pub fn parse_response(
+        &mut self,
+        bytes: &[u8],
+        seen: usize,
+    ) -> Result<Option<usize>, HeadError> {
+        self.parse(bytes, seen, parse::response)
+    }
+
+    fn parse(
+        &mut self,
+        bytes: &[u8],
+        seen: usize,
+        grammar: fn(&mut Self, &[u8]) -> Result<usize, Stop>,
+    ) -> Result<Option<usize>, HeadError> {
+        if !is_worth_parsing(bytes, seen) {
+            return Ok(None);
         }
-        self.status = response.code.unwrap_or_default();
-        self.version = version(response.version);
-        self.index(response.headers, bytes)
+        // A head that cannot be parsed leaves nothing of the one before.
+        self.begin(Version::Http11, 0);
+        match grammar(self, bytes) {
+            Ok(len) => Ok(Some(len)),
+            Err(Stop::Incomplete) => Ok(None),
+            Err(Stop::Refused(error)) => Err(error),
+        }
     }
 
     /// Starts a head that is assembled from parts, as for h2.
@@ -194,6 +190,7 @@ impl Head {
     pub fn push_field(&mut self, bytes: &mut Vec<u8>, name: &[u8], value: &[u8]) {
         let span = FieldSpan {
             name: FieldName::classify(name),
+            as_written: false,
             name_at: append(bytes, name),
             value_at: append(bytes, value),
         };
@@ -219,52 +216,12 @@ impl Head {
     pub const fn view<'a>(&'a self, bytes: &'a [u8]) -> HeadView<'a> {
         HeadView { head: self, bytes }
     }
-
-    fn index(&mut self, headers: &[httparse::Header<'_>], bytes: &[u8]) -> Result<(), HeadError> {
-        for header in headers {
-            let name_at = Span::of(header.name.as_bytes(), bytes);
-            // httparse accepts a bare LF; every line before a field ends here.
-            let before = (name_at.start as usize).saturating_sub(2);
-            if bytes.get(before..before + 2) != Some(b"\r\n") {
-                return Err(HeadError::Malformed("a line ends in LF without CR"));
-            }
-            self.add(FieldSpan {
-                name: FieldName::classify(header.name.as_bytes()),
-                name_at,
-                value_at: Span::of(header.value, bytes),
-            });
-        }
-        Ok(())
-    }
 }
 
 fn append(bytes: &mut Vec<u8>, part: &[u8]) -> Span {
     let start = bytes.len();
     bytes.extend_from_slice(part);
-    #[expect(clippy::cast_possible_truncation, reason = "heads are far below 4 GiB")]
-    Span {
-        start: start as u32,
-        len: part.len() as u32,
-    }
-}
-
-const fn version(minor: Option<u8>) -> Version {
-    match minor {
-        Some(0) => Version::Http10,
-        _ => Version::Http11,
-    }
-}
-
-const fn reason(error: httparse::Error) -> HeadError {
-    HeadError::Malformed(match error {
-        httparse::Error::HeaderName => "invalid header field name",
-        httparse::Error::HeaderValue => "invalid header field value",
-        httparse::Error::NewLine => "invalid line ending",
-        httparse::Error::Status => "invalid status line",
-        httparse::Error::Token => "invalid method or request target",
-        httparse::Error::TooManyHeaders => return HeadError::TooManyFields,
-        httparse::Error::Version => "invalid or unsupported HTTP version",
-    })
+    Span::new(start, bytes.len())
 }
 
 impl<'a> HeadView<'a> {
@@ -313,6 +270,62 @@ impl<'a> HeadView<'a> {
         Some(field.value_at.get(self.bytes))
     }
 
+    /// The values of all fields of that name.
+    #[inline]
+    pub fn values(&self, wanted: FieldName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let (bytes, fields) = (self.bytes, self.head.fields.as_slice());
+        let first = self.head.first.get(wanted as usize).copied();
+        let from = usize::from(first.unwrap_or_default());
+        let until = match (from, self.is_repeated(wanted)) {
+            (0, _) => 0,
+            (first, false) => first,
+            (_, true) => fields.len(),
+        };
+        let found = fields
+            .get(from.saturating_sub(1)..until)
+            .unwrap_or_default();
+        let wanted = found.iter().filter(move |field| field.name == wanted);
+        wanted.map(move |field| field.value_at.get(bytes))
+    }
+
+    /// Writes the field lines that `keep` wants, in order, by way of `write`.
+    ///
+    /// Neighbouring lines that stand as the proxy would write them go over in
+    /// one piece, which is most of a usual head.
+    #[inline]
+    pub fn copy_fields(
+        &self,
+        mut keep: impl FnMut(FieldName, &'a [u8], &'a [u8]) -> bool,
+        mut write: impl FnMut(&[u8]),
+    ) {
+        // What is yet to be copied.
+        let mut lines = 0..0;
+        for field in &self.head.fields {
+            let (name, value) = (
+                field.name_at.get(self.bytes),
+                field.value_at.get(self.bytes),
+            );
+            if !keep(field.name, name, value) {
+                continue;
+            }
+            let start = field.name_at.start as usize;
+            if field.as_written && lines.end == start {
+                lines.end = field.value_at.end() + 2;
+                continue;
+            }
+            write(self.bytes.get(lines).unwrap_or_default());
+            lines = start..start;
+            if field.as_written {
+                lines.end = field.value_at.end() + 2;
+            } else {
+                for part in [name, b": ", value, b"\r\n"] {
+                    write(part);
+                }
+            }
+        }
+        write(self.bytes.get(lines).unwrap_or_default());
+    }
+
     /// Whether there is more than one field of that name.
     #[inline]
     pub const fn is_repeated(&self, name: FieldName) -> bool {
@@ -326,7 +339,11 @@ mod tests {
 
     fn request(text: &str) -> Result<Head, HeadError> {
         let mut head = Head::default();
-        head.parse_request(text.as_bytes()).map(|()| head)
+        let parsed = head.parse_request(text.as_bytes(), 0);
+        parsed.map(|len| {
+            assert_eq!(len, Some(text.len()));
+            head
+        })
     }
 
     #[test]
@@ -341,9 +358,47 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_found_across_reads() {
-        assert_eq!(find_end(b"GET / HTTP/1.1\r\n\r", 0), None);
-        assert_eq!(find_end(b"GET / HTTP/1.1\r\n\r\nrest", 16), Some(18));
+    fn a_head_is_complete_whichever_way_it_is_cut() {
+        let text = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+        for first in 1..text.len() {
+            let mut head = Head::default();
+            assert_eq!(head.parse_request(&text[..first], 0), Ok(None));
+            for seen in first..text.len() - 1 {
+                assert!(head.parse_request(&text[..=seen], seen).is_ok());
+            }
+            let len = head.parse_request(text, text.len() - 1).unwrap();
+            assert_eq!(len, Some(text.len()));
+            assert!(head.parse_request(b"GET / HTTP/1.1\nHost", 14).is_err());
+        }
+    }
+
+    #[test]
+    fn lines_are_copied_as_they_came_or_put_right() {
+        let text =
+            "GET / HTTP/1.1\r\nHost: h\r\nA: 1\r\nB: 2\r\nC:3\r\nD: 4 \r\nE: 5\r\nF: 6\r\n\r\n";
+        let head = request(text).unwrap();
+        let mut pieces = 0;
+        let mut copied = Vec::new();
+        head.view(text.as_bytes()).copy_fields(
+            |name, text, _| name != FieldName::Host && text != b"E",
+            |part| {
+                pieces += usize::from(!part.is_empty());
+                copied.extend_from_slice(part);
+            },
+        );
+        assert_eq!(copied, b"A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nF: 6\r\n");
+        assert_eq!(pieces, 1 + 4 + 4 + 1);
+    }
+
+    #[test]
+    fn values_are_those_of_the_name_only() {
+        let text = "GET / HTTP/1.1\r\nHost: h\r\nConnection: a\r\nX: x\r\nConnection: b\r\n\r\n";
+        let head = request(text).unwrap();
+        let view = head.view(text.as_bytes());
+        let values = |name| view.values(name).collect::<Vec<_>>();
+        assert_eq!(values(FieldName::Connection), [b"a", b"b"]);
+        assert_eq!(values(FieldName::Host), [b"h"]);
+        assert!(values(FieldName::Expect).is_empty());
     }
 
     #[test]

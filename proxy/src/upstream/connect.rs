@@ -12,7 +12,7 @@ use super::dns::Addresses;
 use super::tls::{self, ClientTls, HandshakeFailure};
 use crate::connection::transport::{Socket, Transport, WriteBuffer};
 use crate::error::ProxyError;
-use crate::http1::{Guarded, ReadBuffer};
+use crate::http1::{Guarded, Head, ReadBuffer};
 use crate::metrics::WorkerMetrics;
 
 /// First allocation of a connection's read buffer; a typical answer and its head fit.
@@ -65,6 +65,8 @@ pub struct Connection {
     pub input: ReadBuffer,
     /// Bytes to send.
     pub output: WriteBuffer<Guarded>,
+    /// The last response head; its memory is used again for the next.
+    pub head: Head,
     /// When it last became idle.
     pub idle_since: Instant,
 }
@@ -76,6 +78,7 @@ impl Connection {
             io,
             input: ReadBuffer::new(READ_BUFFER),
             output: WriteBuffer::default(),
+            head: Head::default(),
             idle_since: Instant::now(),
         }
     }

@@ -12,9 +12,9 @@ use super::connect::Connection;
 use super::pool::{Lease, Leased};
 use crate::error::ProxyError;
 use crate::http1::{
-    BodyDecoder, Framing, Guarded, Head, HeadView, Piece, encode,
+    BodyDecoder, Framing, Guarded, HeadView, Piece, encode,
     framing::{self, FramingError},
-    head::{self, Version},
+    head::Version,
 };
 
 /// Request bytes buffered for a socket that does not take them.
@@ -61,9 +61,9 @@ pub struct Exchange {
     request: Framing,
     sent: bool,
     write_failed: bool,
-    head: Head,
     head_len: usize,
-    scanned: usize,
+    /// Bytes of the response head there were when it was last incomplete.
+    seen: usize,
     keep_alive: bool,
     response: Framing,
     body: BodyDecoder,
@@ -82,9 +82,8 @@ impl Exchange {
             request,
             sent: request == Framing::None,
             write_failed: false,
-            head: Head::default(),
             head_len: 0,
-            scanned: 0,
+            seen: 0,
             keep_alive: false,
             response: Framing::None,
             body: BodyDecoder::new(Framing::None),
@@ -98,7 +97,7 @@ impl Exchange {
         self.written_before = connection.io.written();
         self.connection = connection;
         self.lease = lease;
-        self.scanned = 0;
+        self.seen = 0;
     }
 
     /// Whether upstream's socket is what holds the request up.
@@ -125,21 +124,22 @@ impl Exchange {
     ) -> Poll<Result<(), ExchangeError>> {
         self.poll_request(cx, body)?;
         loop {
-            let waiting = self.connection.input.filled();
+            let Connection { input, head, .. } = &mut self.connection;
+            let waiting = input.filled();
             let prefix = waiting.get(..waiting.len().min(5)).unwrap_or_default();
             if !b"HTTP/".starts_with(prefix) {
                 return invalid("it does not begin with HTTP/");
             }
-            if let Some(end) = head::find_end(waiting, self.scanned) {
+            let seen = std::mem::replace(&mut self.seen, waiting.len());
+            let parsed = head
+                .parse_response(waiting, seen)
+                .map_err(|error| ProxyError::UpstreamInvalidResponse(error.to_string().into()))?;
+            if let Some(end) = parsed {
                 if self.take_head(end)? {
                     return Poll::Ready(Ok(()));
                 }
                 continue;
             }
-            if head::has_bare_lf(waiting, self.scanned) {
-                return invalid("a line ends in LF without CR");
-            }
-            self.scanned = waiting.len();
             if self.connection.input.is_full(HEAD_LIMIT) {
                 return invalid("its head is too long");
             }
@@ -151,7 +151,8 @@ impl Exchange {
 
     /// The head of the response, until [`Exchange::start_body`].
     pub fn head(&self) -> HeadView<'_> {
-        self.head.view(self.connection.input.filled())
+        let Connection { head, input, .. } = &self.connection;
+        head.view(input.filled())
     }
 
     /// How long the response body is, as its head says.
@@ -222,18 +223,9 @@ impl Exchange {
         reusable.then_some(self.connection)
     }
 
-    /// Parses the head that ends at `end`; false if it was an interim response.
+    /// Looks at the head that ends at `end`; false if it was an interim response.
     fn take_head(&mut self, end: usize) -> Result<bool, ExchangeError> {
-        let bytes = self
-            .connection
-            .input
-            .filled()
-            .get(..end)
-            .unwrap_or_default();
-        self.head
-            .parse_response(bytes)
-            .map_err(|error| ProxyError::UpstreamInvalidResponse(Cow::Owned(error.to_string())))?;
-        let view = self.head.view(bytes);
+        let view = self.head();
         match view.status() {
             0..100 => Err(ProxyError::UpstreamInvalidResponse(Cow::Borrowed(
                 "its status is below 100",
@@ -245,7 +237,7 @@ impl Exchange {
             .into()),
             100..=199 => {
                 self.connection.input.consume(end);
-                self.scanned = 0;
+                self.seen = 0;
                 Ok(false)
             }
             _ => {
