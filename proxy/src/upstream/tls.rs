@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::{CertificateError, CipherSuite, ClientConfig, RootCertStore, SupportedCipherSuite};
 
 use crate::config::{Upstream, UpstreamProtocol};
 
@@ -81,7 +81,9 @@ pub fn client(upstream: &Upstream) -> Result<Option<ClientTls>, TlsSetupError> {
     if !upstream.base_url.tls() {
         return Ok(None);
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    prefer_aes_128(&mut provider.cipher_suites);
+    let provider = Arc::new(provider);
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots(upstream.ca_file.as_deref())?)
@@ -95,6 +97,21 @@ pub fn client(upstream: &Upstream) -> Result<Option<ClientTls>, TlsSetupError> {
         config: Arc::new(config),
         name,
     }))
+}
+
+/// AES-128 before AES-256, as browsers and Go ask for it: no attack on either is
+/// in sight, and sealing a record takes ten rounds instead of fourteen. What
+/// the server prefers is still its own affair.
+fn prefer_aes_128(suites: &mut [SupportedCipherSuite]) {
+    // The sort is stable: otherwise rustls' order stays.
+    suites.sort_by_key(|suite| {
+        !matches!(
+            suite.suite(),
+            CipherSuite::TLS13_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+        )
+    });
 }
 
 /// What a failed handshake was about.
