@@ -204,8 +204,9 @@ fn padded(out: &mut Vec<u8>, value: u64, width: usize) {
 /// valid UTF-8 whatever a client sends. A byte that is no text is written as
 /// the character of its number.
 fn escape(out: &mut Vec<u8>, text: &[u8]) {
-    let plain = |byte: &u8| matches!(*byte, 0x20..=0x7e if *byte != b'"' && *byte != b'\\');
-    if text.iter().all(plain) {
+    let plain = |byte: u8| matches!(byte, 0x20..=0x7e) & (byte != b'"') & (byte != b'\\');
+    // Without an early exit the compiler looks at sixteen bytes at a time.
+    if text.iter().fold(true, |all, byte| all & plain(*byte)) {
         out.extend_from_slice(text);
         return;
     }
