@@ -3,14 +3,14 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use holysheep_emulator::Tls;
 
-use crate::harness::Rig;
 use crate::harness::client::{Client, Reply};
 use crate::harness::upstream::{Scripted, read_head};
+use crate::harness::{Rig, eventually};
 
 pub(super) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsecond";
 
@@ -36,6 +36,8 @@ pub(super) enum Gets {
 pub(super) struct Origin {
     pub(super) rig: Rig,
     connections: Arc<Mutex<Vec<usize>>>,
+    /// Whether the first connection has been closed, if it is to be.
+    closed: Option<Arc<AtomicBool>>,
     _upstream: Scripted,
 }
 
@@ -67,6 +69,8 @@ impl Origin {
     pub(super) fn answering(pieces: Vec<Vec<u8>>, then: Then) -> Self {
         let connections = Arc::new(Mutex::new(Vec::new()));
         let (accepted, noted) = (AtomicUsize::new(0), Arc::clone(&connections));
+        let closed = (then == Then::Close).then(Arc::<AtomicBool>::default);
+        let tell_closed = closed.clone();
         let upstream = Scripted::start(move |mut stream| {
             stream.set_nodelay(true).unwrap();
             let connection = accepted.fetch_add(1, Ordering::Relaxed);
@@ -82,7 +86,12 @@ impl Origin {
                     continue;
                 }
                 let written = pieces.iter().all(|piece| stream.write_all(piece).is_ok());
-                if then == Then::Close || !written {
+                if let Some(closed) = &tell_closed {
+                    drop(stream);
+                    closed.store(true, Ordering::Release);
+                    return;
+                }
+                if !written {
                     return;
                 }
             }
@@ -90,6 +99,7 @@ impl Origin {
         Self {
             rig: in_front_of(&upstream),
             connections,
+            closed,
             _upstream: upstream,
         }
     }
@@ -103,6 +113,10 @@ impl Origin {
         let ended = !assert_gets(&mut client, &first, gets, about);
         if ended {
             client = self.rig.client();
+        }
+        if let Some(closed) = &self.closed {
+            // What comes before the FIN is another matter.
+            eventually(|| closed.load(Ordering::Acquire));
         }
         let second = client.request("POST", "/v1/files/second", &[], b"hello");
         let got = (second.status, second.text());
