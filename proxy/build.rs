@@ -2,7 +2,6 @@
 //! `cargo xtask build-ebpf` has left in the target directory, or else none. The library sees which by
 //! `cfg(holysheep_ebpf)`; nothing is looked up when the proxy runs.
 
-
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 

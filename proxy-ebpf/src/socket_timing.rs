@@ -41,9 +41,8 @@ fn socket_timing(ctx: SockOpsContext) -> u32 {
 #[inline(always)]
 fn connecting(ctx: &SockOpsContext) {
     let Some(record) = flow(ctx) else { return };
-    // The flags are one word for all programs on this socket: keep those of others. Set now and not once
-    // established, or connections that never get there would end unnoticed.
-    let _ = ctx.set_cb_flags((ctx.cb_flags() | FLAGS) as i32);
+    // Now and not once established, or connections that never get there would end unnoticed.
+    ask_for_callbacks(ctx);
     // SAFETY: `flow` returned an element of the map.
     unsafe {
         (*record).connect_ns = 0;
@@ -57,11 +56,22 @@ fn connecting(ctx: &SockOpsContext) {
     );
 }
 
+/// The flags are one word for all programs on a socket: those of others stay.
+#[inline(always)]
+fn ask_for_callbacks(ctx: &SockOpsContext) {
+    let present = ctx.cb_flags();
+    if present & FLAGS != FLAGS {
+        let _ = ctx.set_cb_flags((present | FLAGS) as i32);
+    }
+}
+
 /// The handshake of a connection to upstream is complete.
 #[inline(always)]
 fn established(ctx: &SockOpsContext) {
     let now = now();
     let Some(record) = flow(ctx) else { return };
+    // Once more: a program behind ours may have put its flags in place of ours.
+    ask_for_callbacks(ctx);
     // SAFETY: `flow` returned an element of the map, and `ctx.ops` is the context the kernel gave us.
     unsafe {
         let start = (*record).connect_start_ns;
