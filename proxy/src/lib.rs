@@ -17,6 +17,7 @@ pub mod error;
 pub mod forward;
 pub mod health;
 pub mod http1;
+pub mod kernel;
 pub mod listener;
 pub mod metrics;
 pub mod models;

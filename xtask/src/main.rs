@@ -11,6 +11,7 @@
 mod apt;
 mod bench;
 mod build_command;
+mod build_ebpf;
 mod command;
 mod emulate;
 mod process;
@@ -52,6 +53,8 @@ enum Task {
     Setup,
     /// Build the proxy, optimised
     Build(build_command::Options),
+    /// Build the kernel programs, which the next build of the proxy embeds
+    BuildEbpf,
     /// Build and start the emulator alone
     Emulate(emulate::Options),
     /// Measure the proxy against nginx and HAProxy
@@ -77,6 +80,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Test(options) => test::run(&workspace, &options),
         Task::Setup => setup::run(&workspace),
         Task::Build(options) => build_command::run(&workspace, &options),
+        Task::BuildEbpf => build_ebpf::run(&workspace),
         Task::Emulate(options) => emulate::run(&workspace, &options),
         Task::Bench(options) => bench::run(&workspace, &options),
         Task::Stats => stats::run(&workspace),

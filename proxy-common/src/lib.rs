@@ -1,0 +1,17 @@
+//! Types both sides of the kernel boundary share.
+//!
+//! The kernel programs (`proxy-ebpf`) and the proxy (`proxy/src/kernel`) look at the same memory, so
+//! every type is `repr(C)`, has no padding, and asserts its size. All times are nanoseconds of
+//! `CLOCK_MONOTONIC`, which is what `bpf_ktime_get_ns` returns, unless their name says microseconds.
+#![cfg_attr(not(test), no_std)]
+
+mod flow;
+mod histogram;
+mod stats;
+
+pub use flow::{
+    ACCEPT_RECORDS, ARRIVALS, AcceptRecord, Arrival, CLOSED, FLOW_RECORDS, FlowRecord, Word,
+    WordLong, WordShort, accept_index, flow_index,
+};
+pub use histogram::{BOUNDS_NANOS, BUCKETS, Histogram, bucket};
+pub use stats::{Counters, PORT_WORDS, SLOTS, SlotStats, port_bit};

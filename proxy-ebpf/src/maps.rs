@@ -1,0 +1,91 @@
+//! All maps, with writer → reader of each. `docs/kernel.md` has the same list.
+
+use core::arch::asm;
+
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, PerCpuArray};
+use proxy_common::{
+    ACCEPT_RECORDS, AcceptRecord, Counters, FLOW_RECORDS, FlowRecord, Histogram, PORT_WORDS, SLOTS,
+    SlotStats, accept_index, bucket, flow_index, port_bit,
+};
+
+/// Proxy (registration), both programs → proxy, both programs. Mapped into the proxy.
+#[map]
+static FLOWS: Array<FlowRecord> = Array::with_max_entries(FLOW_RECORDS, BPF_F_MMAPABLE);
+
+/// `socket_timing` → proxy. Mapped into the proxy.
+#[map]
+static ACCEPTED: Array<AcceptRecord> = Array::with_max_entries(ACCEPT_RECORDS, BPF_F_MMAPABLE);
+
+/// Proxy → `socket_timing`: a bit for each port the proxy listens on.
+#[map]
+static PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
+
+/// `socket_timing` → proxy (at a scrape). The loader makes it as small as the number of upstreams allows.
+#[map]
+static STATS: PerCpuArray<SlotStats> = PerCpuArray::with_max_entries(SLOTS + 1, 0);
+
+/// `socket_timing` → proxy (at a scrape).
+#[map]
+static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
+
+/// The record of a registered socket.
+#[inline(always)]
+pub(crate) fn flow(cookie: u64) -> Option<*mut FlowRecord> {
+    let record = FLOWS.get_ptr_mut(flow_index(cookie))?;
+    // SAFETY: the lookup returned a live element of the map; the proxy may write to it, word by word.
+    let found = unsafe { (&raw const (*record).cookie).read_volatile() };
+    (found == cookie).then_some(record)
+}
+
+/// The place for an accepted socket, whoever has it now.
+#[inline(always)]
+pub(crate) fn accepted(cookie: u64) -> Option<*mut AcceptRecord> {
+    ACCEPTED.get_ptr_mut(accept_index(cookie))
+}
+
+/// Whether the proxy listens on this port.
+#[inline(always)]
+pub(crate) fn is_ours(port: u16) -> bool {
+    let (word, bit) = port_bit(port);
+    PORTS.get(word).is_some_and(|ports| ports & bit != 0)
+}
+
+/// This CPU's figures of an upstream.
+#[inline(always)]
+pub(crate) fn stats(slot: u32) -> Option<*mut SlotStats> {
+    STATS.get_ptr_mut(slot)
+}
+
+/// This CPU's losses.
+#[inline(always)]
+pub(crate) fn counters() -> Option<*mut Counters> {
+    COUNTERS.get_ptr_mut(0)
+}
+
+/// Adds to a number of this CPU's. Atomic, because a callback in an interrupt may come between another's read
+/// and its write. The library's `fetch_add` is not offered for this target.
+///
+/// # Safety
+/// `number` points into an element of a map.
+#[inline(always)]
+pub(crate) unsafe fn add(number: *mut u64, amount: u64) {
+    // SAFETY: by the caller; map elements are aligned to 8 bytes, and nothing else is touched.
+    unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) number, in(reg) amount) };
+}
+
+/// Counts a duration.
+///
+/// # Safety
+/// `histogram` points into an element of a map.
+#[inline(always)]
+pub(crate) unsafe fn observe(histogram: *mut Histogram, nanos: u64) {
+    let index = bucket(nanos);
+    // SAFETY: by the caller; `bucket` stays below the number of counts.
+    unsafe {
+        let counts = (&raw mut (*histogram).counts).cast::<u64>();
+        add(counts.add(index), 1);
+        add(&raw mut (*histogram).nanos, nanos);
+    }
+}

@@ -1,0 +1,200 @@
+//! `sock_ops` on the proxy's cgroup: how connections come about, how long a round trip takes, what is sent again.
+//!
+//! Registered connections to upstream ([`maps::flow`]) are followed from their first SYN to their end. Of
+//! connections to the proxy's own ports only the moment is kept in which the handshake was complete.
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::bindings::{
+    BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB,
+    BPF_SOCK_OPS_RETRANS_CB, BPF_SOCK_OPS_RETRANS_CB_FLAG, BPF_SOCK_OPS_RTT_CB,
+    BPF_SOCK_OPS_RTT_CB_FLAG, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG,
+    BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_TCP_CLOSE, BPF_TCP_ESTABLISHED, BPF_TCP_SYN_SENT,
+};
+use aya_ebpf::helpers::{bpf_get_socket_cookie, bpf_ktime_get_ns};
+use aya_ebpf::macros::sock_ops;
+use aya_ebpf::programs::SockOpsContext;
+use aya_log_ebpf::debug;
+use proxy_common::{CLOSED, FlowRecord};
+
+use crate::maps;
+
+/// What we want to be called for.
+const FLAGS: u32 =
+    BPF_SOCK_OPS_RTT_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG | BPF_SOCK_OPS_STATE_CB_FLAG;
+
+/// The entry point. Returning 1 leaves the kernel's own decision alone.
+#[sock_ops]
+fn socket_timing(ctx: SockOpsContext) -> u32 {
+    match ctx.op() {
+        BPF_SOCK_OPS_TCP_CONNECT_CB => connecting(&ctx),
+        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => established(&ctx),
+        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => accepted(&ctx),
+        BPF_SOCK_OPS_RTT_CB => round_trip(&ctx),
+        BPF_SOCK_OPS_RETRANS_CB => retransmitted(&ctx),
+        BPF_SOCK_OPS_STATE_CB => changed_state(&ctx),
+        _ => {}
+    }
+    1
+}
+
+/// A SYN is about to leave.
+#[inline(always)]
+fn connecting(ctx: &SockOpsContext) {
+    let Some(record) = flow(ctx) else { return };
+    // Now and not once established, or connections that never get there would end unnoticed.
+    ask_for_callbacks(ctx);
+    // SAFETY: `flow` returned an element of the map.
+    unsafe {
+        (*record).connect_ns = 0;
+        (*record).state = 0;
+        (*record).connect_start_ns = bpf_ktime_get_ns();
+    }
+    debug!(
+        ctx,
+        "connecting to port {}",
+        u32::from_be(ctx.remote_port())
+    );
+}
+
+/// The flags are one word for all programs on a socket: those of others stay.
+#[inline(always)]
+fn ask_for_callbacks(ctx: &SockOpsContext) {
+    let present = ctx.cb_flags();
+    if present & FLAGS != FLAGS {
+        let _ = ctx.set_cb_flags((present | FLAGS) as i32);
+    }
+}
+
+/// The handshake of a connection to upstream is complete.
+#[inline(always)]
+fn established(ctx: &SockOpsContext) {
+    let now = now();
+    let Some(record) = flow(ctx) else { return };
+    // Once more: a program behind ours may have put its flags in place of ours.
+    ask_for_callbacks(ctx);
+    // SAFETY: `flow` returned an element of the map, and `ctx.ops` is the context the kernel gave us.
+    unsafe {
+        let start = (*record).connect_start_ns;
+        if start == 0 {
+            return;
+        }
+        let elapsed = now - start;
+        (*record).connect_ns = elapsed;
+        (*record).srtt_us = (*ctx.ops).srtt_us >> 3;
+        if let Some(stats) = maps::stats((*record).slot) {
+            maps::observe(&raw mut (*stats).connect, elapsed);
+        }
+        debug!(ctx, "connected within {} ns", elapsed);
+    }
+}
+
+/// The handshake of a connection to one of our ports is complete; it waits to be accepted.
+#[inline(always)]
+fn accepted(ctx: &SockOpsContext) {
+    if !maps::is_ours(ctx.local_port() as u16) {
+        return;
+    }
+    let cookie = cookie(ctx);
+    let Some(record) = maps::accepted(cookie) else {
+        return;
+    };
+    // SAFETY: both pointers are elements of maps. The cookie is written last: it says that the time is there.
+    unsafe {
+        if (*record).cookie != 0
+            && let Some(counters) = maps::counters()
+        {
+            maps::add(&raw mut (*counters).accepts_overwritten, 1);
+        }
+        (&raw mut (*record).cookie).write_volatile(0);
+        (&raw mut (*record).established_ns).write_volatile(now());
+        (&raw mut (*record).cookie).write_volatile(cookie);
+    }
+    debug!(ctx, "a connection to port {} waits", ctx.local_port());
+}
+
+/// The kernel has measured a round trip; about once for each acknowledgement.
+#[inline(always)]
+fn round_trip(ctx: &SockOpsContext) {
+    let Some(record) = flow(ctx) else { return };
+    // From 6.10 on the new estimate is the second argument. Before, only the one before it can be had.
+    let fresh = ctx.arg(1);
+    // SAFETY: `flow` returned an element of the map, and `ctx.ops` is the context the kernel gave us.
+    unsafe {
+        let scaled = if fresh != 0 {
+            fresh
+        } else {
+            (*ctx.ops).srtt_us
+        };
+        let micros = scaled >> 3;
+        if micros == 0 {
+            return;
+        }
+        (*record).srtt_us = micros;
+        if let Some(stats) = maps::stats((*record).slot) {
+            maps::observe(&raw mut (*stats).rtt, micros as u64 * 1000);
+        }
+    }
+}
+
+/// A segment was sent again.
+#[inline(always)]
+fn retransmitted(ctx: &SockOpsContext) {
+    if let Some(record) = flow(ctx) {
+        count_retransmits(ctx, record);
+    }
+}
+
+/// The socket has gone from one state to another.
+#[inline(always)]
+fn changed_state(ctx: &SockOpsContext) {
+    let (from, to) = (ctx.arg(0), ctx.arg(1));
+    if to != BPF_TCP_CLOSE {
+        return;
+    }
+    let Some(record) = flow(ctx) else { return };
+    count_retransmits(ctx, record);
+    // SAFETY: `flow` returned an element of the map, and `ctx.ops` is the context the kernel gave us.
+    unsafe {
+        (*record).state = CLOSED;
+        // An established connection that falls into CLOSE was reset; an orderly end has other states between.
+        let failed = from == BPF_TCP_SYN_SENT
+            || from == BPF_TCP_ESTABLISHED && (*ctx.ops).bytes_received == 0;
+        if failed && let Some(stats) = maps::stats((*record).slot) {
+            maps::add(&raw mut (*stats).connect_failures, 1);
+        }
+        debug!(ctx, "closed from state {}", from);
+    }
+}
+
+/// Brings our count up to the socket's own, so that what was missed is made up for.
+#[inline(always)]
+fn count_retransmits(ctx: &SockOpsContext, record: *mut FlowRecord) {
+    // SAFETY: the caller's record is an element of the map, and `ctx.ops` is the context the kernel gave us.
+    unsafe {
+        let total = (*ctx.ops).total_retrans;
+        let more = total.wrapping_sub((*record).retransmits);
+        (*record).retransmits = total;
+        if more != 0
+            && let Some(stats) = maps::stats((*record).slot)
+        {
+            maps::add(&raw mut (*stats).retransmits, more as u64);
+        }
+    }
+}
+
+#[inline(always)]
+fn flow(ctx: &SockOpsContext) -> Option<*mut FlowRecord> {
+    maps::flow(cookie(ctx))
+}
+
+#[inline(always)]
+fn cookie(ctx: &SockOpsContext) -> u64 {
+    // SAFETY: the helper takes the context of a sock_ops program.
+    unsafe { bpf_get_socket_cookie(ctx.as_ptr()) }
+}
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_ktime_get_ns() }
+}

@@ -1,0 +1,245 @@
+//! The connections to upstream, as the kernel programs see them.
+//!
+//! A worker registers a socket before it connects it, numbers the requests it sends on it, and reads what the kernel
+//! noted. All of that is memory shared with the kernel: no system call but the one that tells a socket's cookie.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::fence;
+
+use proxy_common::{Arrival, CLOSED, FlowRecord, flow_index};
+
+use super::mapped::Mapped;
+use super::timeline::{self, Timeline};
+
+/// All connections to upstream.
+#[derive(Debug)]
+pub struct FlowTable {
+    records: Mapped<FlowRecord>,
+    /// Upstreams with figures of their own; the slot after theirs is for all others.
+    upstreams: u32,
+    evicted: AtomicU64,
+    beyond: AtomicU64,
+}
+
+impl FlowTable {
+    pub(super) fn new(records: Mapped<FlowRecord>, upstreams: u32) -> Self {
+        Self {
+            records,
+            upstreams,
+            evicted: AtomicU64::new(0),
+            beyond: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether another live socket has the record this one would get. A caller that has not connected yet may open
+    /// another socket instead: its cookie leads elsewhere.
+    pub fn is_taken(&self, cookie: u64) -> bool {
+        self.record(cookie).is_some_and(|record| {
+            let found = record.cookie.load(Relaxed);
+            found != 0 && found != cookie && record.state.load(Relaxed) & CLOSED == 0
+        })
+    }
+
+    /// Makes a socket known, before it is connected. `upstream` is its index among those told to
+    /// [`super::Kernel::start`]. A live socket with the same record becomes unknown; that is counted.
+    pub fn register(&self, cookie: u64, upstream: usize) {
+        if self.is_taken(cookie) {
+            self.evicted.fetch_add(1, Relaxed);
+        }
+        let Some(record) = self.record(cookie) else {
+            return;
+        };
+        record.cookie.store(0, Relaxed);
+        fence(Release);
+        clear(record);
+        let upstream = u32::try_from(upstream).unwrap_or(u32::MAX);
+        record.slot.store(upstream.min(self.upstreams), Relaxed);
+        record.cookie.store(cookie, Release);
+    }
+
+    /// Forgets a socket: what becomes of it is nobody's fault, as when a client leaves while its upstream connection
+    /// is being opened.
+    pub fn forget(&self, cookie: u64) {
+        if let Some(record) = self.known(cookie) {
+            record.cookie.store(0, Relaxed);
+        }
+    }
+
+    /// Says that the next byte written to this socket begins a request.
+    #[inline]
+    pub fn begin(&self, cookie: u64) {
+        if let Some(record) = self.known(cookie) {
+            let retransmits = record.retransmits.load(Relaxed);
+            record.retransmits_before.store(retransmits, Relaxed);
+            // 0 means that there was no request yet.
+            let next = record.request.load(Relaxed).wrapping_add(1).max(1);
+            record.request.store(next, Release);
+        }
+    }
+
+    /// What the kernel saw of the request begun last. `offset` is how many bytes had been read from the socket (as they
+    /// came, encrypted) before those of the response; `read_ns` is [`super::now_ns`] right after the read that returned the
+    /// byte at that place.
+    #[inline]
+    pub fn timeline(&self, cookie: u64, offset: u64, read_ns: u64) -> Timeline {
+        let Some(record) = self.known(cookie) else {
+            return Timeline::default();
+        };
+        let arrival = timeline::arrival(record, offset);
+        let result = timeline::read(record, &arrival, read_ns);
+        fence(Acquire);
+        // Somebody else's by now?
+        if record.cookie.load(Relaxed) != cookie {
+            return Timeline::default();
+        }
+        if arrival == timeline::Arrival::Beyond {
+            self.beyond.fetch_add(1, Relaxed);
+        }
+        result
+    }
+
+    /// Live sockets whose record another one took.
+    pub fn evicted(&self) -> u64 {
+        self.evicted.load(Relaxed)
+    }
+
+    /// Responses that began after the packets a record has room for, so that their first byte is unknown.
+    pub fn beyond(&self) -> u64 {
+        self.beyond.load(Relaxed)
+    }
+
+    /// Records in use. Looks at every one: for a scrape, not for a request.
+    pub fn occupied(&self) -> u64 {
+        let live = |record: &&FlowRecord| {
+            record.cookie.load(Relaxed) != 0 && record.state.load(Relaxed) & CLOSED == 0
+        };
+        self.records.iter().filter(live).count() as u64
+    }
+
+    #[inline]
+    fn record(&self, cookie: u64) -> Option<&FlowRecord> {
+        self.records.get(flow_index(cookie) as usize)
+    }
+
+    #[inline]
+    fn known(&self, cookie: u64) -> Option<&FlowRecord> {
+        let record = self.record(cookie)?;
+        (cookie != 0 && record.cookie.load(Acquire) == cookie).then_some(record)
+    }
+}
+
+/// Zeroes everything but the cookie.
+fn clear(record: &FlowRecord) {
+    // Named one by one, so that a new field is not forgotten.
+    let FlowRecord {
+        cookie: _,
+        request,
+        slot,
+        connect_start_ns,
+        connect_ns,
+        request_ns,
+        srtt_us,
+        retransmits,
+        retransmits_before,
+        epoch,
+        arrived,
+        holes,
+        state,
+        arrivals,
+    } = record;
+    for long in [connect_start_ns, connect_ns, request_ns] {
+        long.store(0, Relaxed);
+    }
+    let words = [
+        request,
+        slot,
+        srtt_us,
+        retransmits,
+        retransmits_before,
+        epoch,
+        state,
+    ];
+    for word in words {
+        word.store(0, Relaxed);
+    }
+    arrived.store(0, Relaxed);
+    holes.store(0, Relaxed);
+    for Arrival { at_ns, start, end } in arrivals {
+        at_ns.store(0, Relaxed);
+        start.store(0, Relaxed);
+        end.store(0, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proxy_common::FLOW_RECORDS;
+
+    use super::*;
+
+    fn table() -> FlowTable {
+        FlowTable::new(Mapped::anonymous(FLOW_RECORDS).unwrap(), 2)
+    }
+
+    #[test]
+    fn a_socket_is_known_from_registration_until_another_takes_its_record() {
+        let table = table();
+        let other = 5 + u64::from(FLOW_RECORDS);
+        table.register(5, 1);
+        assert!(table.known(5).is_some());
+        assert!(!table.is_taken(5));
+        assert!(table.is_taken(other));
+        table.register(other, 0);
+        assert!(table.known(5).is_none());
+        assert_eq!((table.evicted(), table.occupied()), (1, 1));
+        assert_eq!(table.timeline(5, 0, 0), Timeline::default());
+    }
+
+    #[test]
+    fn the_record_of_a_closed_socket_is_free() {
+        let table = table();
+        table.register(5, 1);
+        table.known(5).unwrap().state.store(CLOSED, Relaxed);
+        let other = 5 + u64::from(FLOW_RECORDS);
+        assert!(!table.is_taken(other));
+        table.register(other, 0);
+        assert_eq!((table.evicted(), table.occupied()), (0, 1));
+        assert_eq!(table.known(other).unwrap().state.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn upstreams_without_figures_of_their_own_share_the_last_slot() {
+        let table = table();
+        for (cookie, upstream, slot) in [(1, 0, 0), (2, 1, 1), (3, 2, 2), (4, usize::MAX, 2)] {
+            table.register(cookie, upstream);
+            assert_eq!(table.known(cookie).unwrap().slot.load(Relaxed), slot);
+        }
+    }
+
+    #[test]
+    fn requests_are_numbered_and_their_retransmits_counted_from_there() {
+        let table = table();
+        table.register(5, 0);
+        let record = table.known(5).unwrap();
+        record.connect_start_ns.store(1, Relaxed);
+        record.retransmits.store(3, Relaxed);
+        table.begin(5);
+        assert_eq!(record.request.load(Relaxed), 1);
+        record.retransmits.store(4, Relaxed);
+        assert_eq!(table.timeline(5, 0, 0).retransmits, Some(1));
+        record.request.store(u32::MAX, Relaxed);
+        table.begin(5);
+        assert_eq!(record.request.load(Relaxed), 1);
+    }
+
+    #[test]
+    fn a_forgotten_socket_is_unknown() {
+        let table = table();
+        table.register(5, 0);
+        table.forget(5);
+        assert!(table.known(5).is_none());
+        assert!(table.known(0).is_none());
+        assert_eq!(table.occupied(), 0);
+    }
+}

@@ -1,0 +1,230 @@
+//! Loads the embedded object and attaches its programs.
+
+use std::fs::File;
+use std::io;
+
+use aya::maps::{Array, Map, MapData, MapError};
+use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramError, SockOps};
+use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
+use proxy_common::{ACCEPT_RECORDS, AcceptRecord, FLOW_RECORDS, FlowRecord, SLOTS};
+
+use super::accepts::AcceptTable;
+use super::flows::FlowTable;
+use super::mapped::{Mapped, Shared};
+use super::reason::Reason;
+
+/// Maps are paid for by the cgroup and no longer by `RLIMIT_MEMLOCK`.
+const MIN_KERNEL: (u32, u32) = (5, 11);
+/// As text.
+const MIN_KERNEL_TEXT: &str = "5.11";
+
+/// The smallest ring buffer there is, for messages nobody will send.
+const NO_MESSAGES: u32 = 4096;
+/// Room for messages.
+const MESSAGES: u32 = 128 * 1024;
+
+/// The object, if the build had one.
+#[cfg(holysheep_ebpf)]
+pub(super) const OBJECT: Option<&[u8]> = Some(aya::include_bytes_aligned!(concat!(
+    env!("OUT_DIR"),
+    "/proxy.bpf.o"
+)));
+/// The object, if the build had one.
+#[cfg(not(holysheep_ebpf))]
+pub(super) const OBJECT: Option<&[u8]> = None;
+
+/// What a loaded object offers, before any program is attached.
+pub(super) struct Loaded {
+    pub(super) ebpf: Ebpf,
+    pub(super) flows: FlowTable,
+    pub(super) accepts: AcceptTable,
+}
+
+/// Why the running kernel is too old.
+pub(super) fn old_kernel() -> Option<Reason> {
+    let release = rustix::system::uname();
+    let release = release.release().to_string_lossy().into_owned();
+    is_old(&release).then_some(Reason::OldKernel {
+        found: release,
+        needed: MIN_KERNEL_TEXT,
+    })
+}
+
+fn is_old(release: &str) -> bool {
+    let mut parts = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    match (parts.next(), parts.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) < MIN_KERNEL,
+        _ => true,
+    }
+}
+
+/// Makes the maps and maps those into memory that are read there.
+pub(super) fn load(object: &[u8], upstreams: u32, log: bool) -> Result<Loaded, Reason> {
+    // All of the levels aya-log has, or none.
+    let level: u8 = if log { 5 } else { 0 };
+    let mut ebpf = EbpfLoader::new()
+        .verifier_log_level(VerifierLogLevel::STATS)
+        .override_global(aya_log::LEVEL, &level, true)
+        .map_max_entries("STATS", upstreams.min(SLOTS) + 1)
+        .map_max_entries("AYA_LOGS", if log { MESSAGES } else { NO_MESSAGES })
+        .load(object)
+        .map_err(refused)?;
+    // Whether everything has the size it should before anybody relies on it.
+    let stats = super::snapshot::upstreams(map(&ebpf, "STATS")?);
+    stats.map_err(|error| Reason::Stale(error.to_string()))?;
+    let flows = mapped::<FlowRecord>(&ebpf, "FLOWS", FLOW_RECORDS)?;
+    let accepts = mapped::<AcceptRecord>(&ebpf, "ACCEPTED", ACCEPT_RECORDS)?;
+    ports(&mut ebpf)?;
+    Ok(Loaded {
+        flows: FlowTable::new(flows, upstreams.min(SLOTS)),
+        accepts: AcceptTable::new(accepts),
+        ebpf,
+    })
+}
+
+/// A map of the object.
+pub(super) fn map<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a Map, Reason> {
+    ebpf.map(name)
+        .ok_or_else(|| Reason::Stale(format!("it has no map {name}")))
+}
+
+/// The bitmap of listening ports.
+pub(super) fn ports(ebpf: &mut Ebpf) -> Result<Array<&mut MapData, u64>, Reason> {
+    let stale = |error: MapError| Reason::Stale(error.to_string());
+    ebpf.map_mut("PORTS")
+        .ok_or_else(|| Reason::Stale("it has no map PORTS".to_owned()))
+        .and_then(|map| Array::try_from(map).map_err(stale))
+}
+
+fn mapped<T: Shared>(ebpf: &Ebpf, name: &str, length: u32) -> Result<Mapped<T>, Reason> {
+    let Map::Array(data) = map(ebpf, name)? else {
+        return Err(Reason::Stale(format!("{name} is no array")));
+    };
+    let info = data
+        .info()
+        .map_err(|error| Reason::Stale(error.to_string()))?;
+    let sizes = (info.value_size() as usize, info.max_entries());
+    if sizes != (size_of::<T>(), length) {
+        return Err(Reason::Stale(format!("{name} has other records")));
+    }
+    use std::os::fd::AsFd;
+    Mapped::of(data.fd().as_fd(), length)
+        .map_err(|error| because(&format!("mapping {name}"), &error))
+}
+
+/// Loads and attaches the program of connections.
+pub(super) fn attach_socket_timing(ebpf: &mut Ebpf, cgroup: &File) -> Result<(), Reason> {
+    let program: &mut SockOps = program(ebpf, "socket_timing")?;
+    program
+        .load()
+        .map_err(|error| failed("loading socket_timing", error))?;
+    // Single: several links on a cgroup stack anyway, and asking for more than one is an error for links.
+    program
+        .attach(cgroup, CgroupAttachMode::Single)
+        .map_err(|error| failed("attaching socket_timing", error))?;
+    Ok(())
+}
+
+/// Loads and attaches the two halves of the program of packets; both or none.
+pub(super) fn attach_payload_timing(ebpf: &mut Ebpf, cgroup: &File) -> Result<(), Reason> {
+    let halves = [
+        ("payload_egress", CgroupSkbAttachType::Egress),
+        ("payload_ingress", CgroupSkbAttachType::Ingress),
+    ];
+    let mut result = Ok(());
+    for (name, direction) in halves {
+        let program: &mut CgroupSkb = program(ebpf, name)?;
+        result = program.load().and_then(|()| {
+            program.attach(cgroup, direction, CgroupAttachMode::Single)?;
+            Ok(())
+        });
+        if result.is_err() {
+            break;
+        }
+    }
+    let Err(error) = result else { return Ok(()) };
+    for (name, _) in halves {
+        let program: &mut CgroupSkb = program(ebpf, name)?;
+        // Also lets go of its links; not loaded is as good as unloaded.
+        let _ = program.unload();
+    }
+    Err(failed("loading payload_timing", error))
+}
+
+fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, Reason>
+where
+    &'a mut T: TryFrom<&'a mut aya::programs::Program>,
+{
+    ebpf.program_mut(name)
+        .and_then(|program| program.try_into().ok())
+        .ok_or_else(|| Reason::Stale(format!("it has no program {name}")))
+}
+
+fn refused(error: EbpfError) -> Reason {
+    match error {
+        EbpfError::MapError(MapError::CreateError { name, io_error }) => {
+            because(&format!("making the map {name}"), &io_error)
+        }
+        EbpfError::MapError(MapError::SyscallError(error)) => because(error.call, &error.io_error),
+        other => Reason::Stale(chain(&other)),
+    }
+}
+
+fn failed(step: &str, error: ProgramError) -> Reason {
+    match error {
+        ProgramError::SyscallError(error) => because(step, &error.io_error),
+        ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        } => {
+            tracing::debug!(%verifier_log, "{step}: {io_error}");
+            because(step, &io_error)
+        }
+        other => Reason::Refused {
+            step: step.to_owned(),
+            message: chain(&other),
+        },
+    }
+}
+
+fn because(step: &str, error: &io::Error) -> Reason {
+    let step = step.to_owned();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Reason::NotPermitted { step },
+        _ => Reason::Refused {
+            step,
+            message: error.to_string(),
+        },
+    }
+}
+
+/// An error with all its sources.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(&format!(": {error}"));
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_are_compared_as_numbers() {
+        for release in [
+            "5.11.0",
+            "5.15.0-91-generic",
+            "6.1.0-50-cloud-amd64",
+            "10.0",
+        ] {
+            assert!(!is_old(release), "{release}");
+        }
+        for release in ["5.10.0-32-cloud-amd64", "4.19", "", "unknown"] {
+            assert!(is_old(release), "{release}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Why a kernel program does not run, and what to do about it.
+
+use std::fmt;
+
+use super::Program;
+use super::cgroup::CgroupError;
+
+/// Why a program does not run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// Somebody said so.
+    #[error("switched off")]
+    Off,
+    /// There is no object in this binary.
+    #[error(
+        "kernel programs are not part of this build; `cargo xtask build-ebpf`, then build again"
+    )]
+    NotBuiltIn,
+    /// The object does not fit this binary.
+    #[error(
+        "the embedded object is not of this version ({0}); `cargo xtask build-ebpf`, then build again"
+    )]
+    Stale(String),
+    /// The kernel is too old.
+    #[error("kernel {found} is too old; {needed} or newer is needed")]
+    OldKernel {
+        /// Its release.
+        found: String,
+        /// What it takes.
+        needed: &'static str,
+    },
+    /// The process lacks a capability.
+    #[error(
+        "capability {0} is missing; in Kubernetes, add it and run as uid 0 (or use the privileged DaemonSet)"
+    )]
+    Capability(&'static str),
+    /// No place to attach to.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    /// The kernel refuses although the capabilities are there.
+    #[error(
+        "the kernel does not permit {step}; is bpf() barred by seccomp, by lockdown, or by a user namespace?"
+    )]
+    NotPermitted {
+        /// What was tried.
+        step: String,
+    },
+    /// The kernel cannot do it.
+    #[error(
+        "{step}: {message}; is the kernel built with CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF?"
+    )]
+    Refused {
+        /// What was tried.
+        step: String,
+        /// What the kernel said.
+        message: String,
+    },
+}
+
+/// What keeps programs from running that have to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Missing(pub Vec<(Program, Vec<Reason>)>);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What holds for several programs is said once.
+        let mut told: Vec<(&Reason, Vec<&str>)> = Vec::new();
+        for (program, reasons) in &self.0 {
+            for reason in reasons {
+                match told.iter_mut().find(|(known, _)| *known == reason) {
+                    Some((_, programs)) => programs.push(program.name()),
+                    None => told.push((reason, vec![program.name()])),
+                }
+            }
+        }
+        for (index, (reason, programs)) in told.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{}: {reason}", programs.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_shared_by_programs_is_told_once() {
+        let both = [Program::SocketTiming, Program::PayloadTiming];
+        let reasons = vec![
+            Reason::Capability("CAP_BPF"),
+            Reason::Capability("CAP_NET_ADMIN"),
+        ];
+        let missing = Missing(both.map(|program| (program, reasons.clone())).to_vec());
+        let text = missing.to_string();
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(
+            text.starts_with("socket_timing, payload_timing: capability CAP_BPF"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,232 @@
+//! What one request experienced in the kernel, read from its connection's record.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use proxy_common::FlowRecord;
+
+/// Times of one request; `None` is unknown, never "nothing".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeline {
+    /// From the connection's first SYN until it was established.
+    pub connect: Option<Duration>,
+    /// The kernel's smoothed round-trip time.
+    pub rtt: Option<Duration>,
+    /// From the request's first byte leaving to the response's first byte arriving.
+    pub first_byte: Option<Duration>,
+    /// From the response's first byte arriving to the proxy's having read it.
+    pub wakeup_lag: Option<Duration>,
+    /// Segments sent again during the request.
+    pub retransmits: Option<u32>,
+}
+
+/// When the packet with a certain byte came.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// At this time, and the byte could be read from then on.
+    InOrder(u64),
+    /// At this time, but something before it was missing still.
+    Early(u64),
+    /// Not among the packets remembered; more have come than that.
+    Beyond,
+    /// It has not come, or the request has not left, or nobody looked.
+    Unknown,
+}
+
+/// Reads a record; the caller has compared the cookie.
+pub(super) fn read(record: &FlowRecord, arrival: &Arrival, read_ns: u64) -> Timeline {
+    let known = |micros: u64| (micros != 0).then_some(micros);
+    let sent = record.request_ns.load(Relaxed);
+    let (arrived, readable) = match *arrival {
+        Arrival::InOrder(at) => (Some(at), Some(at)),
+        Arrival::Early(at) => (Some(at), None),
+        Arrival::Beyond | Arrival::Unknown => (None, None),
+    };
+    let followed = record.connect_start_ns.load(Relaxed) != 0;
+    let retransmits = record.retransmits.load(Relaxed);
+    let before = record.retransmits_before.load(Relaxed);
+    Timeline {
+        connect: known(record.connect_ns.load(Relaxed)).map(Duration::from_nanos),
+        rtt: known(u64::from(record.srtt_us.load(Relaxed))).map(Duration::from_micros),
+        first_byte: arrived
+            .and_then(|at| at.checked_sub(sent))
+            .map(Duration::from_nanos),
+        wakeup_lag: readable
+            .and_then(|at| read_ns.checked_sub(at))
+            .map(Duration::from_nanos),
+        retransmits: followed.then(|| retransmits.wrapping_sub(before)),
+    }
+}
+
+/// Looks for the packet that carried byte number `offset` of the connection.
+///
+/// Not the first packet that came: TLS sends records of its own, such as session tickets, that are no response.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "places are compared by their low 32 bits, as TCP does"
+)]
+pub(super) fn arrival(record: &FlowRecord, offset: u64) -> Arrival {
+    let epoch = record.epoch.load(Relaxed);
+    if epoch == 0 || epoch != record.request.load(Relaxed) {
+        return Arrival::Unknown;
+    }
+    let offset = offset as u32;
+    let arrived = record.arrived.load(Relaxed) as usize;
+    let arrivals = record.arrivals.get(..arrived).unwrap_or(&record.arrivals);
+    let carries = |arrival: &proxy_common::Arrival| {
+        let (start, end) = (arrival.start.load(Relaxed), arrival.end.load(Relaxed));
+        offset.wrapping_sub(start) < end.wrapping_sub(start)
+    };
+    let Some(found) = arrivals.iter().position(carries) else {
+        let full = arrivals.len() == record.arrivals.len();
+        return if full {
+            Arrival::Beyond
+        } else {
+            Arrival::Unknown
+        };
+    };
+    let at = arrivals.get(found).map(|packet| packet.at_ns.load(Relaxed));
+    match at {
+        Some(at) if is_in_order(arrivals, record.holes.load(Relaxed), found) => {
+            Arrival::InOrder(at)
+        }
+        Some(at) => Arrival::Early(at),
+        None => Arrival::Unknown,
+    }
+}
+
+/// Whether a packet could be read when it came: nothing was missing before it, or only what another packet had
+/// brought that the socket had not got round to taking in.
+fn is_in_order(arrivals: &[proxy_common::Arrival], holes: u16, index: usize) -> bool {
+    let mut index = index;
+    while holes >> index & 1 == 1 {
+        let Some((packet, earlier)) = arrivals.get(..=index).and_then(<[_]>::split_last) else {
+            return false;
+        };
+        let start = packet.start.load(Relaxed);
+        let before = earlier
+            .iter()
+            .position(|other| other.end.load(Relaxed) == start);
+        match before {
+            Some(before) => index = before,
+            None => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    /// A connection whose request left at 100 ms.
+    fn record(packets: &[(u64, u32, u32)]) -> FlowRecord {
+        let record = FlowRecord::default();
+        record.connect_start_ns.store(10 * MS, Relaxed);
+        record.connect_ns.store(30 * MS, Relaxed);
+        record.srtt_us.store(31_000, Relaxed);
+        record.request.store(2, Relaxed);
+        record.epoch.store(2, Relaxed);
+        record.request_ns.store(100 * MS, Relaxed);
+        record.retransmits.store(7, Relaxed);
+        record.retransmits_before.store(5, Relaxed);
+        record.arrived.store(packets.len() as u16, Relaxed);
+        for (arrival, (at, start, end)) in record.arrivals.iter().zip(packets) {
+            arrival.at_ns.store(at * MS, Relaxed);
+            arrival.start.store(*start, Relaxed);
+            arrival.end.store(*end, Relaxed);
+        }
+        record
+    }
+
+    fn timeline(record: &FlowRecord, offset: u64, read_ms: u64) -> Timeline {
+        read(record, &arrival(record, offset), read_ms * MS)
+    }
+
+    #[test]
+    fn a_response_is_timed_by_the_packet_with_its_first_byte() {
+        let record = record(&[(180, 1000, 2400), (181, 2400, 3800)]);
+        let expected = Timeline {
+            connect: Some(Duration::from_millis(30)),
+            rtt: Some(Duration::from_millis(31)),
+            first_byte: Some(Duration::from_millis(80)),
+            wakeup_lag: Some(Duration::from_millis(3)),
+            retransmits: Some(2),
+        };
+        assert_eq!(timeline(&record, 1000, 183), expected);
+    }
+
+    #[test]
+    fn session_tickets_are_no_response() {
+        let record = record(&[(131, 1000, 1250), (132, 1250, 1500), (180, 1500, 2900)]);
+        let first_byte = timeline(&record, 1500, 181).first_byte;
+        assert_eq!(first_byte, Some(Duration::from_millis(80)));
+    }
+
+    #[test]
+    fn a_response_in_the_tickets_packet_came_with_them() {
+        let record = record(&[(131, 1000, 1900)]);
+        let first_byte = timeline(&record, 1500, 140).first_byte;
+        assert_eq!(first_byte, Some(Duration::from_millis(31)));
+    }
+
+    #[test]
+    fn what_is_beyond_the_packets_kept_is_unknown() {
+        let packets: Vec<_> = (0..4)
+            .map(|n| (110 + u64::from(n), n * 10, n * 10 + 10))
+            .collect();
+        let record = record(&packets);
+        assert_eq!(arrival(&record, 40), Arrival::Beyond);
+        let timeline = timeline(&record, 40, 200);
+        assert_eq!((timeline.first_byte, timeline.wakeup_lag), (None, None));
+        assert_eq!(timeline.retransmits, Some(2));
+    }
+
+    #[test]
+    fn packets_of_another_request_say_nothing() {
+        let record = record(&[(180, 1000, 2400)]);
+        record.request.store(3, Relaxed);
+        assert_eq!(arrival(&record, 1000), Arrival::Unknown);
+    }
+
+    #[test]
+    fn a_packet_that_overtook_another_has_no_lag() {
+        let record = record(&[(150, 2400, 3800), (190, 1000, 2400)]);
+        record.holes.store(0b01, Relaxed);
+        let early = timeline(&record, 2400, 195);
+        assert_eq!(early.first_byte, Some(Duration::from_millis(50)));
+        assert_eq!(early.wakeup_lag, None);
+        assert_eq!(arrival(&record, 1000), Arrival::InOrder(190 * MS));
+    }
+
+    #[test]
+    fn a_packet_right_behind_one_in_the_backlog_is_in_order() {
+        let record = record(&[(150, 1000, 2400), (151, 2400, 3800), (152, 3800, 4000)]);
+        record.holes.store(0b110, Relaxed);
+        assert_eq!(arrival(&record, 3800), Arrival::InOrder(152 * MS));
+    }
+
+    #[test]
+    fn places_wrap_around() {
+        let record = record(&[(180, u32::MAX - 9, 90)]);
+        let offset = (7 << 32) - 10;
+        assert_eq!(arrival(&record, offset), Arrival::InOrder(180 * MS));
+        assert_eq!(arrival(&record, offset - 1), Arrival::Unknown);
+        assert_eq!(arrival(&record, offset + 100), Arrival::Unknown);
+    }
+
+    #[test]
+    fn nothing_is_known_of_a_connection_nobody_followed() {
+        let record = FlowRecord::default();
+        assert_eq!(timeline(&record, 0, 1), Timeline::default());
+    }
+
+    #[test]
+    fn times_that_cannot_be_are_unknown() {
+        let record = record(&[(90, 1000, 2400)]);
+        let timeline = timeline(&record, 1000, 80);
+        assert_eq!((timeline.first_byte, timeline.wakeup_lag), (None, None));
+    }
+}
