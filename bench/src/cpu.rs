@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 
+use crate::cgroup::Cgroup;
 use crate::facts::Facts;
 use crate::peer::{Kind, Peer, Site};
 use crate::report::{self, Report};
@@ -36,7 +37,7 @@ pub(crate) struct Options {
     /// Fewer and shorter rounds, for a first look.
     #[arg(long)]
     quick: bool,
-    /// Only these: direct, nginx-article, nginx, haproxy, holysheep.
+    /// Only these: direct, nginx-article, nginx, haproxy, holysheep, holysheep-no-ebpf.
     #[arg(long, value_delimiter = ',', value_name = "PEERS")]
     only: Option<Vec<Kind>>,
     /// One more peer; `{port}`, `{upstream_port}` and `{ca}` are filled in. Words are separated by
@@ -57,11 +58,11 @@ pub(crate) struct Options {
     json: Option<PathBuf>,
 }
 
-/// Measures and prints.
+/// Measures `usual` or what the options name instead, and prints.
 ///
 /// # Errors
 /// When nothing can be measured or the report cannot be written.
-pub(crate) async fn run(options: Options) -> Result<()> {
+pub(crate) async fn run(options: Options, usual: &[Kind]) -> Result<()> {
     let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { 5 });
     let seconds = options
         .seconds
@@ -70,8 +71,9 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         rounds > 0 && seconds > 0.0,
         "rounds and seconds must be greater than zero"
     );
-    let kinds = options.kinds()?;
+    let kinds = options.kinds(usual)?;
 
+    let cgroup = Cgroup::create();
     let rig = Rig::start()?;
     let ca = rig.ca();
     let site = Site {
@@ -81,6 +83,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         cpu: rig.peer_cpu,
         access_log: !options.peers_without_log,
         proxy_binary: options.proxy_bin.as_deref(),
+        cgroup: cgroup.as_ref().map(Cgroup::path),
     };
     let mut report = Report {
         facts: Facts::gather(&rig),
@@ -116,8 +119,8 @@ pub(crate) async fn run(options: Options) -> Result<()> {
 
 impl Options {
     /// What to measure, in the order of the table.
-    fn kinds(&self) -> Result<Vec<Kind>> {
-        let mut kinds = self.only.clone().unwrap_or_else(|| Kind::KNOWN.to_vec());
+    fn kinds(&self, usual: &[Kind]) -> Result<Vec<Kind>> {
+        let mut kinds = self.only.clone().unwrap_or_else(|| usual.to_vec());
         kinds.extend(self.extra.iter().cloned());
         for (index, kind) in kinds.iter().enumerate() {
             let unique = kinds[..index]

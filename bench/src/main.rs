@@ -5,6 +5,7 @@
 //! on loopback and ends by itself.
 
 mod accounting;
+mod cgroup;
 mod cpu;
 mod facts;
 mod framing;
@@ -23,6 +24,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::peer::Kind;
+
 #[derive(Debug, Parser)]
 #[command(
     name = "holysheep-bench",
@@ -38,6 +41,8 @@ struct Cli {
 enum Bench {
     /// CPU time per proxied request, against nginx and HAProxy.
     Cpu(cpu::Options),
+    /// CPU time per proxied request, with kernel programs against without.
+    Ebpf(cpu::Options),
     /// Generate load against a server on loopback.
     Load(load::Options),
     /// Serve fixed answers over TLS on loopback.
@@ -66,7 +71,8 @@ fn main() -> Result<ExitCode> {
 
 async fn run(bench: Bench) -> Result<()> {
     match bench {
-        Bench::Cpu(options) => cpu::run(options).await,
+        Bench::Cpu(options) => cpu::run(options, &Kind::USUAL).await,
+        Bench::Ebpf(options) => cpu::run(options, &[Kind::HolySheep, Kind::HolySheepNoEbpf]).await,
         Bench::Load(options) => load::run(options).await,
         Bench::Upstream(options) => upstream::run(options).await,
     }

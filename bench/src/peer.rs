@@ -21,7 +21,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::accounting;
 use crate::load::{self, Target};
 use crate::process::Process;
-pub(crate) use kind::Kind;
+pub(crate) use kind::{Kind, NO_EBPF};
 
 /// How long a peer may take from its start to its first correct answer.
 const START: Duration = Duration::from_secs(10);
@@ -41,6 +41,8 @@ pub(crate) struct Site<'a> {
     pub(crate) access_log: bool,
     /// The product's binary.
     pub(crate) proxy_binary: Option<&'a Path>,
+    /// A cgroup for the product alone, as a container has one; without, it shares the bench's.
+    pub(crate) cgroup: Option<&'a Path>,
 }
 
 /// How to start one peer.
@@ -91,7 +93,8 @@ impl Peer {
             Kind::NginxArticle => nginx::article(site, &directory, port)?,
             Kind::Nginx => nginx::tuned(site, &directory, port)?,
             Kind::HaProxy => haproxy::launch(site, &directory, port)?,
-            Kind::HolySheep => holysheep::launch(site, port)?,
+            Kind::HolySheep => holysheep::launch(site, port, "auto")?,
+            Kind::HolySheepNoEbpf => holysheep::launch(site, port, "off")?,
             Kind::Extra { command, .. } => extra::launch(command, site, port)?,
         };
         command

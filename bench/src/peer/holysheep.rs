@@ -7,14 +7,25 @@ use anyhow::{Context, Result, bail};
 
 use super::{Launch, Site, free_port, version};
 
-/// The product with its access log on, in JSON, to standard output.
-pub(super) fn launch(site: &Site<'_>, port: u16) -> Result<Launch> {
+/// Moves the shell to the cgroup named first and becomes the program named second.
+const IN_CGROUP: &str = r#"echo $$ > "$0/cgroup.procs" && exec "$@""#;
+
+/// The product with its access log on, in JSON, to standard output, and with kernel programs as `ebpf` says.
+pub(super) fn launch(site: &Site<'_>, port: u16, ebpf: &str) -> Result<Launch> {
     let binary = match site.proxy_binary {
         Some(path) => absolute(path)?,
         None => built()?,
     };
     let version = version(&binary, "version", "cargo xtask build")?;
-    let mut command = Command::new(&binary);
+    let mut command = match site.cgroup {
+        // Kernel programs are attached to a cgroup: the bench's own packets are not the product's to pay for.
+        Some(cgroup) => {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", IN_CGROUP]).arg(cgroup).arg(&binary);
+            shell
+        }
+        None => Command::new(&binary),
+    };
     // Settings of the developer's own environment must not change what is measured.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("HOLYSHEEP_") {
@@ -31,7 +42,7 @@ pub(super) fn launch(site: &Site<'_>, port: u16) -> Result<Launch> {
         ])
         .arg("--upstream-ca")
         .arg(site.ca)
-        .args(["--workers", "1", "--ebpf", "off", "--log-format", "json"])
+        .args(["--workers", "1", "--ebpf", ebpf, "--log-format", "json"])
         .env("HOLYSHEEP_API_KEY", "cr_bench");
     Ok(Launch {
         command,

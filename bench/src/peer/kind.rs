@@ -4,6 +4,9 @@ use std::str::FromStr;
 
 use anyhow::{Result, anyhow, bail};
 
+/// The name of the product without kernel programs.
+pub(crate) const NO_EBPF: &str = "holysheep-no-ebpf";
+
 /// What can be measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -15,15 +18,27 @@ pub(crate) enum Kind {
     Nginx,
     /// HAProxy.
     HaProxy,
-    /// The product.
+    /// The product, as it is run in production.
     HolySheep,
+    /// The product without kernel programs.
+    HolySheepNoEbpf,
     /// Any other program, given as a name and a command line with placeholders.
     Extra { name: String, command: String },
 }
 
 impl Kind {
     /// Everything that has a name of its own, in the order of the table.
-    pub(crate) const KNOWN: [Self; 5] = [
+    pub(crate) const KNOWN: [Self; 6] = [
+        Self::Direct,
+        Self::NginxArticle,
+        Self::Nginx,
+        Self::HaProxy,
+        Self::HolySheep,
+        Self::HolySheepNoEbpf,
+    ];
+
+    /// What `cpu` measures unless told otherwise: everything that differs from the product by more than a flag.
+    pub(crate) const USUAL: [Self; 5] = [
         Self::Direct,
         Self::NginxArticle,
         Self::Nginx,
@@ -39,6 +54,7 @@ impl Kind {
             Self::Nginx => "nginx",
             Self::HaProxy => "haproxy",
             Self::HolySheep => "holysheep",
+            Self::HolySheepNoEbpf => NO_EBPF,
             Self::Extra { name, .. } => name,
         }
     }
