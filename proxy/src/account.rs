@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use crate::connection::peer::Peer;
 use crate::error::ProxyError;
 use crate::http1::head::Version;
+use crate::kernel::Timeline;
 use crate::metrics::Outcome;
 use crate::route::RouteId;
 use crate::worker::Worker;
@@ -135,6 +136,10 @@ pub struct RequestRecord {
     pub response: Option<Duration>,
     /// Time in the proxy before it was sent and after its head came.
     pub overhead: Duration,
+    /// What the kernel saw of it.
+    pub kernel: Timeline,
+    /// The client wants to be told that.
+    pub wants_timing: bool,
 }
 
 impl RequestRecord {
@@ -163,6 +168,8 @@ impl RequestRecord {
             header: None,
             response: None,
             overhead: Duration::ZERO,
+            kernel: Timeline::default(),
+            wants_timing: false,
         }
     }
 

@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use crate::config::{Auth, Config};
 use crate::drain::Drain;
 use crate::health::Health;
+use crate::kernel::Kernel;
 use crate::metrics::Metrics;
 use crate::upstream::Link;
 use crate::upstream::dns::Resolution;
@@ -34,6 +35,8 @@ pub struct Admin {
     pub link: Arc<Link>,
     /// All metrics.
     pub metrics: Arc<Metrics>,
+    /// Kernel programs.
+    pub kernel: Arc<Kernel>,
     /// The workers' heartbeats.
     pub health: Arc<Health>,
     /// Whether the proxy is stopping.

@@ -9,9 +9,10 @@ use tokio::runtime::LocalOptions;
 
 use crate::account::log_thread::{self, LogThread};
 use crate::admin::{self, Admin};
-use crate::config::{Auth, Config};
+use crate::config::{Auth, Config, EbpfMode};
 use crate::drain::{self, DrainTrigger};
 use crate::health::Health;
+use crate::kernel::{self, Kernel, Sockets};
 use crate::listener;
 use crate::metrics::Metrics;
 use crate::tls::Acceptor;
@@ -39,18 +40,28 @@ impl App {
     /// What cannot be had: an address, a file, a thread.
     pub fn start(config: Config) -> Result<Self> {
         let config = Arc::new(config);
+        // Before any other thread starts, so that all of them lack the capabilities given up here,
+        // and before the first `listen`: sockets keep the cgroup they were made in.
+        let mut kernel = start_kernel(&config)?;
         let link = Arc::new(Link::default());
         load_key(&config, &link)?;
         let acceptor = config.tls.as_ref().map(Acceptor::new).transpose()?;
         let (log_sender, log) =
             log_thread::start(&config.access_log).context("the access log cannot be opened")?;
         let (trigger, drain) = drain::channel();
-        let metrics = Arc::new(Metrics::new(config.workers, &config.upstream.name));
+        // Listening comes first: what is accepted before the kernel side knows the port is not timed.
+        let listeners = Listeners::open(&config)?;
+        for port in listeners.ports() {
+            kernel.listens_on(port)?;
+        }
+        let kernel = Arc::new(kernel);
+        let upstream = &config.upstream.name;
+        let metrics = Arc::new(Metrics::new(config.workers, upstream, Arc::clone(&kernel)));
         let health = Arc::new(Health::new(config.workers));
         let admin_listener = bind_one(config.admin_listen)?;
         let mut app = Self {
-            data: config.listen,
-            tls: None,
+            data: listeners.data,
+            tls: listeners.data_tls,
             admin: admin_listener.local_addr()?,
             metrics: Arc::clone(&metrics),
             trigger,
@@ -65,12 +76,14 @@ impl App {
             health: Arc::clone(&health),
             drain: drain.clone(),
             log: log_sender,
+            sockets: Sockets::of(&kernel),
         });
-        app.start_workers(&shared, acceptor.as_ref())?;
+        app.start_workers(&shared, listeners, acceptor.as_ref())?;
         let admin = Admin {
             config,
             link,
             metrics,
+            kernel,
             health,
             drain,
             data: app.data,
@@ -81,26 +94,20 @@ impl App {
         Ok(app)
     }
 
-    fn start_workers(&mut self, shared: &Arc<Shared>, acceptor: Option<&Acceptor>) -> Result<()> {
-        let config = &shared.config;
-        let plain = listener::bind(config.listen, config.workers)?;
-        if let Some(first) = plain.first() {
-            self.data = first.local_addr()?;
-        }
-        let mut tls = match &config.tls {
-            Some(tls) => listener::bind(tls.listen, config.workers)?,
-            None => Vec::new(),
-        };
-        self.tls = tls.first().map(TcpListener::local_addr).transpose()?;
-        tls.reverse();
-        for (id, plain) in plain.into_iter().enumerate() {
+    fn start_workers(
+        &mut self,
+        shared: &Arc<Shared>,
+        mut listeners: Listeners,
+        acceptor: Option<&Acceptor>,
+    ) -> Result<()> {
+        for (id, plain) in listeners.plain.into_iter().enumerate() {
             let inputs = Inputs {
                 id,
                 shared: Arc::clone(shared),
                 metrics: self.metrics.worker(id).context("a worker has no metrics")?,
-                upstream_tls: upstream::tls::client(&config.upstream)?,
+                upstream_tls: upstream::tls::client(&shared.config.upstream)?,
                 plain,
-                tls: tls.pop().zip(acceptor.cloned()),
+                tls: listeners.tls.pop().zip(acceptor.cloned()),
             };
             self.workers
                 .push(worker::start(inputs).context("a worker cannot be started")?);
@@ -157,6 +164,60 @@ impl Drop for App {
         self.stop();
         self.end();
     }
+}
+
+/// The data ports, a socket for each worker.
+struct Listeners {
+    plain: Vec<TcpListener>,
+    tls: Vec<TcpListener>,
+    data: SocketAddr,
+    data_tls: Option<SocketAddr>,
+}
+
+impl Listeners {
+    fn open(config: &Config) -> Result<Self> {
+        let plain = listener::bind(config.listen, config.workers)?;
+        let tls = match &config.tls {
+            Some(tls) => listener::bind(tls.listen, config.workers)?,
+            None => Vec::new(),
+        };
+        let data = plain.first().context("no data listener")?.local_addr()?;
+        let data_tls = tls.first().map(TcpListener::local_addr).transpose()?;
+        Ok(Self {
+            plain,
+            tls,
+            data,
+            data_tls,
+        })
+    }
+
+    fn ports(&self) -> impl Iterator<Item = u16> {
+        let addresses = std::iter::once(self.data).chain(self.data_tls);
+        addresses.map(|address| address.port())
+    }
+}
+
+/// Loads the kernel programs, and says once which do not run and why.
+fn start_kernel(config: &Config) -> Result<Kernel> {
+    if config.ebpf == EbpfMode::Off {
+        return Ok(Kernel::off());
+    }
+    let kernel = Kernel::start(&kernel::Settings {
+        upstreams: 1,
+        required: config.ebpf == EbpfMode::Required,
+        log: config.ebpf_log,
+        ..kernel::Settings::default()
+    })
+    .context("--ebpf required, but kernel programs cannot run")?;
+    match kernel.missing() {
+        None => tracing::info!("kernel programs run"),
+        Some(missing) => {
+            for reason in missing.to_string().lines() {
+                tracing::info!("kernel programs are off: {reason}");
+            }
+        }
+    }
+    Ok(kernel)
 }
 
 fn bind_one(address: SocketAddr) -> Result<TcpListener> {

@@ -15,6 +15,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::app::App;
 use crate::check;
 use crate::config::{Auth, Config, ConfigError, ConfigFile, EbpfMode, LogFormat, Problem, Secret};
+use crate::kernel::Kernel;
 
 /// Exit code for bad usage and bad configuration.
 const BAD_USAGE: u8 = 2;
@@ -68,6 +69,9 @@ struct Settings {
     /// Kernel programs [default: auto]
     #[arg(long, value_name = "auto|required|off", env = "HOLYSHEEP_EBPF")]
     ebpf: Option<EbpfMode>,
+    /// Write what kernel programs say about themselves to the log; for debugging
+    #[arg(long, env = "HOLYSHEEP_EBPF_LOG")]
+    ebpf_log: bool,
     /// Form of both logs [default: json if `PROXY_MODE` is production]
     #[arg(long, value_name = "json|text", env = "HOLYSHEEP_LOG_FORMAT")]
     log_format: Option<LogFormat>,
@@ -78,7 +82,10 @@ pub fn main() -> ExitCode {
     // One line a flag: the values are in its name, and the environment's
     // content may be nobody's business.
     let command = Cli::command().mut_subcommands(|command| {
-        command.mut_args(|arg| arg.hide_env_values(true).hide_possible_values(true))
+        command.mut_args(|arg| {
+            let has_value = arg.get_action().takes_values();
+            arg.hide_env_values(true).hide_possible_values(has_value)
+        })
     });
     let cli = match Cli::from_arg_matches(&command.get_matches()) {
         Ok(cli) => cli,
@@ -95,7 +102,11 @@ pub fn main() -> ExitCode {
         },
         Command::Version => {
             println!("holysheep-proxy {}", env!("CARGO_PKG_VERSION"));
-            println!("kernel programs: not part of this build");
+            let built_in = match Kernel::is_built_in() {
+                true => "part of this build",
+                false => "not part of this build",
+            };
+            println!("kernel programs: {built_in}");
             ExitCode::SUCCESS
         }
     }
@@ -116,6 +127,7 @@ impl Settings {
         file.auth = self.auth.or(file.auth);
         file.workers = self.workers.or(file.workers);
         file.ebpf = self.ebpf.or(file.ebpf);
+        file.ebpf_log = self.ebpf_log.then_some(true).or(file.ebpf_log);
         file.log.format = self.log_format.or(file.log.format).or_else(format_of_mode);
         file.upstream.api_key = key_in_environment()?;
         Config::build(file)
@@ -147,16 +159,6 @@ fn refuse(error: &ConfigError) -> ExitCode {
 
 fn serve(config: Config) -> ExitCode {
     start_log(&config);
-    if config.ebpf == EbpfMode::Required {
-        eprintln!(
-            "holysheep-proxy: --ebpf required, but kernel programs are not part of this build; \
-             use --ebpf auto to run without them"
-        );
-        return ExitCode::FAILURE;
-    }
-    if config.ebpf == EbpfMode::Auto {
-        tracing::info!("kernel programs are off: not part of this build");
-    }
     match serve_until_signal(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -173,6 +173,10 @@ pub struct Config {
     pub workers: usize,
     /// Kernel programs.
     pub ebpf: EbpfMode,
+    /// Whether their messages go to the log.
+    pub ebpf_log: bool,
+    /// Whether requests with an `x-holysheep-timing` field get a `Server-Timing` field back.
+    pub timing_header: bool,
     /// Who may use the data port.
     pub auth: Auth,
     /// The upstream.

@@ -5,6 +5,7 @@ pub mod h1;
 pub mod h1_stream;
 pub mod h2;
 pub mod peer;
+mod records;
 pub mod timer;
 pub mod transport;
 

@@ -216,6 +216,7 @@ impl Edit<'_> {
             FieldName::Host
             | FieldName::Expect
             | FieldName::XForwardedProto
+            | FieldName::XHolysheepTiming
             | FieldName::XRealIp
             | FieldName::XRequestId => false,
             name => !name.is_hop_by_hop() && !self.named.contains(text),

@@ -19,10 +19,11 @@ mod capabilities;
 mod cgroup;
 mod flows;
 mod load;
-mod mapped;
 mod messages;
 mod reason;
 mod snapshot;
+mod sockets;
+mod sys;
 mod timeline;
 
 use std::fs::File;
@@ -41,6 +42,7 @@ pub use flows::FlowTable;
 pub use proxy_common::BOUNDS_NANOS;
 pub use reason::{Missing, Reason};
 pub use snapshot::{Durations, Snapshot, UpstreamTimings};
+pub use sockets::{Followed, Sample, Sockets};
 pub use timeline::Timeline;
 
 /// A program, by the name it has in metrics.
@@ -119,15 +121,10 @@ impl Kernel {
             Ok(kernel) => kernel,
             Err(reasons) => Self::without(&reasons),
         };
-        let missing: Vec<_> = kernel
-            .programs
-            .iter()
-            .filter_map(|(program, result)| Some((*program, result.clone().err()?)))
-            .collect();
-        if settings.required && !missing.is_empty() {
-            return Err(Missing(missing));
+        match kernel.missing() {
+            Some(missing) if settings.required => Err(missing),
+            _ => Ok(kernel),
         }
-        Ok(kernel)
     }
 
     /// Nothing is loaded, because nobody wants it.
@@ -150,6 +147,15 @@ impl Kernel {
     /// Each program with the reasons why it does not run, if it does not.
     pub fn programs(&self) -> &[(Program, Result<(), Vec<Reason>>)] {
         &self.programs
+    }
+
+    /// The programs that do not run, if there are such, with their reasons.
+    pub fn missing(&self) -> Option<Missing> {
+        let reasons = |(program, result): &(Program, Result<(), Vec<Reason>>)| {
+            Some((*program, result.clone().err()?))
+        };
+        let missing: Vec<_> = self.programs.iter().filter_map(reasons).collect();
+        (!missing.is_empty()).then_some(Missing(missing))
     }
 
     /// Whether a program runs.

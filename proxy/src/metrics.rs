@@ -7,14 +7,18 @@
 pub mod cell;
 mod encode;
 pub mod http;
+pub mod kernel;
 pub mod upstream;
 
 use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 
+use crate::kernel::Kernel;
+
 pub use cell::{Counter, Gauge, Histogram};
 pub use http::HttpMetrics;
+pub use kernel::KernelMetrics;
 pub use upstream::{Outcome, UpstreamMetrics};
 
 /// Everything one worker counts.
@@ -24,6 +28,8 @@ pub struct WorkerMetrics {
     pub http: HttpMetrics,
     /// The side towards upstream.
     pub upstream: UpstreamMetrics,
+    /// The kernel's view of both.
+    pub kernel: KernelMetrics,
     /// Access-log lines dropped because the log thread was behind.
     pub log_dropped: Counter,
 }
@@ -44,8 +50,9 @@ pub struct ControlMetrics {
 }
 
 impl Metrics {
-    /// Registers the metrics of `workers` workers that use the upstream called `upstream`.
-    pub fn new(workers: usize, upstream: &str) -> Self {
+    /// Registers the metrics of `workers` workers that use the upstream called `upstream`, and of
+    /// the kernel programs.
+    pub fn new(workers: usize, upstream: &str, kernel: Arc<Kernel>) -> Self {
         let workers: Arc<[Arc<WorkerMetrics>]> = (0..workers).map(|_| Arc::default()).collect();
         let control = Arc::new(ControlMetrics {
             dns: Histogram::new(&upstream::HANDSHAKE_BUCKETS),
@@ -55,6 +62,7 @@ impl Metrics {
             workers: Arc::clone(&workers),
             control: Arc::clone(&control),
             upstream: upstream.to_owned(),
+            kernel,
         }));
         Self {
             registry,

@@ -104,6 +104,8 @@ fn describe(worker: &Worker, inbound: &Inbound<'_>, record: &mut RequestRecord) 
     let given = head.field(FieldName::XRequestId).filter(|id| {
         !id.is_empty() && id.len() <= MAX_REQUEST_ID && id.iter().all(u8::is_ascii_graphic)
     });
+    record.wants_timing =
+        worker.config.timing_header && head.field(FieldName::XHolysheepTiming).is_some();
     let mut made = [0; 32];
     record.text.fill([
         head.method(),
@@ -270,6 +272,7 @@ async fn forward<D: Downstream>(
                 worker.metrics.upstream.retries.inc();
                 let fresh = open(worker, &mut body, record).await?;
                 exchange.resend(fresh, bytes);
+                exchange.begin(&worker.sockets);
             }
         }
     }

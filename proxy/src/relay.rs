@@ -29,6 +29,9 @@ pub fn start<D: Downstream>(
     client.start_head(record.status);
     forward::response_fields(&head, client);
     client.field(b"x-request-id", record.text.get(Text::RequestId));
+    if record.wants_timing {
+        client.field(b"server-timing", record.kernel.server_timing().as_bytes());
+    }
     if worker.drain.is_draining() {
         client.close_after();
     }

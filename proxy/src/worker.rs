@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::runtime::LocalOptions;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -22,6 +23,7 @@ use crate::config::{Config, UpstreamProtocol};
 use crate::connection;
 use crate::drain::Drain;
 use crate::health::{BEAT, Health};
+use crate::kernel::Sockets;
 use crate::metrics::WorkerMetrics;
 use crate::models::ModelsCache;
 use crate::tls::Acceptor;
@@ -48,6 +50,8 @@ pub struct Shared {
     pub drain: Drain,
     /// Where access-log batches go.
     pub log: LogSender,
+    /// The kernel's view of sockets.
+    pub sockets: Sockets,
 }
 
 /// What one worker is started with.
@@ -89,6 +93,8 @@ pub struct Worker {
     pub drain: Drain,
     /// This worker's metrics.
     pub metrics: Arc<WorkerMetrics>,
+    /// The kernel's view of its sockets.
+    pub sockets: Sockets,
     log: LogSender,
     batch: RefCell<Batch>,
     texts: RefCell<Vec<RecordText>>,
@@ -173,6 +179,7 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, tls: Option<Acceptor>
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
+                worker.accepted(&stream, tls.is_some());
                 let worker = Rc::clone(&worker);
                 let tls = tls.clone();
                 tokio::task::spawn_local(connection::serve(worker, stream, peer, tls));
@@ -213,6 +220,7 @@ impl Worker {
             tls: upstream_tls,
             timeout: config.timeouts.connect,
             metrics: Arc::clone(&metrics),
+            sockets: shared.sockets.clone(),
         });
         let pool = Pool::new(
             Rc::clone(&dialer),
@@ -230,6 +238,7 @@ impl Worker {
             health: Arc::clone(&shared.health),
             drain: shared.drain.clone(),
             metrics,
+            sockets: shared.sockets.clone(),
             log: shared.log.clone(),
             batch: RefCell::new(Batch::new(config.log_format, &upstream.name)),
             texts: RefCell::default(),
@@ -256,6 +265,19 @@ impl Worker {
     /// The time, at most a heartbeat old: good enough for deadlines, and free.
     pub const fn now(&self) -> Instant {
         self.now.get()
+    }
+
+    /// Notes how long a connection had waited in its accept queue.
+    fn accepted(&self, stream: &TcpStream, tls: bool) {
+        if let Some(waited) = self.sockets.waited(stream) {
+            let metrics = &self.metrics.kernel;
+            let queue = if tls {
+                &metrics.accept_queue_tls
+            } else {
+                &metrics.accept_queue
+            };
+            queue.observe(waited);
+        }
     }
 
     /// Counts a request in.

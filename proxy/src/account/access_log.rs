@@ -10,6 +10,7 @@ use super::clock::WallClock;
 use super::{RequestRecord, Text};
 use crate::config::LogFormat;
 use crate::http1::encode::number;
+use crate::kernel::Timeline;
 use crate::route::UNKNOWN;
 
 /// Hand a batch over at this size at the latest.
@@ -116,6 +117,8 @@ impl Batch {
         out.extend_from_slice(record.end.as_str().as_bytes());
         out.extend_from_slice(b"\",\"error\":");
         string_or_null(out, record.error);
+        out.extend_from_slice(b",\"kernel\":");
+        kernel(out, &record.kernel);
         out.extend_from_slice(b"}\n");
     }
 
@@ -150,6 +153,27 @@ impl Batch {
         }
         out.push(b'\n');
     }
+}
+
+/// What the kernel saw, in microseconds; `null` where it is not known.
+fn kernel(out: &mut Vec<u8>, seen: &Timeline) {
+    let micros =
+        |time: Option<Duration>| time.and_then(|time| u64::try_from(time.as_micros()).ok());
+    let values = [
+        (&b"{\"connect_us\":"[..], micros(seen.connect)),
+        (b",\"rtt_us\":", micros(seen.rtt)),
+        (b",\"first_byte_us\":", micros(seen.first_byte)),
+        (b",\"wakeup_lag_us\":", micros(seen.wakeup_lag)),
+        (b",\"retransmits\":", seen.retransmits.map(u64::from)),
+    ];
+    for (key, value) in values {
+        out.extend_from_slice(key);
+        match value {
+            Some(value) => number(out, value),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+    out.push(b'}');
 }
 
 fn time(out: &mut Vec<u8>, clock: &mut WallClock, at: Instant) {

@@ -63,7 +63,7 @@ fn proxy(page: &mut String, status: &Status) {
             ("Workers", status.workers.to_string()),
             ("Requests in flight", status.in_flight.to_string()),
             ("Client connections", status.connections.to_string()),
-            ("Kernel programs", status.ebpf.to_owned()),
+            ("Kernel programs", status.kernel.in_words()),
         ],
     );
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Admin;
+use crate::kernel::Kernel;
 use crate::upstream::dns::Resolution;
 
 /// Everything the status page shows.
@@ -25,7 +26,7 @@ pub struct Status {
     /// Worker threads.
     pub workers: usize,
     /// Kernel programs, and why they are off.
-    pub ebpf: &'static str,
+    pub kernel: KernelStatus,
     /// Requests being worked on.
     pub in_flight: i64,
     /// Open client connections.
@@ -34,6 +35,58 @@ pub struct Status {
     pub upstream: UpstreamStatus,
     /// The proxy's own errors by code, since the start.
     pub errors: Vec<ErrorCount>,
+}
+
+/// What watches the sockets.
+#[derive(Debug, Serialize)]
+pub struct KernelStatus {
+    /// Each program.
+    pub programs: Vec<ProgramStatus>,
+    /// The cgroup they are attached to.
+    pub cgroup: Option<String>,
+    /// Whether the capabilities were given up after attaching.
+    pub capabilities: Option<String>,
+}
+
+/// A kernel program.
+#[derive(Debug, Serialize)]
+pub struct ProgramStatus {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it runs.
+    pub attached: bool,
+    /// Why it does not.
+    pub reasons: Vec<String>,
+}
+
+impl KernelStatus {
+    /// For the status page.
+    pub(super) fn in_words(&self) -> String {
+        let programs = self.programs.iter().map(|program| {
+            let state = match program.attached {
+                true => "runs".to_owned(),
+                false => format!("off ({})", program.reasons.join("; ")),
+            };
+            format!("{} {state}", program.name)
+        });
+        programs.collect::<Vec<_>>().join(", ")
+    }
+
+    fn of(kernel: &Kernel) -> Self {
+        let programs = kernel.programs().iter().map(|(program, result)| {
+            let reasons = result.as_ref().err().into_iter().flatten();
+            ProgramStatus {
+                name: program.name(),
+                attached: result.is_ok(),
+                reasons: reasons.map(ToString::to_string).collect(),
+            }
+        });
+        Self {
+            programs: programs.collect(),
+            cgroup: kernel.cgroup().map(|path| path.display().to_string()),
+            capabilities: kernel.capabilities().map(ToString::to_string),
+        }
+    }
 }
 
 /// The upstream's state.
@@ -90,7 +143,7 @@ impl Status {
             tls_listen: admin.tls.map(|address| address.to_string()),
             auth: admin.config.auth,
             workers: admin.config.workers,
-            ebpf: "off: kernel programs are not part of this build",
+            kernel: KernelStatus::of(&admin.kernel),
             in_flight: workers.iter().map(|w| w.http.in_flight.get()).sum(),
             connections: workers.iter().map(|w| w.http.open_connections.get()).sum(),
             upstream: UpstreamStatus::of(admin),

@@ -1,78 +1,41 @@
-//! Whether this machine could run kernel programs, and why not.
-
-use std::fs;
-use std::path::Path;
+//! Whether the kernel programs run here, found out by loading them.
 
 use super::Outcome;
+use crate::config::{Config, EbpfMode};
+use crate::kernel::{Kernel, Settings};
 
-/// `CAP_BPF` and `CAP_NET_ADMIN`, from `linux/capability.h`.
-const NEEDED: [(u32, &str); 2] = [(39, "CAP_BPF"), (12, "CAP_NET_ADMIN")];
-/// `sk_lookup`, the youngest program type planned for, came with 5.9.
-const MIN_KERNEL: (u32, u32) = (5, 9);
-
-/// Looks at kernel, BTF, cgroup2 and capabilities.
-pub fn possible() -> Outcome {
-    let mut missing = Vec::new();
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let release = release.trim();
-    if version(release).is_none_or(|version| version < MIN_KERNEL) {
-        missing.push(format!("kernel {release} is older than 5.9"));
+/// Loads and attaches the programs, and detaches them again.
+pub fn possible(config: &Config) -> Outcome {
+    if config.ebpf == EbpfMode::Off {
+        return Outcome::Pass("off, as configured".to_owned());
     }
-    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
-        missing.push("the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)".to_owned());
-    }
-    if !has_cgroup2() {
-        missing.push("no cgroup2 hierarchy is mounted".to_owned());
-    }
-    missing.extend(missing_capabilities());
-    let built = "kernel programs are not part of this build";
-    if missing.is_empty() {
-        Outcome::Warn(
-            format!("{built}; this machine could run them (kernel {release})"),
-            "nothing to do: the proxy works without them".to_owned(),
-        )
-    } else {
-        Outcome::Warn(
-            format!("{built}; this machine lacks: {}", missing.join(", ")),
-            "nothing to do for a Deployment; the DaemonSet of the chart has what is needed"
-                .to_owned(),
-        )
+    let settings = Settings {
+        upstreams: 1,
+        // The process that serves gives them up; this one has other steps to take.
+        keep_capabilities: true,
+        ..Settings::default()
+    };
+    let kernel = match Kernel::start(&settings) {
+        Ok(kernel) => kernel,
+        Err(missing) => return refused(config, &missing.to_string()),
+    };
+    match kernel.missing() {
+        None => {
+            let cgroup = kernel.cgroup().map(|path| path.display().to_string());
+            let cgroup = cgroup.unwrap_or_default();
+            Outcome::Pass(format!("all programs run, attached to {cgroup}"))
+        }
+        Some(missing) => refused(config, &missing.to_string()),
     }
 }
 
-fn version(release: &str) -> Option<(u32, u32)> {
-    let mut parts = release.split(|c: char| !c.is_ascii_digit());
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-}
-
-fn has_cgroup2() -> bool {
-    fs::read_to_string("/proc/self/mountinfo")
-        .is_ok_and(|mounts| mounts.lines().any(|line| line.contains(" - cgroup2 ")))
-}
-
-fn missing_capabilities() -> Vec<String> {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let effective = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
-        .unwrap_or(0);
-    NEEDED
-        .iter()
-        .filter(|(bit, _)| effective >> bit & 1 == 0)
-        .map(|(_, name)| format!("capability {name}"))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kernel_releases_are_compared_as_numbers() {
-        assert_eq!(version("5.10.0-32-cloud-amd64"), Some((5, 10)));
-        assert_eq!(version("6.18.44"), Some((6, 18)));
-        assert!(version("5.4.0").unwrap() < MIN_KERNEL);
-        assert_eq!(version(""), None);
+/// A reason says what to do about it itself.
+fn refused(config: &Config, reasons: &str) -> Outcome {
+    let reasons = reasons.replace('\n', "; ");
+    if config.ebpf == EbpfMode::Required {
+        let remedy = "provide what is missing, or run with --ebpf auto";
+        return Outcome::Fail(reasons, remedy.to_owned());
     }
+    let remedy = "the proxy works without them; timings come from TCP_INFO instead";
+    Outcome::Warn(reasons, remedy.to_owned())
 }

@@ -48,7 +48,7 @@ pub(super) async fn all(config: &Config) -> Vec<Line> {
             None => Outcome::Skipped,
         },
     );
-    add("ebpf", ebpf::possible());
+    add("ebpf", ebpf::possible(config));
     lines
 }
 

@@ -29,6 +29,8 @@ impl Config {
             tls,
             workers: given.workers.unwrap_or_else(default_workers),
             ebpf: given.ebpf.unwrap_or_default(),
+            ebpf_log: given.ebpf_log.unwrap_or_default(),
+            timing_header: given.timing_header.unwrap_or_default(),
             auth,
             upstream,
             timeouts: given.timeouts.checked(),

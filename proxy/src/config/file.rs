@@ -26,6 +26,10 @@ pub struct ConfigFile {
     pub workers: Option<usize>,
     /// Kernel programs.
     pub ebpf: Option<EbpfMode>,
+    /// Their messages.
+    pub ebpf_log: Option<bool>,
+    /// `Server-Timing` on request.
+    pub timing_header: Option<bool>,
     /// Who may use the data port.
     pub auth: Option<Auth>,
     /// The upstream.

@@ -8,15 +8,20 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
+use super::records::Records;
 use crate::http1::Guarded;
 
-/// A TCP socket that counts what the kernel took.
+/// A TCP socket that counts what the kernel took and gave.
 ///
-/// Below TLS, this is the only place that knows whether a request left at all.
+/// Below TLS, this is the only place that knows whether a request left at all, and where in
+/// the stream a response began.
 #[derive(Debug)]
 pub struct Socket {
     stream: TcpStream,
     written: u64,
+    received: u64,
+    cookie: u64,
+    records: Option<Box<Records>>,
 }
 
 impl Socket {
@@ -27,7 +32,38 @@ impl Socket {
     /// If the socket option cannot be set, as on a socket already reset.
     pub fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        Ok(Self { stream, written: 0 })
+        Ok(Self {
+            stream,
+            written: 0,
+            received: 0,
+            cookie: 0,
+            records: None,
+        })
+    }
+
+    /// Says that the kernel programs follow this socket under `cookie`; with `tls`, that it will
+    /// carry TLS, of which the first response is to be found (see [`Records`]).
+    pub fn followed(&mut self, cookie: u64, tls: bool) {
+        self.cookie = cookie;
+        self.records = (tls && cookie != 0).then(Box::default);
+    }
+
+    /// Reads up to the end of a TLS record at most.
+    fn poll_read_record(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Some(records) = &mut self.records else {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        };
+        let room = records.room().min(buf.remaining());
+        let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
+        std::task::ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
+        records.read(part.filled());
+        let count = part.filled().len();
+        buf.advance(count);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -38,7 +74,14 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let result = if self.records.is_some() {
+            self.poll_read_record(cx, buf)
+        } else {
+            Pin::new(&mut self.stream).poll_read(cx, buf)
+        };
+        self.received += (buf.filled().len() - before) as u64;
+        result
     }
 }
 
@@ -107,6 +150,29 @@ impl Transport {
     /// Bytes the kernel has taken from us, TLS framing included.
     pub fn written(&self) -> u64 {
         self.socket().written
+    }
+
+    /// Bytes the kernel has given us, TLS framing included.
+    pub fn received(&self) -> u64 {
+        self.socket().received
+    }
+
+    /// The socket's name in the kernel; 0 if no program follows it.
+    pub fn cookie(&self) -> u64 {
+        self.socket().cookie
+    }
+
+    /// After the first plaintext has come: where the TLS record with it begins, if reads were cut
+    /// for that. From here on they no longer are.
+    pub fn first_record(&mut self) -> Option<u64> {
+        let socket = match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => match &mut **stream {
+                TlsStream::Client(stream) => stream.get_mut().0,
+                TlsStream::Server(stream) => stream.get_mut().0,
+            },
+        };
+        Some(socket.records.take()?.start())
     }
 
     /// The TCP socket below.

@@ -37,6 +37,8 @@ pub enum FieldName {
     XForwardedFor,
     /// `x-forwarded-proto`
     XForwardedProto,
+    /// `x-holysheep-timing`: the client wants to know what the kernel saw.
+    XHolysheepTiming,
     /// `x-real-ip`
     XRealIp,
     /// `x-request-id`
@@ -78,6 +80,7 @@ impl FieldName {
             (16, b'p') => (b"proxy-connection", Self::HopByHop),
             (17, b't') => (b"transfer-encoding", Self::TransferEncoding),
             (17, b'x') => (b"x-forwarded-proto", Self::XForwardedProto),
+            (18, b'x') => (b"x-holysheep-timing", Self::XHolysheepTiming),
             (18, b'p') => (b"proxy-authenticate", Self::HopByHop),
             (19, b'p') => (b"proxy-authorization", Self::HopByHop),
             _ => return Self::Other,

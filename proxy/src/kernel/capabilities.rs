@@ -1,6 +1,6 @@
 //! The capabilities the programs need: whether they are there, and giving them up again.
 
-use std::io;
+use std::{fmt, io};
 
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
@@ -17,6 +17,15 @@ pub enum Capabilities {
     Dropped,
     /// Kept, and why.
     Kept(String),
+}
+
+impl fmt::Display for Capabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dropped => f.write_str("given up after attaching"),
+            Self::Kept(reason) => write!(f, "kept: {reason}"),
+        }
+    }
 }
 
 /// The names of those this thread does not have.

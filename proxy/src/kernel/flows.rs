@@ -9,7 +9,7 @@ use std::sync::atomic::fence;
 
 use proxy_common::{Arrival, CLOSED, FlowRecord, flow_index};
 
-use super::mapped::Mapped;
+use super::sys::Mapped;
 use super::timeline::{self, Timeline};
 
 /// All connections to upstream.
@@ -97,6 +97,19 @@ impl FlowTable {
             self.beyond.fetch_add(1, Relaxed);
         }
         result
+    }
+
+    /// What the kernel saw of a connection whose response has not begun.
+    pub fn connection(&self, cookie: u64) -> Timeline {
+        let Some(record) = self.known(cookie) else {
+            return Timeline::default();
+        };
+        let result = timeline::read(record, &timeline::Arrival::Unknown, 0);
+        fence(Acquire);
+        match record.cookie.load(Relaxed) == cookie {
+            true => result,
+            false => Timeline::default(),
+        }
     }
 
     /// Live sockets whose record another one took.

@@ -10,8 +10,8 @@ use proxy_common::{ACCEPT_RECORDS, AcceptRecord, FLOW_RECORDS, FlowRecord, SLOTS
 
 use super::accepts::AcceptTable;
 use super::flows::FlowTable;
-use super::mapped::{Mapped, Shared};
 use super::reason::Reason;
+use super::sys::{Mapped, Shared};
 
 /// Maps are paid for by the cgroup and no longer by `RLIMIT_MEMLOCK`.
 const MIN_KERNEL: (u32, u32) = (5, 11);

@@ -20,6 +20,26 @@ pub struct Timeline {
     pub retransmits: Option<u32>,
 }
 
+impl Timeline {
+    /// The value of a `Server-Timing` field (W3C Server Timing): durations in milliseconds, what is unknown left
+    /// out. Empty if nothing is known.
+    pub fn server_timing(&self) -> String {
+        let durations = [
+            ("connect", self.connect),
+            ("rtt", self.rtt),
+            ("first_byte", self.first_byte),
+            ("wakeup_lag", self.wakeup_lag),
+        ];
+        let known = durations.iter().filter_map(|(name, time)| {
+            let millis = time.as_ref()?.as_secs_f64() * 1000.0;
+            Some(format!("{name};dur={millis:.3}"))
+        });
+        let retransmits = self.retransmits;
+        let retransmits = retransmits.map(|count| format!("retransmits;desc=\"{count}\""));
+        known.chain(retransmits).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// When the packet with a certain byte came.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
@@ -156,6 +176,20 @@ mod tests {
             retransmits: Some(2),
         };
         assert_eq!(timeline(&record, 1000, 183), expected);
+    }
+
+    #[test]
+    fn server_timing_says_what_is_known() {
+        let mut timeline = Timeline {
+            connect: Some(Duration::from_micros(30_123)),
+            first_byte: Some(Duration::from_millis(80)),
+            retransmits: Some(2),
+            ..Timeline::default()
+        };
+        let expected = "connect;dur=30.123, first_byte;dur=80.000, retransmits;desc=\"2\"";
+        assert_eq!(timeline.server_timing(), expected);
+        timeline = Timeline::default();
+        assert_eq!(timeline.server_timing(), "");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Adds the workers up and hands the sums to prometheus-client.
 
+mod kernel;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,6 +10,7 @@ use prometheus_client::metrics::MetricType;
 
 use super::cell::{Counter, Histogram, Snapshot};
 use super::{ControlMetrics, WorkerMetrics, http, upstream};
+use crate::kernel::Kernel;
 
 /// Encodes all workers' metrics at each scrape.
 #[derive(Debug)]
@@ -15,6 +18,7 @@ pub(super) struct Collector {
     pub(super) workers: Arc<[Arc<WorkerMetrics>]>,
     pub(super) control: Arc<ControlMetrics>,
     pub(super) upstream: String,
+    pub(super) kernel: Arc<Kernel>,
 }
 
 type Labels<'a> = Vec<(&'a str, &'a str)>;
@@ -26,6 +30,7 @@ impl prometheus_client::collector::Collector for Collector {
         self.proxy(&mut encoder)?;
         self.upstream_requests(&mut encoder)?;
         self.upstream_connections(&mut encoder)?;
+        self.kernel(&mut encoder)?;
         build_info(&mut encoder)
     }
 }

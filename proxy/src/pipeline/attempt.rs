@@ -41,6 +41,7 @@ pub(super) async fn pick<D: Downstream>(
             AnyExchange::h1(connection, head, outbound.body)
         }
     };
+    exchange.begin(&worker.sockets);
     let now = Instant::now();
     record.overhead = now
         .duration_since(record.started)
@@ -127,6 +128,8 @@ pub(super) async fn send<D: Downstream>(
     })
     .await;
     record.model = record.model.take().or_else(|| body.model.take());
+    record.kernel = exchange.timeline(&worker.sockets);
+    worker.metrics.kernel.request(&record.kernel);
     if result.is_ok() {
         let now = Instant::now();
         record.head_came = Some(now);

@@ -8,6 +8,7 @@ use super::h2::H2Exchange;
 use super::pool::Leased;
 use crate::error::ProxyError;
 use crate::http1::{FieldName, Framing, Guarded, HeadView};
+use crate::kernel::{Sockets, Timeline};
 use crate::worker::Worker;
 
 /// One request and its response.
@@ -135,6 +136,33 @@ impl AnyExchange {
         match self {
             Self::H1(exchange) => exchange.is_blocked(),
             Self::H2(exchange) => exchange.is_blocked(),
+        }
+    }
+
+    /// Says that the request is about to be written.
+    #[inline]
+    pub fn begin(&self, sockets: &Sockets) {
+        if let Self::H1(exchange) = self {
+            sockets.begin(exchange.cookie());
+        }
+    }
+
+    /// What the kernel knows of the request; nothing over h2, where requests share a connection.
+    #[inline]
+    pub fn timeline(&self, sockets: &Sockets) -> Timeline {
+        let Self::H1(exchange) = self else {
+            return Timeline::default();
+        };
+        let seen = match (exchange.cookie(), exchange.first_byte()) {
+            (0, _) => Timeline::default(),
+            (cookie, Some(first)) => sockets.timeline(cookie, first.offset, first.read_ns),
+            (cookie, None) => sockets.connection(cookie),
+        };
+        let sampled = exchange.connection().known();
+        Timeline {
+            connect: seen.connect.or(sampled.connect),
+            rtt: seen.rtt.or(sampled.rtt),
+            ..seen
         }
     }
 

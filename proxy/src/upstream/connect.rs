@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::dns::Addresses;
@@ -13,10 +14,18 @@ use super::tls::{self, ClientTls, HandshakeFailure};
 use crate::connection::transport::{Socket, Transport, WriteBuffer};
 use crate::error::ProxyError;
 use crate::http1::{Guarded, Head, ReadBuffer};
+use crate::kernel::{Sample, Sockets, Timeline};
 use crate::metrics::WorkerMetrics;
 
 /// First allocation of a connection's read buffer; a typical answer and its head fit.
 const READ_BUFFER: usize = 8 * 1024;
+
+/// Shortest time between two looks at a connection's `TCP_INFO`.
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+/// The upstream's index in the kernel's figures.
+const UPSTREAM: usize = 0;
+/// Sockets opened to find one whose place in the kernel's table is free.
+const MAX_TRIES: usize = 4;
 
 /// Why there is no connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +78,10 @@ pub struct Connection {
     pub head: Head,
     /// When it last became idle.
     pub idle_since: Instant,
+    /// What `TCP_INFO` said last, and when.
+    sampled: Option<(Sample, Instant)>,
+    /// The handshake's round trip as `TCP_INFO` told it.
+    handshake: Option<Duration>,
 }
 
 impl Connection {
@@ -80,6 +93,35 @@ impl Connection {
             output: WriteBuffer::default(),
             head: Head::default(),
             idle_since: Instant::now(),
+            sampled: None,
+            handshake: None,
+        }
+    }
+
+    /// Asks `TCP_INFO` where no program counts, but not more often than once a second.
+    pub fn sample(&mut self, sockets: &Sockets, metrics: &WorkerMetrics, now: Instant) {
+        let before = self.sampled.as_ref();
+        if before.is_some_and(|(_, at)| now.duration_since(*at) < SAMPLE_EVERY) {
+            return;
+        }
+        let Some(sample) = sockets.sample(self.io.tcp()) else {
+            return;
+        };
+        metrics
+            .kernel
+            .sampled(&sample, before.map(|(sample, _)| sample));
+        if before.is_none() {
+            self.handshake = sample.rtt;
+        }
+        self.sampled = Some((sample, now));
+    }
+
+    /// What is known of the connection without kernel programs.
+    pub fn known(&self) -> Timeline {
+        Timeline {
+            connect: self.handshake,
+            rtt: self.sampled.and_then(|(sample, _)| sample.rtt),
+            ..Timeline::default()
         }
     }
 }
@@ -95,6 +137,8 @@ pub struct Dialer {
     pub timeout: Duration,
     /// Where handshakes are counted.
     pub metrics: Arc<WorkerMetrics>,
+    /// The kernel's view of the connections.
+    pub sockets: Sockets,
 }
 
 impl Dialer {
@@ -113,16 +157,53 @@ impl Dialer {
         result
     }
 
+    /// Opens a connection for HTTP/1.1.
+    ///
+    /// # Errors
+    /// As [`Dialer::dial`].
+    pub async fn connection(&self) -> Result<Connection, ConnectError> {
+        let mut connection = Connection::new(self.dial().await?);
+        connection.sample(&self.sockets, &self.metrics, Instant::now());
+        Ok(connection)
+    }
+
     async fn open(&self) -> Result<Transport, ConnectError> {
         let addresses = self.addresses.get().await.map_err(ConnectError::Dns)?;
         let mut last = ConnectError::Tcp("the name has no address".to_owned());
         for address in addresses.iter() {
-            match TcpStream::connect(address).await.and_then(Socket::new) {
+            match self.connect(*address).await {
                 Ok(socket) => return self.secure(socket).await,
                 Err(error) => last = ConnectError::Tcp(format!("{address}: {error}")),
             }
         }
         Err(last)
+    }
+
+    /// Connects to one address.
+    async fn connect(&self, address: SocketAddr) -> io::Result<Socket> {
+        let socket = self.socket(address)?;
+        let followed = self.sockets.follow(&socket, UPSTREAM);
+        let connected = socket.connect(address).await;
+        let cookie = followed.settle();
+        let mut socket = Socket::new(connected?)?;
+        socket.followed(cookie, self.tls.is_some());
+        Ok(socket)
+    }
+
+    /// A socket that has the kernel programs' attention to itself.
+    fn socket(&self, address: SocketAddr) -> io::Result<TcpSocket> {
+        let open = || match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        };
+        let mut socket = open()?;
+        for _ in 0..MAX_TRIES {
+            if !self.sockets.is_taken(&socket) {
+                break;
+            }
+            socket = open()?;
+        }
+        Ok(socket)
     }
 
     async fn secure(&self, socket: Socket) -> Result<Transport, ConnectError> {

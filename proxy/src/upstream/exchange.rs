@@ -16,6 +16,7 @@ use crate::http1::{
     framing::{self, FramingError},
     head::Version,
 };
+use crate::kernel;
 
 /// Request bytes buffered for a socket that does not take them.
 const OUTPUT_HIGH_WATER: usize = 64 * 1024;
@@ -68,6 +69,16 @@ pub struct Exchange {
     response: Framing,
     body: BodyDecoder,
     pulled: u64,
+    first: Option<FirstByte>,
+}
+
+/// Where and when the first byte of a response was read.
+#[derive(Clone, Copy, Debug)]
+pub struct FirstByte {
+    /// Bytes read from the socket before it, or before the TLS record it came in.
+    pub offset: u64,
+    /// When the read returned, see [`kernel::now_ns`].
+    pub read_ns: u64,
 }
 
 impl Exchange {
@@ -88,7 +99,23 @@ impl Exchange {
             response: Framing::None,
             body: BodyDecoder::new(Framing::None),
             pulled: 0,
+            first: None,
         }
+    }
+
+    /// The connection's name in the kernel; 0 if no program follows it.
+    pub fn cookie(&self) -> u64 {
+        self.connection.io.cookie()
+    }
+
+    /// Where the response began, if its connection is followed and it has.
+    pub const fn first_byte(&self) -> Option<FirstByte> {
+        self.first
+    }
+
+    /// The connection.
+    pub const fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// Sends `bytes`, which never left on the first connection, on another one.
@@ -259,7 +286,15 @@ impl Exchange {
     /// would be taken for complete (RFC 9112 section 9.8).
     fn poll_read(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<usize, ProxyError>> {
         let Connection { io, input, .. } = &mut self.connection;
-        Poll::Ready(ready!(input.poll_fill(cx, io, limit)).map_err(|error| {
+        let before = io.received();
+        let result = ready!(input.poll_fill(cx, io, limit));
+        if self.first.is_none() && io.cookie() != 0 {
+            self.first = Some(FirstByte {
+                offset: io.first_record().unwrap_or(before),
+                read_ns: kernel::now_ns(),
+            });
+        }
+        Poll::Ready(result.map_err(|error| {
             tracing::debug!(%error, "reading from upstream failed");
             ProxyError::UpstreamClosed
         }))

@@ -107,12 +107,13 @@ impl Pool {
     /// Why there is none.
     pub async fn open(&self) -> Result<Leased, ConnectError> {
         self.metrics().upstream.cold.inc();
-        let io = self.dialer.dial().await?;
-        Ok((Connection::new(io), Lease::new(self.metrics())))
+        let connection = self.dialer.connection().await?;
+        Ok((connection, Lease::new(self.metrics())))
     }
 
     /// Takes a connection back after a complete exchange.
     pub fn put(&self, mut connection: Connection, now: Instant) {
+        connection.sample(&self.dialer.sockets, self.metrics(), now);
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.max_idle {
             connection.idle_since = now;
@@ -145,10 +146,10 @@ impl Pool {
             let missing = self.min_idle.saturating_sub(self.idle.borrow().len());
             let mut pause = ROUND;
             for _ in 0..missing {
-                match self.dialer.dial().await {
-                    Ok(io) => {
+                match self.dialer.connection().await {
+                    Ok(connection) => {
                         backoff = ROUND;
-                        self.put(Connection::new(io), Instant::now());
+                        self.put(connection, Instant::now());
                     }
                     Err(error) => {
                         tracing::debug!(%error, "no connection opened ahead of need");

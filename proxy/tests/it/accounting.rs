@@ -10,7 +10,8 @@ use crate::harness::metrics::sum;
 use crate::harness::{CHAT, MESSAGES, QUESTION, Rig, STREAMED, eventually};
 
 /// Every field of a line, in order.
-const FIELDS: [&str; 21] = [
+const FIELDS: [&str; 22] = [
+    "kernel",
     "time",
     "remote_addr",
     "remote_user",

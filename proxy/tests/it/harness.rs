@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use holysheep_emulator::{Builder, Emulator, Fault, FaultScope};
 use holysheep_proxy::app::App;
 use holysheep_proxy::config::file::Span;
-use holysheep_proxy::config::{Config, ConfigFile, LogFormat};
+use holysheep_proxy::config::{Config, ConfigFile, EbpfMode, LogFormat};
 use serde_json::Value;
 
 pub(crate) use client::{Client, Reply};
@@ -140,6 +140,8 @@ impl RigBuilder {
         file.listen.get_or_insert(free);
         file.admin_listen.get_or_insert(free);
         file.workers.get_or_insert(self.workers);
+        // Dozens of proxies run at once, and all sockets of one cgroup pass through the programs of each.
+        file.ebpf.get_or_insert(EbpfMode::Off);
         let upstream = &mut file.upstream;
         upstream
             .base_url

@@ -15,6 +15,7 @@ mod expect_continue;
 mod forwarding;
 mod harness;
 mod keep_alive;
+mod kernel_timings;
 mod keys;
 mod models_cache;
 mod openmetrics;

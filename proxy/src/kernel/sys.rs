@@ -1,11 +1,14 @@
-//! Memory shared with the kernel: a BPF array mapped into the process.
+//! What no library offers safely: a BPF array mapped into the process, and a socket's `TCP_INFO`.
 //!
-//! The only module of the proxy with `unsafe`. What it hands out is a slice of records made of atomics, which
+//! The only module of the proxy with `unsafe`. A mapped array is a slice of records made of atomics, which
 //! may change under the reader at any time and are safe to read and write all the same.
-#![expect(unsafe_code, reason = "mapping memory is a promise to the compiler")]
+#![expect(
+    unsafe_code,
+    reason = "mapping memory, and a system call that fills in a structure"
+)]
 
 use std::ops::Deref;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::{io, ptr};
 
@@ -81,6 +84,28 @@ impl<T> Drop for Mapped<T> {
         let bytes = self.length * size_of::<T>();
         // SAFETY: mapped by us with this length; slices of it cannot outlive us.
         let _ = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), bytes) };
+    }
+}
+
+/// What the kernel tells of a connected socket (`tcp(7)`, `TCP_INFO`); one system call.
+pub(super) fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<libc::tcp_info> {
+    // SAFETY: the structure is numbers only, for which zeros are values; an older kernel fills in less of it.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = libc::socklen_t::try_from(size_of_val(&info)).unwrap_or_default();
+    // SAFETY: the pointers are those of two variables of ours, and `length` is the first one's size.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 {
+        Ok(info)
+    } else {
+        Err(io::Error::last_os_error())
     }
 }
 

@@ -1,0 +1,158 @@
+//! A worker's way to what the kernel knows of its sockets, with kernel programs or without.
+//!
+//! With them, sockets are followed in the shared tables ([`FlowTable`], [`AcceptTable`]). Without, `TCP_INFO` is asked now
+//! and then: it knows the round trip and the segments sent again, and nothing of single requests.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{AcceptTable, FlowTable, Kernel, Program, Timeline, cookie, now_ns, sys};
+
+/// What a worker follows its sockets with.
+#[derive(Clone, Debug, Default)]
+pub struct Sockets {
+    flows: Option<Arc<FlowTable>>,
+    accepts: Option<Arc<AcceptTable>>,
+    /// Whether connections are timed by a program, so that `TCP_INFO` need not be asked.
+    timed: bool,
+}
+
+/// A socket the kernel programs follow, from before it is connected. Forgotten when dropped early: that nobody waits
+/// for a connection any more does not mean that connecting failed.
+#[derive(Debug)]
+pub struct Followed<'a> {
+    flows: Option<&'a FlowTable>,
+    cookie: u64,
+}
+
+/// What `TCP_INFO` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// The smoothed round trip; `None` before one was measured.
+    pub rtt: Option<Duration>,
+    /// Segments sent again since the connection began.
+    pub retransmits: u32,
+}
+
+impl Sockets {
+    /// What this kernel side offers.
+    pub fn of(kernel: &Kernel) -> Self {
+        Self {
+            flows: kernel.flows(),
+            accepts: kernel.accepts(),
+            timed: kernel.runs(Program::SocketTiming),
+        }
+    }
+
+    /// Follows a socket that is about to be connected to the upstream with this index. Costs a system call, once for each
+    /// connection.
+    pub fn follow(&self, socket: impl AsFd, upstream: usize) -> Followed<'_> {
+        let flows = self.flows.as_deref();
+        let cookie = flows.map_or(0, |_| cookie(socket));
+        if let Some(flows) = flows.filter(|_| cookie != 0) {
+            flows.register(cookie, upstream);
+        }
+        Followed { flows, cookie }
+    }
+
+    /// Whether another live socket is followed in this one's place, so that a new one should be opened instead.
+    pub fn is_taken(&self, socket: impl AsFd) -> bool {
+        let flows = self.flows.as_deref();
+        flows.is_some_and(|flows| flows.is_taken(cookie(socket)))
+    }
+
+    /// Says that the next byte written to this socket begins a request.
+    #[inline]
+    pub fn begin(&self, cookie: u64) {
+        if let Some(flows) = &self.flows {
+            flows.begin(cookie);
+        }
+    }
+
+    /// See [`FlowTable::timeline`].
+    #[inline]
+    pub fn timeline(&self, cookie: u64, offset: u64, read_ns: u64) -> Timeline {
+        match &self.flows {
+            Some(flows) => flows.timeline(cookie, offset, read_ns),
+            None => Timeline::default(),
+        }
+    }
+
+    /// See [`FlowTable::connection`].
+    pub fn connection(&self, cookie: u64) -> Timeline {
+        match &self.flows {
+            Some(flows) => flows.connection(cookie),
+            None => Timeline::default(),
+        }
+    }
+
+    /// How long a connection that has just been accepted had waited for it.
+    pub fn waited(&self, socket: impl AsFd) -> Option<Duration> {
+        let accepts = self.accepts.as_deref()?;
+        let established = accepts.take(cookie(socket))?;
+        now_ns().checked_sub(established).map(Duration::from_nanos)
+    }
+
+    /// Asks `TCP_INFO`, unless a program counts already; one system call.
+    pub fn sample(&self, socket: impl AsFd) -> Option<Sample> {
+        if self.timed {
+            return None;
+        }
+        let info = sys::tcp_info(socket.as_fd()).ok()?;
+        let rtt = u64::from(info.tcpi_rtt);
+        Some(Sample {
+            rtt: (rtt != 0).then(|| Duration::from_micros(rtt)),
+            retransmits: info.tcpi_total_retrans,
+        })
+    }
+}
+
+impl Followed<'_> {
+    /// The socket's name in the kernel, or 0 if nobody follows it. To be called once it is clear what became of
+    /// connecting: from here on the kernel's account stands.
+    pub fn settle(mut self) -> u64 {
+        self.flows = None;
+        self.cookie
+    }
+}
+
+impl Drop for Followed<'_> {
+    fn drop(&mut self) {
+        if let Some(flows) = self.flows {
+            flows.forget(self.cookie);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn without_programs_tcp_info_knows_the_round_trip() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let sockets = Sockets::of(&Kernel::off());
+        let sample = sockets.sample(&stream).unwrap();
+        assert!(sample.rtt.is_some_and(|rtt| rtt < Duration::from_secs(1)));
+        assert_eq!(sample.retransmits, 0);
+        assert_eq!(sockets.follow(&stream, 0).settle(), 0);
+        assert_eq!(sockets.waited(&stream), None);
+        assert_eq!(sockets.timeline(0, 0, 0), Timeline::default());
+    }
+
+    #[test]
+    fn nothing_is_made_up_for_what_is_no_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let sockets = Sockets::default();
+        assert_eq!(
+            sockets.sample(&listener).and_then(|sample| sample.rtt),
+            None
+        );
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert_eq!(sockets.sample(file), None);
+    }
+}

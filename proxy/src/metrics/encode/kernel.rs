@@ -1,0 +1,167 @@
+//! The `holysheep_kernel_*` series: the kernel's sums and the workers', each with where it comes from.
+//!
+//! A series that nothing measures is absent, so that nobody takes "unknown" for zero.
+
+use std::fmt;
+
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+
+use super::{Collector, Labels, counters, gauges};
+use crate::kernel::{Durations, Program, Snapshot as KernelSums};
+use crate::metrics::KernelMetrics;
+use crate::metrics::cell::{Histogram, Snapshot};
+
+/// From a kernel program.
+const EBPF: &str = "ebpf";
+/// From `TCP_INFO`.
+const TCP_INFO: &str = "tcp_info";
+
+/// Labels, sum in seconds, count, buckets.
+type Row<'a> = (Labels<'a>, f64, u64, Vec<(f64, u64)>);
+
+impl Collector {
+    pub(super) fn kernel(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        // A map that cannot be read has nothing to say; the log tells why, once it happens.
+        let sums = self.kernel.snapshot().unwrap_or_else(|error| {
+            tracing::warn!(%error, "kernel maps");
+            KernelSums::default()
+        });
+        self.connections(encoder, &sums)?;
+        self.responses(encoder)?;
+        self.programs(encoder, &sums)
+    }
+
+    fn connections(&self, encoder: &mut DescriptorEncoder<'_>, sums: &KernelSums) -> fmt::Result {
+        let timings = sums.upstreams.first();
+        let row = |of: fn(&crate::kernel::UpstreamTimings) -> &Durations,
+                   sampled: fn(&KernelMetrics) -> &Histogram| {
+            match timings {
+                Some(timings) => Some(durations(self.labels(EBPF), of(timings))),
+                None => self.observed(self.labels(TCP_INFO), sampled),
+            }
+        };
+        histograms(
+            encoder,
+            "holysheep_kernel_connect_seconds",
+            "From a connection's SYN to its SYN-ACK",
+            row(|timings| &timings.connect, |worker| &worker.connect),
+        )?;
+        histograms(
+            encoder,
+            "holysheep_kernel_rtt_seconds",
+            "Smoothed round-trip times, about one for each acknowledgement",
+            row(|timings| &timings.rtt, |worker| &worker.rtt),
+        )?;
+        let retransmits = match timings {
+            Some(timings) => (self.labels(EBPF), timings.retransmits),
+            None => {
+                let sum = self.sum(|worker| &worker.kernel.retransmits);
+                (self.labels(TCP_INFO), sum)
+            }
+        };
+        counters(
+            encoder,
+            "holysheep_kernel_retransmits",
+            "Segments sent again to upstream",
+            [retransmits],
+        )?;
+        counters(
+            encoder,
+            "holysheep_kernel_connect_failures",
+            "Connections that were refused, reset or timed out before upstream sent a byte",
+            timings.map(|timings| (self.labels(EBPF), timings.connect_failures)),
+        )
+    }
+
+    fn responses(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let listener = |name| vec![("listener", name), ("source", EBPF)];
+        let queues = [
+            self.observed(listener("data"), |worker| &worker.accept_queue),
+            self.observed(listener("data_tls"), |worker| &worker.accept_queue_tls),
+        ];
+        histograms(
+            encoder,
+            "holysheep_kernel_accept_queue_seconds",
+            "How long established connections waited to be accepted",
+            queues.into_iter().flatten(),
+        )?;
+        histograms(
+            encoder,
+            "holysheep_kernel_first_byte_seconds",
+            "From a request's first byte leaving to its response's first byte arriving",
+            self.observed(self.labels(EBPF), |worker| &worker.first_byte),
+        )?;
+        histograms(
+            encoder,
+            "holysheep_kernel_wakeup_lag_seconds",
+            "How long a response's first byte waited in the kernel to be read",
+            self.observed(self.labels(EBPF), |worker| &worker.wakeup_lag),
+        )
+    }
+
+    fn programs(&self, encoder: &mut DescriptorEncoder<'_>, sums: &KernelSums) -> fmt::Result {
+        let attached = Program::ALL.map(|program| {
+            let runs = self.kernel.runs(program);
+            (vec![("program", program.name())], i64::from(runs))
+        });
+        gauges(
+            encoder,
+            "holysheep_kernel_program_attached",
+            "Whether a kernel program runs",
+            attached,
+        )?;
+        let entries = sums.maps.iter().map(|(name, used, _)| {
+            let used = i64::try_from(*used).unwrap_or(i64::MAX);
+            (vec![("map", *name)], used)
+        });
+        gauges(
+            encoder,
+            "holysheep_kernel_map_entries",
+            "Entries in use of the maps that can fill up",
+            entries,
+        )?;
+        let dropped = sums.dropped.iter().filter(|(reason, _)| !reason.is_empty());
+        let dropped = dropped.map(|(reason, count)| (vec![("reason", *reason)], *count));
+        counters(
+            encoder,
+            "holysheep_kernel_events_dropped",
+            "What could not be noted, by reason",
+            dropped,
+        )
+    }
+
+    fn labels<'a>(&'a self, source: &'a str) -> Labels<'a> {
+        vec![("upstream", self.upstream.as_str()), ("source", source)]
+    }
+
+    /// What the workers observed, if they did.
+    fn observed<'a>(
+        &self,
+        labels: Labels<'a>,
+        of: fn(&KernelMetrics) -> &Histogram,
+    ) -> Option<Row<'a>> {
+        let sum = Snapshot::of(self.workers.iter().map(|worker| of(&worker.kernel)));
+        let row = (labels, sum.sum_seconds(), sum.count(), sum.buckets());
+        (sum.count() > 0).then_some(row)
+    }
+}
+
+fn durations<'a>(labels: Labels<'a>, sums: &Durations) -> Row<'a> {
+    (labels, sums.sum_seconds(), sums.count(), sums.buckets())
+}
+
+fn histograms<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    rows: impl IntoIterator<Item = Row<'a>>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+    for (labels, sum, count, buckets) in rows {
+        family
+            .encode_family(&labels)?
+            .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+    }
+    Ok(())
+}
