@@ -90,7 +90,10 @@ pub async fn serve(admin: Admin, listener: TcpListener) {
 impl Admin {
     fn answer<B>(&self, request: &Request<B>) -> Answer {
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
+            let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
+            let allow = http::HeaderValue::from_static("GET, HEAD");
+            refusal.headers_mut().insert(http::header::ALLOW, allow);
+            return refusal;
         }
         match request.uri().path() {
             "/metrics" => self.metrics(),

@@ -7,7 +7,7 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -16,7 +16,12 @@ use crate::app::App;
 use crate::check;
 use crate::config::{Auth, Config, ConfigError, ConfigFile, EbpfMode, LogFormat, Problem, Secret};
 use crate::kernel::Kernel;
+use crate::tls::CertificateError;
+use crate::upstream::key::KeyFileError;
+use crate::upstream::tls::TlsSetupError;
 
+/// Names the file with the upstream key.
+const KEY_FILE_VARIABLE: &str = "HOLYSHEEP_API_KEY_FILE";
 /// Exit code for bad usage and bad configuration.
 const BAD_USAGE: u8 = 2;
 
@@ -55,7 +60,7 @@ struct Settings {
     #[arg(long, value_name = "URL", env = "HOLYSHEEP_API_BASE_URL")]
     upstream: Option<String>,
     /// File with the upstream key; read again when it changes
-    #[arg(long, value_name = "FILE", env = "HOLYSHEEP_API_KEY_FILE")]
+    #[arg(long, value_name = "FILE", env = KEY_FILE_VARIABLE)]
     api_key_file: Option<PathBuf>,
     /// Certificates to trust besides the public web's (PEM)
     #[arg(long, value_name = "FILE", env = "HOLYSHEEP_UPSTREAM_CA")]
@@ -122,16 +127,34 @@ impl Settings {
         file.listen = self.listen.or(file.listen);
         file.admin_listen = self.admin_listen.or(file.admin_listen);
         file.upstream.base_url = self.upstream.or(file.upstream.base_url);
-        file.upstream.api_key_file = self.api_key_file.or(file.upstream.api_key_file);
+        file.upstream.api_key = key_in_environment()?;
+        file.upstream.api_key_file = match (&file.upstream.api_key, self.api_key_file) {
+            (Some(_), Some(path)) if is_in_environment(&path) => return Err(two_keys()),
+            (_, Some(path)) => Some(path),
+            // The environment comes before the file.
+            (Some(_), None) => None,
+            (None, None) => file.upstream.api_key_file,
+        };
         file.upstream.ca_file = self.upstream_ca.or(file.upstream.ca_file);
         file.auth = self.auth.or(file.auth);
         file.workers = self.workers.or(file.workers);
         file.ebpf = self.ebpf.or(file.ebpf);
         file.ebpf_log = self.ebpf_log.then_some(true).or(file.ebpf_log);
         file.log.format = self.log_format.or(file.log.format).or_else(format_of_mode);
-        file.upstream.api_key = key_in_environment()?;
         Config::build(file)
     }
+}
+
+/// Whether a path comes from the environment and not from a flag.
+fn is_in_environment(path: &Path) -> bool {
+    std::env::var_os(KEY_FILE_VARIABLE).is_some_and(|value| value == path.as_os_str())
+}
+
+fn two_keys() -> ConfigError {
+    ConfigError::Invalid(vec![Problem {
+        field: "HOLYSHEEP_API_KEY",
+        message: format!("set together with {KEY_FILE_VARIABLE}; unset one of the two"),
+    }])
 }
 
 fn format_of_mode() -> Option<LogFormat> {
@@ -163,9 +186,18 @@ fn serve(config: Config) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("holysheep-proxy: {error:#}");
-            ExitCode::FAILURE
+            if is_about_a_setting(&error) {
+                ExitCode::from(BAD_USAGE)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
+}
+
+/// Whether what failed is a file that the configuration names.
+fn is_about_a_setting(error: &anyhow::Error) -> bool {
+    error.is::<KeyFileError>() || error.is::<TlsSetupError>() || error.is::<CertificateError>()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the main thread is no worker")]

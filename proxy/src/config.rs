@@ -154,7 +154,7 @@ pub struct Timeouts {
 pub struct Limits {
     /// Bytes of a request body.
     pub body: u64,
-    /// Bytes of a request or response head.
+    /// Bytes of a request head.
     pub headers: usize,
     /// Requests in flight over all workers; more are refused with 503.
     pub in_flight: usize,
@@ -209,12 +209,12 @@ pub struct Problem {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file could not be read.
-    #[error("cannot read the configuration file {path}: {source}")]
+    #[error("cannot read the configuration file {path}: {reason}")]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The file is not what it should be.
     #[error("{path}: {message}")]
@@ -256,6 +256,38 @@ mod tests {
         assert!(build("listen: 0.0.0.0:8080\nauth: open").is_ok());
         let tls = "tls: {listen: '[::]:8443', certificate: c, key: k}";
         assert!(build(tls).is_err());
+    }
+
+    #[test]
+    fn a_listener_without_an_address_is_not_ignored() {
+        let error = build("tls: {certificate: c, key: k}").unwrap_err();
+        assert!(
+            error.to_string().starts_with("tls.listen: missing"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn limits_that_nothing_can_keep_are_refused() {
+        let error = build("timeouts: {connect: 0s, drain: 0s}\nupstream: {idle_timeout: 0s}");
+        let error = error.unwrap_err().to_string();
+        for field in ["timeouts.connect: 0s", "upstream.idle_timeout: 0s"] {
+            assert!(error.contains(field), "{field} in {error}");
+        }
+        assert!(!error.contains("drain"), "{error}");
+    }
+
+    #[test]
+    fn a_key_in_the_place_of_its_path_is_not_shown() {
+        for key in ["cr_0123", "sk-0123", "0123456789abcdef0123456789abcdef"] {
+            let error = build(&format!("upstream: {{api_key_file: {key}}}")).unwrap_err();
+            let error = error.to_string();
+            assert!(error.starts_with("upstream.api_key_file: looks like a key"));
+            assert!(!error.contains("0123"), "{error}");
+        }
+        for path in ["/etc/holysheep/cr_key", "key.txt", "./cr_0123", "key"] {
+            assert!(build(&format!("upstream: {{api_key_file: {path}}}")).is_ok());
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ const BACKLOG: i32 = 4096;
 /// requests would go to whoever was forgotten there.
 pub fn bind(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, BindError> {
     let mut address = address;
-    let fail = |address| move |source| BindError { address, source };
+    let fail = |address| move |reason| BindError { address, reason };
     if address.port() != 0 {
         reserve(address).map_err(fail(address))?;
     }
@@ -34,10 +34,23 @@ pub fn bind(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, BindE
 
 /// Why there is no listener.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}")]
+#[error("cannot listen on {address}: {reason}; {}", remedy(.reason.kind()))]
 pub struct BindError {
     address: SocketAddr,
-    source: io::Error,
+    reason: io::Error,
+}
+
+const fn remedy(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::AddrInUse => {
+            "stop what listens there (`ss -ltnp` names it), or choose another address"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need root or CAP_NET_BIND_SERVICE; choose a higher one"
+        }
+        io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address",
+        _ => "choose another address with --listen or --admin-listen",
+    }
 }
 
 /// Binds an address without sharing it, and lets go again.

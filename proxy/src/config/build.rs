@@ -1,6 +1,7 @@
 //! Turns what was given into what is used: defaults, and every check.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use super::{
@@ -78,6 +79,19 @@ impl Config {
             "limits.in_flight",
             "0 would refuse every request; expected at least 1".to_owned(),
         );
+        let timeouts = &self.timeouts;
+        for (field, duration) in [
+            ("timeouts.connect", timeouts.connect),
+            ("timeouts.first_byte", timeouts.first_byte),
+            ("timeouts.idle", timeouts.idle),
+            ("timeouts.client_header", timeouts.client_header),
+            ("timeouts.client_body", timeouts.client_body),
+            ("timeouts.client_idle", timeouts.client_idle),
+            ("upstream.idle_timeout", self.upstream.idle_timeout),
+        ] {
+            let message = "0s would end everything at once; expected such as 10s";
+            require(!duration.is_zero(), field, message.to_owned());
+        }
         let (min, max) = (self.upstream.min_idle, self.upstream.max_idle);
         require(
             min <= max,
@@ -102,7 +116,15 @@ fn default_workers() -> usize {
 
 fn tls_listen(given: &ConfigFile, problems: &mut Vec<Problem>) -> Option<TlsListen> {
     let tls = &given.tls;
-    let listen = tls.listen?;
+    let Some(listen) = tls.listen else {
+        if tls.certificate.is_some() || tls.key.is_some() {
+            problems.push(Problem {
+                field: "tls.listen",
+                message: "missing; expected an address such as 0.0.0.0:8443".to_owned(),
+            });
+        }
+        return None;
+    };
     match (tls.certificate.clone(), tls.key.clone()) {
         (Some(certificate), Some(key)) => Some(TlsListen {
             listen,
@@ -134,6 +156,15 @@ fn upstream(given: &ConfigFile, problems: &mut Vec<Problem>) -> Upstream {
         });
         BaseUrl::placeholder()
     });
+    if raw.api_key_file.as_deref().is_some_and(looks_like_key) {
+        problems.push(Problem {
+            field: "upstream.api_key_file",
+            // What it is must not be shown.
+            message: "looks like a key, not like a path; write the key to a file and name the \
+                      file, or give the key itself in HOLYSHEEP_API_KEY"
+                .to_owned(),
+        });
+    }
     Upstream {
         name: raw.name.clone().unwrap_or_else(|| "holysheep".to_owned()),
         base_url,
@@ -146,6 +177,13 @@ fn upstream(given: &ConfigFile, problems: &mut Vec<Problem>) -> Upstream {
         idle_timeout: raw.idle_timeout.map_or(Duration::from_secs(50), |d| d.0),
         via: raw.via.unwrap_or(false),
     }
+}
+
+/// Whether somebody put a key where the path to its file belongs.
+fn looks_like_key(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    let is_name = !text.contains(['/', '.']) && !path.exists();
+    is_name && (text.starts_with("cr_") || text.starts_with("sk-") || text.len() >= 24)
 }
 
 fn auth(

@@ -162,6 +162,9 @@ pub struct LogFile {
     pub access: Option<String>,
 }
 
+/// Longest duration that can be set.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// A duration as people write it: `10s`, `500ms`, `5m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);
@@ -170,9 +173,14 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        humantime::parse_duration(text).map(Self).map_err(|error| {
+        let span = humantime::parse_duration(text).map_err(|error| {
             format!("{text:?} is no duration ({error}); expected such as 10s, 500ms or 5m")
-        })
+        })?;
+        if span > LONGEST {
+            // Far beyond it, a deadline could not be computed.
+            return Err(format!("{text:?} is too long; expected at most 365d"));
+        }
+        Ok(Self(span))
     }
 }
 
@@ -230,9 +238,9 @@ impl ConfigFile {
     /// # Errors
     /// If it cannot be read, or is not what it should be: then with line, column and field.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        let text = std::fs::read_to_string(path).map_err(|reason| ConfigError::Read {
             path: path.to_owned(),
-            source,
+            reason,
         })?;
         Self::parse(&text).map_err(|message| ConfigError::Parse {
             path: path.to_owned(),
@@ -248,18 +256,36 @@ impl ConfigFile {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        serde_saphyr::from_str(text).map_err(|error| match field_path(text) {
-            Some(path) => format!("{path}: {error}"),
-            None => error.to_string(),
+        // Without the lines around the place: one of them may hold a key that was put there by mistake.
+        let options = serde_saphyr::options! { with_snippet: false };
+        let parsed = serde_saphyr::from_str_with_options(text, options);
+        parsed.map_err(|error| {
+            let place = error.location().map(|place| {
+                let (line, column) = (place.line(), place.column());
+                format!(" (line {line}, column {column})")
+            });
+            match misfit(text) {
+                Some((path, reason)) => format!("{path}: {reason}{}", place.unwrap_or_default()),
+                None => error.to_string(),
+            }
         })
     }
 }
 
-/// The path to the field that does not fit. The parser knows lines, not paths.
-fn field_path(text: &str) -> Option<String> {
+/// The path to the field that does not fit, and why. The parser of YAML knows lines, not paths.
+fn misfit(text: &str) -> Option<(String, String)> {
     let value: serde_json::Value = serde_saphyr::from_str(text).ok()?;
     let error = serde_path_to_error::deserialize::<_, ConfigFile>(value).err()?;
-    Some(error.path().to_string()).filter(|path| path != ".")
+    let path = error.path().to_string();
+    (path != ".").then(|| (path, without_keys(&error.inner().to_string())))
+}
+
+/// A message quotes the value that does not fit, which may be a key in the wrong place.
+fn without_keys(message: &str) -> String {
+    let is_key = |quoted: &&str| quoted.starts_with("cr_") || quoted.starts_with("sk-");
+    let parts = message.split('"');
+    let parts = parts.map(|part| if is_key(&part) { "…" } else { part });
+    parts.collect::<Vec<_>>().join("\"")
 }
 
 #[cfg(test)]
@@ -291,7 +317,25 @@ mod tests {
     }
 
     #[test]
-    fn the_key_itself_is_not_a_setting_of_the_file() {
-        assert!(ConfigFile::parse("upstream: {api_key: cr_x}").is_err());
+    fn the_key_itself_is_not_a_setting_of_the_file_and_not_shown() {
+        for text in [
+            "upstream: {api_key: cr_secret}",
+            "upstream:\n  api_key: cr_secret\n",
+            "upstream:\n  api_key_fil: cr_secret\n",
+            "upstream:\n  min_idle: x\n  # cr_secret\n  name: cr_secret\n",
+            "upstream:\n  api_key: cr_secret\n  - broken",
+            "workers: cr_secret",
+            "listen: cr_secret",
+        ] {
+            let error = ConfigFile::parse(text).unwrap_err();
+            assert!(!error.contains("cr_secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn durations_beyond_a_year_are_refused() {
+        assert!("365d".parse::<Span>().is_ok());
+        let error = "400000000000y".parse::<Span>().unwrap_err();
+        assert!(error.contains("365d"), "{error}");
     }
 }

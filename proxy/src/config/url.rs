@@ -54,11 +54,22 @@ impl BaseUrl {
         if host.is_empty() {
             return Err(fail("no host"));
         }
+        // `port_u16` takes a port it cannot read for none.
+        let written = authority.as_str().rsplit_once(':').map(|(_, port)| port);
+        let port = match written.filter(|port| !port.ends_with(']')) {
+            None if tls => 443,
+            None => 80,
+            Some(digits) => digits
+                .parse()
+                .ok()
+                .filter(|port| *port != 0)
+                .ok_or_else(|| fail("the port is not a number from 1 to 65535"))?,
+        };
         let path = uri.path().trim_end_matches('/');
         Ok(Self {
             tls,
             host,
-            port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }),
+            port,
             prefix: path.strip_suffix("/v1").unwrap_or(path).to_owned(),
         })
     }
@@ -144,6 +155,18 @@ mod tests {
         let url = BaseUrl::parse("http://[::1]:8443/relay/v1/").unwrap();
         assert_eq!((url.host(), url.prefix()), ("::1", "/relay"));
         assert_eq!(url.to_string(), "http://[::1]:8443/relay/v1");
+    }
+
+    #[test]
+    fn a_port_that_is_none_is_not_replaced() {
+        for port in ["99999", "", "0", "x", "-1"] {
+            for host in ["localhost", "[::1]"] {
+                let text = format!("https://{host}:{port}/v1");
+                assert!(BaseUrl::parse(&text).is_err(), "{text}");
+            }
+        }
+        assert_eq!(BaseUrl::parse("https://[::1]/v1").unwrap().port(), 443);
+        assert_eq!(BaseUrl::parse("http://x:81").unwrap().port(), 81);
     }
 
     #[test]

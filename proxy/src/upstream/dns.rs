@@ -95,18 +95,26 @@ pub async fn keep_resolved(url: BaseUrl, addresses: Arc<Addresses>, times: &Hist
             return;
         }
     };
+    let mut told = None;
     loop {
         let started = Instant::now();
         let result = resolve(&resolver, &url).await;
         times.observe(started.elapsed());
         let wait = match result {
             Ok((found, valid_for)) => {
+                if told.take().is_some() {
+                    tracing::info!(host = url.host(), "name resolution works again");
+                }
                 addresses.publish(Resolution::Known(found));
                 // Ahead of expiry, so that no connect meets an expired entry.
                 (valid_for.mul_f32(0.8)).clamp(MIN_INTERVAL, MAX_INTERVAL)
             }
             Err(reason) => {
-                tracing::warn!(host = url.host(), %reason, "name resolution failed");
+                // Once for each reason, not once for each attempt.
+                if told.as_ref() != Some(&reason) {
+                    tracing::warn!(host = url.host(), %reason, "name resolution failed");
+                    told = Some(reason.clone());
+                }
                 if !matches!(&*addresses.now(), Resolution::Known(_)) {
                     addresses.publish(Resolution::Failed(reason.into()));
                 }

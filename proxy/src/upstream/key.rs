@@ -31,20 +31,20 @@ impl KeySlot {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// It could not be read.
-    #[error("the key file {path} cannot be read: {source}")]
+    #[error("the key file {path} cannot be read: {reason}")]
     Read {
         /// The file.
         path: String,
         /// Why.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// Its content is no key.
-    #[error("the key file {path} holds no key: {source}")]
+    #[error("the key file {path} holds no key: {reason}")]
     Content {
         /// The file.
         path: String,
         /// Why.
-        source: SecretError,
+        reason: SecretError,
     },
 }
 
@@ -54,12 +54,12 @@ pub enum KeyFileError {
 /// If it cannot be read or holds no key. The content is in no message.
 pub fn read_file(path: &Path) -> Result<Secret, KeyFileError> {
     let shown = || path.display().to_string();
-    let mut text = Zeroizing::new(std::fs::read(path).map_err(|source| KeyFileError::Read {
+    let mut text = Zeroizing::new(std::fs::read(path).map_err(|reason| KeyFileError::Read {
         path: shown(),
-        source,
+        reason,
     })?);
-    Secret::new(std::mem::take(&mut *text)).map_err(|source| KeyFileError::Content {
+    Secret::new(std::mem::take(&mut *text)).map_err(|reason| KeyFileError::Content {
         path: shown(),
-        source,
+        reason,
     })
 }

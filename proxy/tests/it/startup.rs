@@ -16,20 +16,22 @@ const LISTEN: [&str; 3] = [
 
 /// Asserts that the program refuses to start and says all of this.
 #[track_caller]
-fn assert_refused(command: &mut std::process::Command, says: &[&str]) {
+fn assert_refused(command: &mut std::process::Command, says: &[&str]) -> String {
     let output = command.output().unwrap();
     let error = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{error}");
     for part in says {
         assert!(error.contains(part), "{part} in {error}");
     }
+    error
 }
 
-fn refused_file(yaml: &str, says: &[&str]) {
+#[track_caller]
+fn refused_file(yaml: &str, says: &[&str]) -> String {
     let directory = Directory::new();
     let file = directory.write("config.yaml", yaml);
     let path = file.to_str().unwrap();
-    assert_refused(&mut command(["serve", "--config", path]), says);
+    assert_refused(&mut command(["serve", "--config", path]), says)
 }
 
 #[test]
@@ -57,7 +59,8 @@ fn an_unknown_key_in_the_file_is_refused_with_its_place() {
         "listen: 127.0.0.1:0\ntimeouts:\n  conect: 1s\n",
         &["conect", "config.yaml"],
     );
-    refused_file("upstream: {api_key: cr_x}\n", &["api_key"]);
+    let shown = refused_file("upstream:\n  api_key: cr_supersecret\n", &["api_key"]);
+    assert!(!shown.contains("supersecret"), "{shown}");
     refused_file("listen: [\n", &["config.yaml"]);
 }
 
@@ -82,6 +85,8 @@ fn bad_values_in_the_file_are_refused_with_their_field() {
         "tls: {listen: '127.0.0.1:0', certificate: x}\n",
         &["tls.key: missing"],
     );
+    refused_file("tls: {certificate: x, key: y}\n", &["tls.listen: missing"]);
+    refused_file("timeouts: {client_idle: 400000000000y}\n", &["too long"]);
 }
 
 #[test]
@@ -119,9 +124,59 @@ fn malformed_flags_and_variables_are_refused_by_name() {
 fn a_key_that_cannot_be_sent_is_refused_without_showing_it() {
     let mut program = command(LISTEN);
     program.env("HOLYSHEEP_API_KEY", "cr_se\ncret");
-    assert_refused(&mut program, &["HOLYSHEEP_API_KEY"]);
-    let shown = text(&program.output().unwrap().stderr);
+    let shown = assert_refused(&mut program, &["HOLYSHEEP_API_KEY"]);
     assert!(!shown.contains("cret"), "{shown}");
+}
+
+#[test]
+fn a_key_where_its_file_belongs_is_refused_without_showing_it() {
+    for subcommand in ["serve", "check"] {
+        let mut program = command([subcommand]);
+        program.env("HOLYSHEEP_API_KEY_FILE", "cr_supersecret");
+        let shown = assert_refused(&mut program, &["api_key_file", "HOLYSHEEP_API_KEY"]);
+        assert!(!shown.contains("supersecret"), "{shown}");
+    }
+}
+
+#[test]
+fn the_key_of_the_environment_wins_over_the_file_and_two_are_refused() {
+    let emulator = Emulator::builder().start_blocking().unwrap();
+    let directory = Directory::new();
+    let wrong = directory.write("wrong", "cr_wrong");
+    let ca = directory.write("ca.pem", emulator.authority().unwrap().ca_pem());
+    let yaml = format!("upstream: {{api_key_file: {}}}\n", wrong.display());
+    let file = directory.write("config.yaml", &yaml);
+    let arguments = ["check", "--upstream", emulator.base_url()];
+    let mut program = command(arguments);
+    program
+        .env("HOLYSHEEP_CONFIG", &file)
+        .env("HOLYSHEEP_UPSTREAM_CA", &ca)
+        .env("HOLYSHEEP_API_KEY", DEFAULT_API_KEY);
+    let output = program.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    // A flag comes first of all.
+    let output = program.arg("--api-key-file").arg(&wrong).output().unwrap();
+    assert!(text(&output.stdout).contains("FAIL  key"));
+    let mut program = command(arguments);
+    program
+        .env("HOLYSHEEP_API_KEY_FILE", &wrong)
+        .env("HOLYSHEEP_API_KEY", DEFAULT_API_KEY);
+    assert_refused(&mut program, &["HOLYSHEEP_API_KEY", "unset one of the two"]);
+}
+
+#[test]
+fn files_of_the_configuration_that_cannot_be_used_are_bad_usage() {
+    let missing = "/does/not/exist";
+    let tls = format!("tls: {{listen: '127.0.0.1:0', certificate: {missing}, key: {missing}}}\n");
+    for yaml in [
+        format!("upstream: {{api_key_file: {missing}}}\n"),
+        format!("upstream: {{ca_file: {missing}}}\n"),
+        tls,
+    ] {
+        let yaml = format!("listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\n{yaml}");
+        let shown = refused_file(&yaml, &[missing]);
+        assert_eq!(shown.matches("No such file").count(), 1, "{shown}");
+    }
 }
 
 #[test]
@@ -139,14 +194,11 @@ fn what_cannot_be_had_ends_the_program_with_1() {
     ] {
         let output = run(args);
         assert_eq!(output.status.code(), Some(1));
-        assert!(text(&output.stderr).contains(&format!("cannot listen on {address}")));
+        let error = text(&output.stderr);
+        let said = format!("cannot listen on {address}");
+        assert_eq!(error.matches(&said).count(), 1, "{error}");
+        assert!(error.contains("choose another address"), "{error}");
     }
-    let output = command(LISTEN)
-        .args(["--api-key-file", "/does/not/exist"])
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("/does/not/exist"));
 }
 
 #[test]
