@@ -19,10 +19,11 @@ mod capabilities;
 mod cgroup;
 mod flows;
 mod load;
-mod mapped;
 mod messages;
+mod raw;
 mod reason;
 mod snapshot;
+mod tcp_info;
 mod timeline;
 
 use std::fs::File;
@@ -41,6 +42,7 @@ pub use flows::FlowTable;
 pub use proxy_common::BOUNDS_NANOS;
 pub use reason::{Missing, Reason};
 pub use snapshot::{Durations, Snapshot, UpstreamTimings};
+pub use tcp_info::TcpInfo;
 pub use timeline::Timeline;
 
 /// A program, by the name it has in metrics.

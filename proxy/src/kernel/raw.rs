@@ -1,11 +1,14 @@
-//! Memory shared with the kernel: a BPF array mapped into the process.
+//! What cannot be had from the kernel without `unsafe`: memory shared with it, and `TCP_INFO`.
 //!
-//! The only module of the proxy with `unsafe`. What it hands out is a slice of records made of atomics, which
-//! may change under the reader at any time and are safe to read and write all the same.
-#![expect(unsafe_code, reason = "mapping memory is a promise to the compiler")]
+//! The only module of the proxy with `unsafe`. Of a mapped BPF array it hands out a slice of records made of atomics,
+//! which may change under the reader at any time and are safe to read and write all the same.
+#![expect(
+    unsafe_code,
+    reason = "mapping memory is a promise to the compiler, and no library offers TCP_INFO"
+)]
 
 use std::ops::Deref;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::{io, ptr};
 
@@ -82,6 +85,25 @@ impl<T> Drop for Mapped<T> {
         // SAFETY: mapped by us with this length; slices of it cannot outlive us.
         let _ = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), bytes) };
     }
+}
+
+/// Fills `buffer` with what the kernel tells of a TCP socket; returns how much it told, which grows with its version.
+pub(super) fn tcp_info(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = libc::socklen_t::try_from(buffer.len()).unwrap_or(libc::socklen_t::MAX);
+    // SAFETY: the kernel writes at most `length` bytes to the buffer, and to `length` how many those were.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            buffer.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    usize::try_from(length).map_err(io::Error::other)
 }
 
 /// Records and bytes.
