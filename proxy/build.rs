@@ -1,7 +1,6 @@
 //! Embeds the kernel programs, if there are any: the object named by `HOLYSHEEP_EBPF_OBJECT`, or else the one
 //! `cargo xtask build-ebpf` has left in the target directory, or else none. The library sees which by
 //! `cfg(holysheep_ebpf)`; nothing is looked up when the proxy runs.
-
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
@@ -9,24 +8,35 @@ use std::{env, fs, io};
 const VARIABLE: &str = "HOLYSHEEP_EBPF_OBJECT";
 /// Below the target directory; `xtask/src/build_ebpf.rs` writes it.
 const BUILT: &str = "bpf/holysheep-proxy.bpf.o";
+/// Beside it: a program for the tests of the kernel side, which the proxy itself does not embed.
+const FOREIGN: &str = "foreign.bpf.o";
 
 fn main() -> Result<(), String> {
-    println!("cargo::rustc-check-cfg=cfg(holysheep_ebpf)");
+    println!("cargo::rustc-check-cfg=cfg(holysheep_ebpf, holysheep_ebpf_foreign)");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed={VARIABLE}");
     let Some(object) = object()? else {
         return Ok(());
     };
-    let bytes = fs::read(&object)
-        .map_err(|error| format!("{VARIABLE}: cannot read {}: {error}", object.display()))?;
+    embed(&object, "proxy.bpf.o")?;
+    println!("cargo::rustc-cfg=holysheep_ebpf");
+    let foreign = object.with_file_name(FOREIGN);
+    if foreign.is_file() {
+        embed(&foreign, FOREIGN)?;
+        println!("cargo::rustc-cfg=holysheep_ebpf_foreign");
+    }
+    Ok(())
+}
+
+/// Makes a copy, so that what is embedded cannot change while the compiler runs.
+fn embed(object: &Path, name: &str) -> Result<(), String> {
+    let bytes =
+        fs::read(object).map_err(|error| format!("cannot read {}: {error}", object.display()))?;
     if !bytes.starts_with(b"\x7fELF") {
         return Err(format!("{} is no ELF object", object.display()));
     }
-    // A copy, so that what is embedded cannot change while the compiler runs.
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets no OUT_DIR")?);
-    fs::write(out.join("proxy.bpf.o"), bytes).map_err(|error| error.to_string())?;
-    println!("cargo::rustc-cfg=holysheep_ebpf");
-    Ok(())
+    fs::write(out.join(name), bytes).map_err(|error| error.to_string())
 }
 
 fn object() -> Result<Option<PathBuf>, String> {
@@ -62,11 +72,17 @@ fn object() -> Result<Option<PathBuf>, String> {
     Ok(Some(built))
 }
 
-/// Where this build puts its results: the nearest directory above ours that cargo has tagged.
+/// Where this build puts its results. Ours are in `<target>/<profile>/build/<package>/out`, or the same below
+/// `<target>/<triple>` if cargo was told the machine to build for.
 fn target_directory() -> Option<PathBuf> {
     let out = PathBuf::from(env::var_os("OUT_DIR")?);
-    let tagged = |directory: &&Path| directory.join("CACHEDIR.TAG").is_file();
-    out.ancestors().find(tagged).map(Path::to_path_buf)
+    let above = out.ancestors().nth(4)?;
+    let triple = env::var_os("TARGET")?;
+    let target = match above.file_name() {
+        Some(name) if name == triple => above.parent()?,
+        _ => above,
+    };
+    Some(target.to_path_buf())
 }
 
 fn is_older_than_sources(built: &Path) -> io::Result<bool> {

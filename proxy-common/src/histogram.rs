@@ -17,26 +17,6 @@ pub const BOUNDS_NANOS: [u64; BUCKETS - 1] = {
     bounds
 };
 
-/// One histogram of durations.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Histogram {
-    /// Durations in each bucket, not cumulative.
-    pub counts: [u64; BUCKETS],
-    /// Sum of all durations.
-    pub nanos: u64,
-}
-
-const _: () = assert!(size_of::<Histogram>() == 200);
-
-impl Histogram {
-    /// Nothing counted.
-    pub const EMPTY: Self = Self {
-        counts: [0; BUCKETS],
-        nanos: 0,
-    };
-}
-
 /// The bucket a duration belongs to. Bounds are inclusive, as Prometheus' `le` is: the bucket is that of the
 /// logarithm rounded up.
 #[inline(always)]

@@ -13,5 +13,5 @@ pub use flow::{
     ACCEPT_RECORDS, ARRIVALS, AcceptRecord, Arrival, CLOSED, FLOW_RECORDS, FlowRecord, Word,
     WordLong, WordShort, accept_index, flow_index,
 };
-pub use histogram::{BOUNDS_NANOS, BUCKETS, Histogram, bucket};
-pub use stats::{Counters, PORT_WORDS, SLOTS, SlotStats, port_bit};
+pub use histogram::{BOUNDS_NANOS, BUCKETS, bucket};
+pub use stats::{CELLS, Cell, Counters, Figure, PORT_WORDS, SLOTS, port_bit};

@@ -6,8 +6,8 @@ use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use proxy_common::{
-    ACCEPT_RECORDS, AcceptRecord, Counters, FLOW_RECORDS, FlowRecord, Histogram, PORT_WORDS, SLOTS,
-    SlotStats, accept_index, bucket, flow_index, port_bit,
+    ACCEPT_RECORDS, AcceptRecord, CELLS, Cell, Counters, FLOW_RECORDS, Figure, FlowRecord,
+    PORT_WORDS, SLOTS, accept_index, flow_index, port_bit,
 };
 
 /// Proxy (registration), both programs → proxy, both programs. Mapped into the proxy.
@@ -24,7 +24,7 @@ static PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
 
 /// `socket_timing` → proxy (at a scrape). The loader makes it as small as the number of upstreams allows.
 #[map]
-static STATS: PerCpuArray<SlotStats> = PerCpuArray::with_max_entries(SLOTS + 1, 0);
+static STATS: PerCpuArray<Cell> = PerCpuArray::with_max_entries((SLOTS + 1) * CELLS, 0);
 
 /// `socket_timing` → proxy (at a scrape).
 #[map]
@@ -52,12 +52,6 @@ pub(crate) fn is_ours(port: u16) -> bool {
     PORTS.get(word).is_some_and(|ports| ports & bit != 0)
 }
 
-/// This CPU's figures of an upstream.
-#[inline(always)]
-pub(crate) fn stats(slot: u32) -> Option<*mut SlotStats> {
-    STATS.get_ptr_mut(slot)
-}
-
 /// This CPU's losses.
 #[inline(always)]
 pub(crate) fn counters() -> Option<*mut Counters> {
@@ -75,17 +69,15 @@ pub(crate) unsafe fn add(number: *mut u64, amount: u64) {
     unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) number, in(reg) amount) };
 }
 
-/// Counts a duration.
-///
-/// # Safety
-/// `histogram` points into an element of a map.
+/// Adds to an upstream's figures: how many, and how long together.
 #[inline(always)]
-pub(crate) unsafe fn observe(histogram: *mut Histogram, nanos: u64) {
-    let index = bucket(nanos);
-    // SAFETY: by the caller; `bucket` stays below the number of counts.
-    unsafe {
-        let counts = (&raw mut (*histogram).counts).cast::<u64>();
-        add(counts.add(index), 1);
-        add(&raw mut (*histogram).nanos, nanos);
+pub(crate) fn count(slot: u32, figure: Figure, amount: u64, nanos: u64) {
+    let index = slot.wrapping_mul(CELLS).wrapping_add(figure.cell());
+    if let Some(cell) = STATS.get_ptr_mut(index) {
+        // SAFETY: an element of the map.
+        unsafe {
+            add(&raw mut (*cell).count, amount);
+            add(&raw mut (*cell).nanos, nanos);
+        }
     }
 }

@@ -1,10 +1,14 @@
 //! The headers of a packet, as far as its place in the byte stream asks for.
 
-use core::ptr;
+use core::mem::MaybeUninit;
 
 use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::bpf_skb_load_bytes;
 
 const TCP: u8 = 6;
+
+/// An IPv4 header without options, and the TCP header behind it up to the offset of its data.
+type Start = [u8; 20 + TcpStart::LENGTH];
 
 /// A TCP segment with payload.
 pub(crate) struct Segment {
@@ -14,49 +18,77 @@ pub(crate) struct Segment {
     pub(crate) length: u32,
 }
 
+/// The beginning of a TCP header.
+struct TcpStart {
+    sequence: u32,
+    /// Bytes, options included.
+    length: u32,
+}
+
 /// Reads the headers; `None` for what carries no TCP payload or cannot be told.
 ///
 /// The version is that of the packet, not of the socket: an IPv6 socket may carry IPv4. Extension headers of IPv6
-/// do not occur between ordinary hosts, so a packet with any is left alone.
+/// do not occur between ordinary hosts, so a packet with any is left alone. Bytes are copied out: a pointer into the
+/// packet could not be moved by the length of a header without `CAP_PERFMON`.
 ///
 /// # Safety
 /// `skb` is the context of a cgroup_skb program.
 #[inline(always)]
 pub(crate) unsafe fn parse(skb: *mut __sk_buff) -> Option<Segment> {
-    // SAFETY: reads lie between `data` and `data_end`, which the verifier makes us prove.
+    // SAFETY: by the caller.
     unsafe {
-        let data = (*skb).data as usize;
-        let end = (*skb).data_end as usize;
-        if data + 40 > end {
-            return None;
-        }
-        let first = read::<u8>(data);
-        let (header, protocol) = match first >> 4 {
-            4 => ((first as usize & 15) * 4, read::<u8>(data + 9)),
-            6 => (40, read::<u8>(data + 6)),
+        let start: Start = load(skb, 0)?;
+        let first = start[0];
+        let (header, tcp) = match first >> 4 {
+            4 if start[9] != TCP => return None,
+            4 if first == 0x45 => (20, TcpStart::of(&start, 20)),
+            4 => {
+                let header = (first as u32 & 15) * 4;
+                (
+                    header,
+                    TcpStart::of(&load::<{ TcpStart::LENGTH }>(skb, header)?, 0),
+                )
+            }
+            6 if start[6] == TCP => (40, TcpStart::of(&load::<{ TcpStart::LENGTH }>(skb, 40)?, 0)),
             _ => return None,
         };
-        let tcp = data + header;
-        if protocol != TCP || tcp + 20 > end {
-            return None;
-        }
-        let options = (read::<u8>(tcp + 12) >> 4) as u32 * 4;
         // The length of the whole packet is right for segments the device will split, too.
-        let length = (*skb).len.wrapping_sub(header as u32 + options);
-        if length == 0 || length > (*skb).len {
-            return None;
-        }
-        Some(Segment {
-            sequence: u32::from_be(read::<u32>(tcp + 4)),
+        let length = (*skb).len.checked_sub(header + tcp.length)?;
+        (length > 0).then_some(Segment {
+            sequence: tcp.sequence,
             length,
         })
     }
 }
 
+impl TcpStart {
+    const LENGTH: usize = 13;
+
+    #[inline(always)]
+    fn of(bytes: &[u8], at: usize) -> Self {
+        Self {
+            sequence: u32::from_be_bytes([
+                bytes[at + 4],
+                bytes[at + 5],
+                bytes[at + 6],
+                bytes[at + 7],
+            ]),
+            length: (bytes[at + 12] >> 4) as u32 * 4,
+        }
+    }
+}
+
+/// Copies bytes of the packet, if it has that many.
+///
 /// # Safety
-/// The bytes lie within the packet.
+/// `skb` is the context of a cgroup_skb program.
 #[inline(always)]
-unsafe fn read<T: Copy>(address: usize) -> T {
-    // SAFETY: by the caller.
-    unsafe { ptr::read_unaligned(address as *const T) }
+unsafe fn load<const LENGTH: usize>(skb: *mut __sk_buff, offset: u32) -> Option<[u8; LENGTH]> {
+    let mut bytes = MaybeUninit::<[u8; LENGTH]>::uninit();
+    // SAFETY: the helper writes all of the bytes there is room for, or fails.
+    unsafe {
+        let room = bytes.as_mut_ptr().cast();
+        let result = bpf_skb_load_bytes(skb.cast(), offset, room, LENGTH as u32);
+        (result == 0).then(|| bytes.assume_init())
+    }
 }

@@ -14,7 +14,7 @@ use aya_ebpf::helpers::{bpf_get_socket_cookie, bpf_ktime_get_ns};
 use aya_ebpf::macros::sock_ops;
 use aya_ebpf::programs::SockOpsContext;
 use aya_log_ebpf::debug;
-use proxy_common::{CLOSED, FlowRecord};
+use proxy_common::{CLOSED, Figure, FlowRecord};
 
 use crate::maps;
 
@@ -46,6 +46,7 @@ fn connecting(ctx: &SockOpsContext) {
     // SAFETY: `flow` returned an element of the map.
     unsafe {
         (*record).connect_ns = 0;
+        (*record).retransmits = 0;
         (*record).state = 0;
         (*record).connect_start_ns = bpf_ktime_get_ns();
     }
@@ -81,9 +82,7 @@ fn established(ctx: &SockOpsContext) {
         let elapsed = now - start;
         (*record).connect_ns = elapsed;
         (*record).srtt_us = (*ctx.ops).srtt_us >> 3;
-        if let Some(stats) = maps::stats((*record).slot) {
-            maps::observe(&raw mut (*stats).connect, elapsed);
-        }
+        maps::count((*record).slot, Figure::Connect(elapsed), 1, elapsed);
         debug!(ctx, "connected within {} ns", elapsed);
     }
 }
@@ -130,9 +129,8 @@ fn round_trip(ctx: &SockOpsContext) {
             return;
         }
         (*record).srtt_us = micros;
-        if let Some(stats) = maps::stats((*record).slot) {
-            maps::observe(&raw mut (*stats).rtt, micros as u64 * 1000);
-        }
+        let nanos = micros as u64 * 1000;
+        maps::count((*record).slot, Figure::Rtt(nanos), 1, nanos);
     }
 }
 
@@ -159,8 +157,8 @@ fn changed_state(ctx: &SockOpsContext) {
         // An established connection that falls into CLOSE was reset; an orderly end has other states between.
         let failed = from == BPF_TCP_SYN_SENT
             || from == BPF_TCP_ESTABLISHED && (*ctx.ops).bytes_received == 0;
-        if failed && let Some(stats) = maps::stats((*record).slot) {
-            maps::add(&raw mut (*stats).connect_failures, 1);
+        if failed {
+            maps::count((*record).slot, Figure::ConnectFailures, 1, 0);
         }
         debug!(ctx, "closed from state {}", from);
     }
@@ -172,12 +170,16 @@ fn count_retransmits(ctx: &SockOpsContext, record: *mut FlowRecord) {
     // SAFETY: the caller's record is an element of the map, and `ctx.ops` is the context the kernel gave us.
     unsafe {
         let total = (*ctx.ops).total_retrans;
-        let more = total.wrapping_sub((*record).retransmits);
+        let before = (*record).retransmits;
         (*record).retransmits = total;
-        if more != 0
-            && let Some(stats) = maps::stats((*record).slot)
-        {
-            maps::add(&raw mut (*stats).retransmits, more as u64);
+        // A socket that is connected anew begins at zero.
+        if total > before {
+            maps::count(
+                (*record).slot,
+                Figure::Retransmits,
+                (total - before) as u64,
+                0,
+            );
         }
     }
 }

@@ -20,10 +20,11 @@ mod cgroup;
 mod flows;
 mod load;
 mod messages;
+mod raw;
 mod reason;
 mod snapshot;
 mod sockets;
-mod sys;
+mod tcp_info;
 mod timeline;
 
 use std::fs::File;
@@ -43,6 +44,7 @@ pub use proxy_common::BOUNDS_NANOS;
 pub use reason::{Missing, Reason};
 pub use snapshot::{Durations, Snapshot, UpstreamTimings};
 pub use sockets::{Followed, Sample, Sockets};
+pub use tcp_info::TcpInfo;
 pub use timeline::Timeline;
 
 /// A program, by the name it has in metrics.

@@ -5,7 +5,7 @@ use std::sync::atomic::fence;
 
 use proxy_common::{AcceptRecord, accept_index};
 
-use super::sys::Mapped;
+use super::raw::Mapped;
 
 /// All connections the kernel has established on the proxy's ports.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::sync::atomic::fence;
 
 use proxy_common::{Arrival, CLOSED, FlowRecord, flow_index};
 
-use super::sys::Mapped;
+use super::raw::Mapped;
 use super::timeline::{self, Timeline};
 
 /// All connections to upstream.

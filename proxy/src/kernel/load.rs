@@ -5,13 +5,13 @@ use std::io;
 
 use aya::maps::{Array, Map, MapData, MapError};
 use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramError, SockOps};
-use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
-use proxy_common::{ACCEPT_RECORDS, AcceptRecord, FLOW_RECORDS, FlowRecord, SLOTS};
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use proxy_common::{ACCEPT_RECORDS, AcceptRecord, CELLS, FLOW_RECORDS, FlowRecord, SLOTS};
 
 use super::accepts::AcceptTable;
 use super::flows::FlowTable;
+use super::raw::{Mapped, Shared};
 use super::reason::Reason;
-use super::sys::{Mapped, Shared};
 
 /// Maps are paid for by the cgroup and no longer by `RLIMIT_MEMLOCK`.
 const MIN_KERNEL: (u32, u32) = (5, 11);
@@ -63,9 +63,8 @@ pub(super) fn load(object: &[u8], upstreams: u32, log: bool) -> Result<Loaded, R
     // All of the levels aya-log has, or none.
     let level: u8 = if log { 5 } else { 0 };
     let mut ebpf = EbpfLoader::new()
-        .verifier_log_level(VerifierLogLevel::STATS)
         .override_global(aya_log::LEVEL, &level, true)
-        .map_max_entries("STATS", upstreams.min(SLOTS) + 1)
+        .map_max_entries("STATS", (upstreams.min(SLOTS) + 1) * CELLS)
         .map_max_entries("AYA_LOGS", if log { MESSAGES } else { NO_MESSAGES })
         .load(object)
         .map_err(refused)?;
@@ -178,13 +177,28 @@ fn failed(step: &str, error: ProgramError) -> Reason {
             verifier_log,
         } => {
             tracing::debug!(%verifier_log, "{step}: {io_error}");
-            because(step, &io_error)
+            match complaint(&verifier_log.to_string()) {
+                // It got as far as being looked at: permissions are not what is missing.
+                Some(complaint) => Reason::Refused {
+                    step: step.to_owned(),
+                    message: format!("{io_error}, {complaint}"),
+                },
+                None => because(step, &io_error),
+            }
         }
         other => Reason::Refused {
             step: step.to_owned(),
             message: chain(&other),
         },
     }
+}
+
+/// What the verifier objects to: the last line that is not its statistics.
+fn complaint(log: &str) -> Option<&str> {
+    let statistics = ["processed ", "verification time ", "stack depth "];
+    log.lines()
+        .map(str::trim)
+        .rfind(|line| !line.is_empty() && !statistics.iter().any(|word| line.starts_with(word)))
 }
 
 fn because(step: &str, error: &io::Error) -> Reason {

@@ -1,13 +1,17 @@
 //! What the kernel has added up, read from its maps for a scrape.
 
 use aya::maps::{Map, MapData, MapError, PerCpuArray};
-use proxy_common::{BOUNDS_NANOS, Counters, Histogram, SlotStats};
+use proxy_common::{BOUNDS_NANOS, BUCKETS, CELLS, Cell, Counters};
 
 use super::flows::FlowTable;
 
 /// A histogram of durations, summed over all CPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Durations(Histogram);
+pub struct Durations {
+    /// Not cumulative.
+    counts: [u64; BUCKETS],
+    nanos: u64,
+}
 
 /// What one upstream's connections experienced since the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +38,9 @@ pub struct Snapshot {
 }
 
 impl Durations {
-    const EMPTY: Self = Self(Histogram::EMPTY);
-
     /// Number of observations.
     pub fn count(&self) -> u64 {
-        self.0.counts.iter().sum()
+        self.counts.iter().sum()
     }
 
     /// Sum of all observations in seconds.
@@ -47,7 +49,7 @@ impl Durations {
         reason = "Prometheus' sums are floating point"
     )]
     pub fn sum_seconds(&self) -> f64 {
-        self.0.nanos as f64 / 1e9
+        self.nanos as f64 / 1e9
     }
 
     /// Upper bounds in seconds with the count of each bucket (not cumulative), the last one unbounded.
@@ -59,38 +61,54 @@ impl Durations {
         let bounds = BOUNDS_NANOS.iter().map(|nanos| *nanos as f64 / 1e9);
         bounds
             .chain(std::iter::once(f64::INFINITY))
-            .zip(self.0.counts)
+            .zip(self.counts)
             .collect()
     }
 
-    fn add(&mut self, other: &Histogram) {
-        for (sum, count) in self.0.counts.iter_mut().zip(other.counts) {
-            *sum += count;
+    /// Of the cells of a histogram, one for each bucket.
+    fn of(cells: &[Cell]) -> Self {
+        let mut counts = [0; BUCKETS];
+        for (count, cell) in counts.iter_mut().zip(cells) {
+            *count = cell.count;
         }
-        self.0.nanos += other.nanos;
+        Self {
+            counts,
+            nanos: cells.iter().map(|cell| cell.nanos).sum(),
+        }
+    }
+}
+
+impl UpstreamTimings {
+    /// Of all cells of a slot, in the order of [`proxy_common::Figure::cell`].
+    fn of(cells: &[Cell]) -> Self {
+        let (connect, rest) = cells.split_at(BUCKETS.min(cells.len()));
+        let (rtt, rest) = rest.split_at(BUCKETS.min(rest.len()));
+        let count = |index: usize| rest.get(index).map_or(0, |cell| cell.count);
+        Self {
+            connect: Durations::of(connect),
+            rtt: Durations::of(rtt),
+            retransmits: count(0),
+            connect_failures: count(1),
+        }
     }
 }
 
 /// Reads `STATS`, summed over CPUs.
 pub(super) fn upstreams(map: &Map) -> Result<Vec<UpstreamTimings>, MapError> {
-    let array = PerCpuArray::<&MapData, SlotStats>::try_from(map)?;
-    let mut all = Vec::new();
+    let array = PerCpuArray::<&MapData, Cell>::try_from(map)?;
+    let mut cells = Vec::new();
     for index in 0..array.len() {
-        let mut sum = UpstreamTimings {
-            connect: Durations::EMPTY,
-            rtt: Durations::EMPTY,
-            retransmits: 0,
-            connect_failures: 0,
-        };
+        let mut sum = Cell::default();
         for cpu in array.get(&index, 0)?.iter() {
-            sum.connect.add(&cpu.connect);
-            sum.rtt.add(&cpu.rtt);
-            sum.retransmits += cpu.retransmits;
-            sum.connect_failures += cpu.connect_failures;
+            sum.count += cpu.count;
+            sum.nanos += cpu.nanos;
         }
-        all.push(sum);
+        cells.push(sum);
     }
-    Ok(all)
+    Ok(cells
+        .chunks(CELLS as usize)
+        .map(UpstreamTimings::of)
+        .collect())
 }
 
 /// Reads `COUNTERS`, summed over CPUs.
@@ -113,22 +131,28 @@ pub(super) fn dropped(counters: Counters, flows: &FlowTable) -> [(&'static str, 
 
 #[cfg(test)]
 mod tests {
+    use proxy_common::Figure;
+
     use super::*;
 
     #[test]
-    fn sums_over_cpus_keep_bounds_counts_and_sum() {
-        let mut one = Histogram::EMPTY;
-        one.counts[0] = 2;
-        one.counts[23] = 1;
-        one.nanos = 80_000_000_000;
-        let mut sum = Durations::EMPTY;
-        sum.add(&one);
-        sum.add(&one);
-        assert_eq!(sum.count(), 6);
-        assert!((sum.sum_seconds() - 160.0).abs() < 1e-9);
-        let buckets = sum.buckets();
-        assert_eq!(buckets.len(), 24);
-        assert_eq!(buckets[0], (16e-6, 4));
-        assert_eq!(buckets[23], (f64::INFINITY, 2));
+    fn cells_become_histograms_and_counts() {
+        let mut cells = [Cell::default(); CELLS as usize];
+        let mut put = |figure: Figure, count, nanos| {
+            cells[figure.cell() as usize] = Cell { count, nanos };
+        };
+        put(Figure::Connect(1), 2, 20_000);
+        put(Figure::Connect(u64::MAX), 1, 80_000_000_000);
+        put(Figure::Rtt(16_001), 5, 100_000);
+        put(Figure::Retransmits, 7, 0);
+        put(Figure::ConnectFailures, 3, 0);
+        let timings = UpstreamTimings::of(&cells);
+        assert_eq!(timings.connect.count(), 3);
+        assert!((timings.connect.sum_seconds() - 80.00002).abs() < 1e-9);
+        let buckets = timings.connect.buckets();
+        assert_eq!((buckets.len(), buckets[0]), (24, (16e-6, 2)));
+        assert_eq!(buckets[23], (f64::INFINITY, 1));
+        assert_eq!(timings.rtt.buckets()[1], (32e-6, 5));
+        assert_eq!((timings.retransmits, timings.connect_failures), (7, 3));
     }
 }

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AcceptTable, FlowTable, Kernel, Program, Timeline, cookie, now_ns, sys};
+use super::{AcceptTable, FlowTable, Kernel, Program, TcpInfo, Timeline, cookie, now_ns};
 
 /// What a worker follows its sockets with.
 #[derive(Clone, Debug, Default)]
@@ -99,11 +99,11 @@ impl Sockets {
         if self.timed {
             return None;
         }
-        let info = sys::tcp_info(socket.as_fd()).ok()?;
-        let rtt = u64::from(info.tcpi_rtt);
+        let info = TcpInfo::of(socket).ok()?;
+        let rtt = u64::from(info.rtt_us);
         Some(Sample {
             rtt: (rtt != 0).then(|| Duration::from_micros(rtt)),
-            retransmits: info.tcpi_total_retrans,
+            retransmits: info.total_retransmits,
         })
     }
 }

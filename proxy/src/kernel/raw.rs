@@ -1,10 +1,10 @@
-//! What no library offers safely: a BPF array mapped into the process, and a socket's `TCP_INFO`.
+//! What cannot be had from the kernel without `unsafe`: memory shared with it, and `TCP_INFO`.
 //!
-//! The only module of the proxy with `unsafe`. A mapped array is a slice of records made of atomics, which
-//! may change under the reader at any time and are safe to read and write all the same.
+//! The only module of the proxy with `unsafe`. Of a mapped BPF array it hands out a slice of records made of atomics,
+//! which may change under the reader at any time and are safe to read and write all the same.
 #![expect(
     unsafe_code,
-    reason = "mapping memory, and a system call that fills in a structure"
+    reason = "mapping memory is a promise to the compiler, and no library offers TCP_INFO"
 )]
 
 use std::ops::Deref;
@@ -87,26 +87,23 @@ impl<T> Drop for Mapped<T> {
     }
 }
 
-/// What the kernel tells of a connected socket (`tcp(7)`, `TCP_INFO`); one system call.
-pub(super) fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<libc::tcp_info> {
-    // SAFETY: the structure is numbers only, for which zeros are values; an older kernel fills in less of it.
-    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
-    let mut length = libc::socklen_t::try_from(size_of_val(&info)).unwrap_or_default();
-    // SAFETY: the pointers are those of two variables of ours, and `length` is the first one's size.
+/// Fills `buffer` with what the kernel tells of a TCP socket; returns how much it told, which grows with its version.
+pub(super) fn tcp_info(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = libc::socklen_t::try_from(buffer.len()).unwrap_or(libc::socklen_t::MAX);
+    // SAFETY: the kernel writes at most `length` bytes to the buffer, and to `length` how many those were.
     let result = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),
             libc::IPPROTO_TCP,
             libc::TCP_INFO,
-            (&raw mut info).cast(),
+            buffer.as_mut_ptr().cast(),
             &raw mut length,
         )
     };
-    if result == 0 {
-        Ok(info)
-    } else {
-        Err(io::Error::last_os_error())
+    if result != 0 {
+        return Err(io::Error::last_os_error());
     }
+    usize::try_from(length).map_err(io::Error::other)
 }
 
 /// Records and bytes.

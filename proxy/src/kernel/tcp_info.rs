@@ -1,0 +1,84 @@
+//! What the kernel tells of a TCP socket without any program of ours: `TCP_INFO`.
+//!
+//! The proxy's source of timings where kernel programs cannot run, and the tests' measure for those that do.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use super::raw;
+
+/// The part of `struct tcp_info` (linux/tcp.h) that is of use here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpInfo {
+    /// Smoothed round-trip time in microseconds, 0 before the first measurement.
+    pub rtt_us: u32,
+    /// Segments sent again since the connection began.
+    pub total_retransmits: u32,
+    /// Payload bytes received in order. From Linux 4.1 on.
+    pub bytes_received: Option<u64>,
+    /// Smallest round-trip time in microseconds. From Linux 4.6 on.
+    pub min_rtt_us: Option<u32>,
+}
+
+impl TcpInfo {
+    /// Asks for it; one system call.
+    ///
+    /// # Errors
+    /// The system's, if this is no TCP socket.
+    pub fn of(socket: impl AsFd) -> io::Result<Self> {
+        let mut buffer = [0; 256];
+        let length = raw::tcp_info(socket.as_fd(), &mut buffer)?;
+        let told = buffer.get(..length).unwrap_or(&buffer);
+        Self::parse(told).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// Offsets are those of the structure, which only ever grows at its end.
+    fn parse(told: &[u8]) -> Option<Self> {
+        Some(Self {
+            rtt_us: word(told, 68)?,
+            total_retransmits: word(told, 100)?,
+            bytes_received: told
+                .get(128..136)
+                .and_then(|bytes| bytes.try_into().ok())
+                .map(u64::from_ne_bytes),
+            min_rtt_us: word(told, 148),
+        })
+    }
+}
+
+fn word(told: &[u8], offset: usize) -> Option<u32> {
+    let bytes = told.get(offset..offset.checked_add(4)?)?;
+    bytes.try_into().ok().map(u32::from_ne_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn an_old_kernel_tells_less() {
+        let mut told = [0; 104];
+        told[68..72].copy_from_slice(&1234u32.to_ne_bytes());
+        told[100..104].copy_from_slice(&7u32.to_ne_bytes());
+        let info = TcpInfo::parse(&told).unwrap();
+        assert_eq!((info.rtt_us, info.total_retransmits), (1234, 7));
+        assert_eq!((info.bytes_received, info.min_rtt_us), (None, None));
+        assert_eq!(TcpInfo::parse(&told[..103]), None);
+    }
+
+    #[test]
+    fn the_running_kernel_agrees_about_the_layout() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut server = listener.accept().unwrap().0;
+        server.write_all(&[1; 1000]).unwrap();
+        client.read_exact(&mut [0; 1000]).unwrap();
+        let info = TcpInfo::of(&client).unwrap();
+        assert_eq!(info.bytes_received, Some(1000));
+        assert!(info.rtt_us > 0 && info.rtt_us < 1_000_000, "{info:?}");
+        assert!(info.min_rtt_us.unwrap() <= info.rtt_us, "{info:?}");
+    }
+}

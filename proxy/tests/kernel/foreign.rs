@@ -1,0 +1,91 @@
+//! Somebody else's `sock_ops` program on the same cgroup: neither takes the other's callbacks away.
+
+use aya::maps::Array;
+use aya::programs::{CgroupAttachMode, SockOps};
+use holysheep_proxy::kernel::Kernel;
+
+use crate::Outcome;
+use crate::lab::{self, Lab};
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/foreign.bpf.o"));
+
+/// How the foreign program sets its flag (`proxy-ebpf/src/bin/foreign.rs`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    NotAtAll = 0,
+    BesideOthers = 1,
+    InPlaceOfOthers = 2,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Before,
+    Behind,
+}
+
+pub(crate) fn both(lab: &Lab) -> Outcome {
+    use Manner::{BesideOthers, InPlaceOfOthers, NotAtAll};
+    for order in [Order::Before, Order::Behind] {
+        for manner in [NotAtAll, BesideOthers, InPlaceOfOthers] {
+            one(lab, order, manner);
+        }
+    }
+    Ok(())
+}
+
+fn one(lab: &Lab, order: Order, manner: Manner) {
+    let mut foreign = aya::EbpfLoader::new()
+        .override_global("MANNER", &(manner as u8), true)
+        .load(OBJECT)
+        .unwrap();
+    let mut attach = || {
+        let cgroup = std::fs::File::open(&lab.cgroup).unwrap();
+        let program: &mut SockOps = foreign.program_mut("foreign").unwrap().try_into().unwrap();
+        program.load().unwrap();
+        program.attach(cgroup, CgroupAttachMode::Single).unwrap();
+    };
+    // Programs run in the order in which they were attached.
+    let kernel = match order {
+        Order::Before => {
+            attach();
+            lab.kernel()
+        }
+        Order::Behind => {
+            let kernel = lab.kernel();
+            attach();
+            kernel
+        }
+    };
+    let flows = kernel.flows().unwrap();
+    pings(&kernel);
+    let ours = kernel.snapshot().unwrap().upstreams[0].rtt.count();
+    let seen = Array::<_, u64>::try_from(foreign.map("SEEN").unwrap()).unwrap();
+    let count = |op: u32| seen.get(&op, 0).unwrap();
+    // From `enum` in linux/bpf.h: BPF_SOCK_OPS_TCP_CONNECT_CB and BPF_SOCK_OPS_RTT_CB.
+    let (connects, theirs) = (count(3), count(12));
+    println!(
+        "  foreign {order:?} ours, sets its flag {manner:?}: round trips ours {ours}, theirs {theirs}"
+    );
+    assert_eq!(connects, 1);
+    assert!(ours > 10, "ours: {ours}");
+    // Callbacks go to all programs, whoever asked; the foreign one also sees the server's side if it asked for it.
+    assert!(theirs >= ours, "ours {ours}, theirs {theirs}");
+    if (order, manner) != (Order::Behind, Manner::InPlaceOfOthers) {
+        lab::eventually("the end of the connection is seen", || {
+            flows.occupied() == 0
+        });
+    }
+}
+
+fn pings(kernel: &Kernel) {
+    let (listener, address) = lab::listen("127.0.0.1:0", "127.0.0.1");
+    let peer = lab::echo(listener);
+    let flows = kernel.flows().unwrap();
+    let (mut stream, cookie) = lab::connect(&flows, address, 0);
+    for _ in 0..50 {
+        lab::ping(&mut stream);
+    }
+    assert!(flows.timeline(cookie, 0, 0).connect.is_some());
+    drop(stream);
+    peer.join().unwrap();
+}

@@ -1,0 +1,178 @@
+//! Loading and unloading: what it costs the verifier, what it says, and that nothing stays.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aya::maps::loaded_maps;
+use aya::programs::{loaded_links, loaded_programs};
+use holysheep_proxy::kernel::{Kernel, Settings};
+
+use crate::Outcome;
+use crate::lab::{self, Lab};
+
+/// Instructions the verifier may look at for each program; what more means is a path nobody meant to add.
+const CEILINGS: [(&str, u32); 3] = [
+    ("payload_egress", 400),
+    ("payload_ingress", 500),
+    ("socket_timing", 2500),
+];
+
+pub(crate) fn ceilings(lab: &Lab) -> Outcome {
+    let counts = lab.kernel().verified_instructions();
+    for (program, ceiling) in CEILINGS {
+        let (_, count) = counts
+            .iter()
+            .find(|(name, _)| name == program)
+            .expect("loaded");
+        let Some(count) = *count else {
+            return Err("this kernel does not tell".to_owned());
+        };
+        println!("  {program:<16} {count:>5} instructions verified, ceiling {ceiling}");
+        assert!(count <= ceiling, "{program}: {count}");
+    }
+    Ok(())
+}
+
+const ROUNDS: usize = 200;
+
+pub(crate) fn leaks(lab: &Lab) -> Outcome {
+    let (listener, address) = lab::listen("127.0.0.1:0", "127.0.0.1");
+    let stop = Arc::new(AtomicBool::new(false));
+    let (stopped, server) = (
+        Arc::clone(&stop),
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { return };
+                // Ends with the client's last connection, which sends nothing.
+                let mut byte = [0];
+                if std::io::Read::read(&mut stream, &mut byte).unwrap_or(0) == 0 {
+                    return;
+                }
+                let _ = stream.write_all(&byte);
+            }
+        }),
+    );
+    let traffic = std::thread::spawn(move || {
+        let mut exchanges = 0;
+        while !stopped.load(Relaxed) {
+            lab::ping(&mut TcpStream::connect(address).unwrap());
+            exchanges += 1;
+        }
+        drop(TcpStream::connect(address));
+        exchanges
+    });
+    let before = census();
+    for _ in 0..ROUNDS {
+        let kernel = lab.kernel();
+        connect_once(&kernel);
+    }
+    stop.store(true, Relaxed);
+    let exchanges: u32 = traffic.join().unwrap();
+    server.join().unwrap();
+    let mut after = census();
+    // The kernel frees them some time after the last reference is gone.
+    lab::eventually(
+        &format!("as many as before, {before:?}, and not {after:?}"),
+        || {
+            after = census();
+            after == before
+        },
+    );
+    println!(
+        "  {ROUNDS} loads during {exchanges} exchanges; programs, maps, links: {before:?}, then {after:?}"
+    );
+    assert!(exchanges > 0);
+    Ok(())
+}
+
+/// Programs, maps and links of our kinds on this machine.
+fn census() -> (usize, usize, usize) {
+    let programs = ["payload_egress", "payload_ingress", "socket_timing"];
+    let maps = [
+        "FLOWS", "ACCEPTED", "PORTS", "STATS", "COUNTERS", "AYA_LOGS",
+    ];
+    let programs = loaded_programs().filter_map(Result::ok).filter(|program| {
+        // The kernel keeps 15 letters of a name.
+        programs.iter().any(|name| {
+            program
+                .name_as_str()
+                .is_some_and(|found| name.starts_with(found) && !found.is_empty())
+        })
+    });
+    let maps = loaded_maps()
+        .filter_map(Result::ok)
+        .filter(|map| map.name_as_str().is_some_and(|found| maps.contains(&found)));
+    (
+        programs.count(),
+        maps.count(),
+        loaded_links().filter(Result::is_ok).count(),
+    )
+}
+
+/// Where messages go that would otherwise go to the log.
+#[derive(Clone, Default)]
+struct Collected(Arc<Mutex<Vec<u8>>>);
+
+impl Collected {
+    fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Write for Collected {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+pub(crate) fn messages(lab: &Lab) -> Outcome {
+    let collected = Collected::default();
+    let writer = collected.clone();
+    tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .try_init()
+        .unwrap();
+    connect_once(&lab.kernel());
+    assert_eq!(collected.text(), "", "nobody asked for messages");
+    let settings = Settings {
+        log: true,
+        ..lab::settings()
+    };
+    let kernel = Kernel::start(&settings).unwrap();
+    connect_once(&kernel);
+    lab::eventually("messages of a connection from its start to its end", || {
+        let text = collected.text();
+        [
+            "connecting to port",
+            "connected within",
+            "closed from state",
+        ]
+        .iter()
+        .all(|message| text.contains(message))
+    });
+    let text = collected.text();
+    println!("  {}", text.lines().next().unwrap_or_default());
+    for (program, count) in kernel.verified_instructions() {
+        println!("  {program:<16} {count:?} instructions verified with messages");
+    }
+    Ok(())
+}
+
+fn connect_once(kernel: &Kernel) {
+    let (listener, address) = lab::listen("127.0.0.1:0", "127.0.0.1");
+    let peer = lab::echo(listener);
+    let flows = kernel.flows().unwrap();
+    lab::ping(&mut lab::connect(&flows, address, 0).0);
+    peer.join().unwrap();
+    lab::eventually("the connection's end is seen", || flows.occupied() == 0);
+}

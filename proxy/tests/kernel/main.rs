@@ -1,0 +1,127 @@
+//! The kernel programs on the running kernel, over loopback, against what the kernel itself tells.
+//!
+//! Not under cargo's test harness: the tests share one cgroup and watch the whole machine's programs, so they run one
+//! after the other; they print what they measured; and the binary, linked statically, also runs where there is no
+//! cargo and no file but itself. It needs root, a mounted cgroup2 hierarchy, `/proc`, and `lo` up; without, everything is
+//! skipped, loudly. Arguments that are no options choose tests by parts of their names.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "all of this is a test"
+)]
+
+mod accept;
+mod connect;
+mod failures;
+mod first_byte;
+#[cfg(holysheep_ebpf_foreign)]
+mod foreign;
+mod lab;
+mod lifecycle;
+mod namespaces;
+mod privileges;
+mod tables;
+mod tickets;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use lab::Lab;
+
+/// A test that ran to its end, or says why it could not be run here. It panics if it fails.
+type Outcome = Result<(), String>;
+
+/// In a build that was given an object without its companion.
+#[cfg(not(holysheep_ebpf_foreign))]
+mod foreign {
+    pub(crate) fn both(_: &super::Lab) -> super::Outcome {
+        Err("there was no foreign.bpf.o beside the object".to_owned())
+    }
+}
+
+type Test = (&'static str, fn(&Lab) -> Outcome);
+
+const TESTS: [Test; 17] = [
+    ("connect_and_rtt_agree_with_tcp_info", connect::agree),
+    ("upstreams_are_told_apart", connect::slots),
+    ("failed_connects_are_counted", failures::counted),
+    ("orderly_ends_are_no_failures", failures::orderly),
+    ("accept_queue_delay", accept::delay),
+    ("first_byte_of_plain_responses", first_byte::plain),
+    (
+        "first_byte_over_kept_alive_connections",
+        first_byte::kept_alive,
+    ),
+    ("first_byte_behind_session_tickets", tickets::first_byte),
+    (
+        "a_foreign_program_and_ours_get_their_callbacks",
+        foreign::both,
+    ),
+    ("two_sockets_with_one_record", tables::collision),
+    ("records_nobody_reads_are_counted", tables::overwritten),
+    (
+        "instruction_counts_stay_below_their_ceilings",
+        lifecycle::ceilings,
+    ),
+    ("messages_reach_the_log", lifecycle::messages),
+    ("two_hundred_loads_leave_nothing_behind", lifecycle::leaks),
+    ("bpf_and_net_admin_are_enough", privileges::enough),
+    ("without_them_each_is_named", privileges::named),
+    (
+        "a_read_only_mount_in_a_private_cgroup_namespace",
+        namespaces::private,
+    ),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, job] = arguments.as_slice()
+        && flag == lab::CHILD
+    {
+        return lab::child(job);
+    }
+    let wanted: Vec<_> = arguments
+        .iter()
+        .filter(|name| !name.starts_with('-'))
+        .collect();
+    let chosen = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(*part));
+    let lab = Lab::enter();
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    let started = Instant::now();
+    for (name, test) in TESTS.into_iter().filter(|(name, _)| chosen(name)) {
+        let run = |lab: &Lab| catch_unwind(AssertUnwindSafe(|| test(lab)));
+        let word = match lab.as_ref().map(run) {
+            Ok(Ok(Ok(()))) => {
+                passed += 1;
+                "ok".to_owned()
+            }
+            Ok(Err(_)) => {
+                failed += 1;
+                "FAILED".to_owned()
+            }
+            Ok(Ok(Err(reason))) => {
+                skipped += 1;
+                format!("SKIPPED: {reason}")
+            }
+            Err(reason) => {
+                skipped += 1;
+                format!("SKIPPED: {reason}")
+            }
+        };
+        println!("test {name} ... {word}");
+    }
+    let verdict = if failed == 0 { "ok" } else { "FAILED" };
+    let seconds = started.elapsed().as_secs_f64();
+    println!(
+        "\ntest result: {verdict}. {passed} passed; {failed} failed; {skipped} ignored; 0 measured; 0 filtered out; \
+         finished in {seconds:.2}s"
+    );
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
