@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub use any::AnyExchange;
 pub use connect::{ConnectError, Connection, Dialer};
 pub use dns::Addresses;
-pub use exchange::{Exchange, ExchangeError, RequestBody};
+pub use exchange::{Exchange, ExchangeError, RequestBody, Unsent};
 pub use h2::Multiplexed;
 pub use key::KeySlot;
 pub use pool::Pool;
