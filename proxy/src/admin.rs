@@ -1,5 +1,6 @@
 //! The admin port: metrics, health, status, configuration. Never the data port.
 
+mod accept;
 pub mod page;
 pub mod status;
 
@@ -18,7 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use crate::config::{Auth, Config};
 use crate::drain::Drain;
 use crate::health::Health;
-use crate::metrics::Metrics;
+use crate::metrics::{Format, Metrics};
 use crate::upstream::Link;
 use crate::upstream::dns::Resolution;
 
@@ -90,7 +91,7 @@ impl Admin {
             return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
         }
         match request.uri().path() {
-            "/metrics" => self.metrics(),
+            "/metrics" => self.metrics(accept::format(request.headers())),
             "/livez" => verdict(&self.not_alive()),
             "/readyz" => verdict(&self.not_ready()),
             "/status" => json(serde_json::to_string_pretty(&self.status())),
@@ -107,13 +108,14 @@ impl Admin {
         }
     }
 
-    fn metrics(&self) -> Answer {
-        match self.metrics.encode() {
-            Ok(text) => answer(
-                StatusCode::OK,
-                "application/openmetrics-text; version=1.0.0; charset=utf-8",
-                text,
-            ),
+    fn metrics(&self, format: Format) -> Answer {
+        match self.metrics.encode(format) {
+            Ok(text) => {
+                let mut answer = answer(StatusCode::OK, format.content_type(), text);
+                let accept = http::HeaderValue::from_static("accept");
+                answer.headers_mut().insert(http::header::VARY, accept);
+                answer
+            }
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
     }
