@@ -7,6 +7,7 @@ pub mod any;
 pub mod connect;
 pub mod dns;
 pub mod exchange;
+mod eyeballs;
 pub mod h2;
 pub mod key;
 pub mod pool;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::dns::Addresses;
+use super::eyeballs;
 use super::tls::{self, ClientTls, HandshakeFailure};
 use crate::connection::transport::{Socket, Transport, WriteBuffer};
 use crate::error::ProxyError;
@@ -24,7 +26,7 @@ pub enum ConnectError {
     /// The name has no address.
     #[error("{0}")]
     Dns(Arc<str>),
-    /// No address accepted a connection; the last one's reason.
+    /// No address accepted a connection: the last one's reason, and how many were tried.
     #[error("{0}")]
     Tcp(String),
     /// The certificate has expired.
@@ -115,14 +117,10 @@ impl Dialer {
 
     async fn open(&self) -> Result<Transport, ConnectError> {
         let addresses = self.addresses.get().await.map_err(ConnectError::Dns)?;
-        let mut last = ConnectError::Tcp("the name has no address".to_owned());
-        for address in addresses.iter() {
-            match TcpStream::connect(address).await.and_then(Socket::new) {
-                Ok(socket) => return self.secure(socket).await,
-                Err(error) => last = ConnectError::Tcp(format!("{address}: {error}")),
-            }
-        }
-        Err(last)
+        let socket = eyeballs::race(&addresses, connect)
+            .await
+            .map_err(ConnectError::Tcp)?;
+        self.secure(socket).await
     }
 
     async fn secure(&self, socket: Socket) -> Result<Transport, ConnectError> {
@@ -141,6 +139,11 @@ impl Dialer {
             .observe(started.elapsed());
         Ok(Transport::Tls(Box::new(TlsStream::Client(stream))))
     }
+}
+
+/// Connects to one address.
+async fn connect(address: SocketAddr) -> io::Result<Socket> {
+    Socket::new(TcpStream::connect(address).await?)
 }
 
 fn refusal(error: &io::Error) -> ConnectError {

@@ -51,8 +51,12 @@ fn a_closed_port_is_502_connect_failed() {
     let rig = Rig::with(COLD);
     rig.emulator.stop_accepting();
     assert_both(&rig, 502, "upstream_connect_failed");
+    let message = rig.post(CHAT, QUESTION).json()["error"]["message"].to_string();
+    // `localhost` may have one address or two.
+    assert!(message.contains("refused (os error 111); "), "{message}");
+    assert!(message.contains(" tried"), "{message}");
     let failed = "holysheep_upstream_connects_total{upstream=\"holysheep\",result=\"failed\"}";
-    rig.wait_metric(failed, 2.0);
+    rig.wait_metric(failed, 3.0);
     rig.emulator.resume_accepting().unwrap();
     assert_eq!(rig.post(CHAT, QUESTION).status, 200);
 }
