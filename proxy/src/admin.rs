@@ -136,7 +136,7 @@ impl Admin {
             reasons.push("the proxy is stopping".to_owned());
         }
         match &*self.link.addresses.now() {
-            Resolution::Known(_) => {}
+            Resolution::Known(_) => reasons.extend(self.unreachable()),
             Resolution::Pending => reasons.push("upstream's name is being resolved".to_owned()),
             Resolution::Failed(reason) => {
                 reasons.push(format!("upstream's name cannot be resolved: {reason}"));
@@ -146,6 +146,19 @@ impl Admin {
             reasons.push("there is no upstream API key".to_owned());
         }
         reasons
+    }
+
+    /// Why upstream cannot be used, as far as is known: there is no connection,
+    /// and the last attempt at one failed.
+    fn unreachable(&self) -> Option<String> {
+        let upstreams = self.metrics.workers().iter().map(|worker| &worker.upstream);
+        let open: i64 = upstreams.map(|u| u.idle.get() + u.active.get()).sum();
+        if open > 0 {
+            return None;
+        }
+        let failure = self.link.dials.iter().find_map(|dial| dial.failure())?;
+        let name = &self.config.upstream.name;
+        Some(format!("upstream {name} cannot be reached: {failure}"))
     }
 
     fn status(&self) -> status::Status {

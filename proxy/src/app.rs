@@ -39,7 +39,7 @@ impl App {
     /// What cannot be had: an address, a file, a thread.
     pub fn start(config: Config) -> Result<Self> {
         let config = Arc::new(config);
-        let link = Arc::new(Link::default());
+        let link = Arc::new(Link::new(config.workers));
         load_key(&config, &link)?;
         let acceptor = config.tls.as_ref().map(Acceptor::new).transpose()?;
         let (log_sender, log) =

@@ -163,7 +163,7 @@ async fn fetch(worker: Rc<Worker>, outbound: Outbound) {
 async fn request(worker: &Rc<Worker>, outbound: Outbound) -> Result<Entry, ProxyError> {
     let mut exchange = match outbound.head {
         OutboundHead::Http1(head) => {
-            let connection = match worker.pool.take() {
+            let connection = match worker.pool.take(worker.now().into_std()) {
                 Some(warm) => warm,
                 None => worker.pool.open().await?,
             };

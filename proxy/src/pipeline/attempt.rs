@@ -31,7 +31,7 @@ pub(super) async fn pick<D: Downstream>(
             AnyExchange::H2(Box::new(exchange))
         }
         forward::OutboundHead::Http1(head) => {
-            let connection = match worker.pool.take() {
+            let connection = match worker.pool.take(worker.now().into_std()) {
                 Some(warm) => {
                     record.attempts += 1;
                     warm

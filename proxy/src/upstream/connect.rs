@@ -1,16 +1,19 @@
 //! Opens connections to upstream: address, TCP, TLS.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::dns::Addresses;
 use super::eyeballs;
+use super::last_dial::LastDial;
 use super::tls::{self, ClientTls, HandshakeFailure};
 use crate::connection::transport::{Socket, Transport, WriteBuffer};
 use crate::error::ProxyError;
@@ -19,6 +22,10 @@ use crate::metrics::WorkerMetrics;
 
 /// First allocation of a connection's read buffer; a typical answer and its head fit.
 const READ_BUFFER: usize = 8 * 1024;
+
+/// Pauses between dials ahead of need while they fail: the first, and the longest.
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
 /// Why there is no connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,33 +93,85 @@ impl Connection {
     }
 }
 
-/// Knows how to reach upstream.
+/// Knows how to reach upstream, and whether the last attempt did.
 #[derive(Debug)]
 pub struct Dialer {
-    /// Where to.
-    pub addresses: Arc<Addresses>,
-    /// TLS, unless upstream is plain.
-    pub tls: Option<ClientTls>,
-    /// For everything together.
-    pub timeout: Duration,
-    /// Where handshakes are counted.
-    pub metrics: Arc<WorkerMetrics>,
+    addresses: Arc<Addresses>,
+    tls: Option<ClientTls>,
+    timeout: Duration,
+    metrics: Arc<WorkerMetrics>,
+    last: Arc<LastDial>,
+    /// Before the next dial ahead of need, should one be necessary after a failure.
+    pub(super) backoff: Cell<Duration>,
+    connected: Notify,
 }
 
 impl Dialer {
+    /// A dialer for `addresses`, with TLS unless upstream is plain. `timeout`
+    /// is for everything together; connects and handshakes are counted in `metrics`.
+    pub fn new(
+        addresses: Arc<Addresses>,
+        tls: Option<ClientTls>,
+        timeout: Duration,
+        metrics: Arc<WorkerMetrics>,
+        last: Arc<LastDial>,
+    ) -> Self {
+        Self {
+            addresses,
+            tls,
+            timeout,
+            metrics,
+            last,
+            backoff: Cell::new(FIRST_BACKOFF),
+            connected: Notify::new(),
+        }
+    }
+
+    /// The worker's metrics.
+    pub const fn metrics(&self) -> &Arc<WorkerMetrics> {
+        &self.metrics
+    }
+
     /// Opens a connection.
     ///
     /// # Errors
-    /// Why there is none; counted.
+    /// Why there is none; counted, and remembered until one can be opened.
     pub async fn dial(&self) -> Result<Transport, ConnectError> {
         let result = tokio::time::timeout(self.timeout, self.open())
             .await
             .unwrap_or(Err(ConnectError::Timeout(self.timeout)));
         match &result {
-            Ok(_) => self.metrics.upstream.connects.inc(),
-            Err(_) => self.metrics.upstream.connect_failures.inc(),
+            Ok(_) => {
+                self.metrics.upstream.connects.inc();
+                self.last.succeeded();
+                self.backoff.set(FIRST_BACKOFF);
+                self.connected.notify_waiters();
+            }
+            Err(error) => {
+                self.metrics.upstream.connect_failures.inc();
+                self.failed(error);
+            }
         }
         result
+    }
+
+    /// Remembers that upstream could not be used.
+    pub(super) fn failed(&self, error: &ConnectError) {
+        self.last.failed(error);
+    }
+
+    /// Whether the last dial failed.
+    pub fn has_failed(&self) -> bool {
+        self.last.has_failed()
+    }
+
+    /// Waits before another dial ahead of need, longer each time until one
+    /// succeeds, which also ends the wait.
+    pub async fn back_off(&self) {
+        let pause = self.backoff.get();
+        self.backoff.set((pause * 2).min(MAX_BACKOFF));
+        // Which of the two ended it does not matter.
+        let _ = tokio::time::timeout(pause, self.connected.notified()).await;
     }
 
     async fn open(&self) -> Result<Transport, ConnectError> {
