@@ -1,5 +1,6 @@
 //! The admin port: metrics, health, status, configuration. Never the data port.
 
+mod accept;
 pub mod page;
 pub mod status;
 
@@ -19,7 +20,7 @@ use crate::config::{Auth, Config};
 use crate::drain::Drain;
 use crate::health::Health;
 use crate::kernel::Kernel;
-use crate::metrics::Metrics;
+use crate::metrics::{Format, Metrics};
 use crate::upstream::Link;
 use crate::upstream::dns::Resolution;
 
@@ -96,7 +97,7 @@ impl Admin {
             return refusal;
         }
         match request.uri().path() {
-            "/metrics" => self.metrics(),
+            "/metrics" => self.metrics(accept::format(request.headers())),
             "/livez" => verdict(&self.not_alive()),
             "/readyz" => verdict(&self.not_ready()),
             "/status" => json(serde_json::to_string_pretty(&self.status())),
@@ -113,13 +114,14 @@ impl Admin {
         }
     }
 
-    fn metrics(&self) -> Answer {
-        match self.metrics.encode() {
-            Ok(text) => answer(
-                StatusCode::OK,
-                "application/openmetrics-text; version=1.0.0; charset=utf-8",
-                text,
-            ),
+    fn metrics(&self, format: Format) -> Answer {
+        match self.metrics.encode(format) {
+            Ok(text) => {
+                let mut answer = answer(StatusCode::OK, format.content_type(), text);
+                let accept = http::HeaderValue::from_static("accept");
+                answer.headers_mut().insert(http::header::VARY, accept);
+                answer
+            }
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
     }
@@ -140,7 +142,7 @@ impl Admin {
             reasons.push("the proxy is stopping".to_owned());
         }
         match &*self.link.addresses.now() {
-            Resolution::Known(_) => {}
+            Resolution::Known(_) => reasons.extend(self.unreachable()),
             Resolution::Pending => reasons.push("upstream's name is being resolved".to_owned()),
             Resolution::Failed(reason) => {
                 reasons.push(format!("upstream's name cannot be resolved: {reason}"));
@@ -150,6 +152,19 @@ impl Admin {
             reasons.push("there is no upstream API key".to_owned());
         }
         reasons
+    }
+
+    /// Why upstream cannot be used, as far as is known: there is no connection,
+    /// and the last attempt at one failed.
+    fn unreachable(&self) -> Option<String> {
+        let upstreams = self.metrics.workers().iter().map(|worker| &worker.upstream);
+        let open: i64 = upstreams.map(|u| u.idle.get() + u.active.get()).sum();
+        if open > 0 {
+            return None;
+        }
+        let failure = self.link.dials.iter().find_map(|dial| dial.failure())?;
+        let name = &self.config.upstream.name;
+        Some(format!("upstream {name} cannot be reached: {failure}"))
     }
 
     fn status(&self) -> status::Status {

@@ -43,7 +43,7 @@ impl App {
         // Before any other thread starts, so that all of them lack the capabilities given up here,
         // and before the first `listen`: sockets keep the cgroup they were made in.
         let mut kernel = start_kernel(&config)?;
-        let link = Arc::new(Link::default());
+        let link = Arc::new(Link::new(config.workers));
         load_key(&config, &link)?;
         let acceptor = config.tls.as_ref().map(Acceptor::new).transpose()?;
         let (log_sender, log) =

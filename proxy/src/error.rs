@@ -1,6 +1,6 @@
 //! Everything the proxy itself can answer a request with instead of
 //! upstream's response: one enum, one exhaustive mapping to status, code,
-//! type and when to try again.
+//! type, when the client may try again, and whether the proxy may.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -92,71 +92,100 @@ pub struct ErrorClass {
     pub openai_type: &'static str,
     /// The `type` Anthropic's API gives such an error.
     pub anthropic_type: &'static str,
-    /// Seconds for `retry-after`, where trying again soon makes sense.
+    /// Seconds for `retry-after`: the proxy's own caps only, which it knows.
     pub retry_after: Option<u32>,
+    /// Whether another attempt of the proxy's may follow.
+    pub retry: Retry,
+}
+
+/// Whether, and when, the proxy may try a request again that ended with an
+/// error. The rule behind it: never what upstream may have begun to work on,
+/// as it would be billed twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// Never: it would fail again, or upstream may have had the request.
+    Never,
+    /// On another connection, as long as upstream has had nothing of it.
+    BeforeSent,
+    /// At another upstream only: every address of this one has been tried.
+    Elsewhere,
 }
 
 const fn class(
     status: u16,
     code: &'static str,
     types: (&'static str, &'static str),
-    retry_after: Option<u32>,
+    retry: Retry,
 ) -> ErrorClass {
     ErrorClass {
         status,
         code,
         openai_type: types.0,
         anthropic_type: types.1,
-        retry_after,
+        retry_after: None,
+        retry,
     }
 }
 
 const INVALID: (&str, &str) = ("invalid_request_error", "invalid_request_error");
-const API: (&str, &str) = ("api_error", "api_error");
+/// What OpenAI and Anthropic call their own 5xx.
+const SERVER: (&str, &str) = ("server_error", "api_error");
 
 impl ProxyError {
     /// The one mapping from error to everything others derive from it.
     pub const fn class(&self) -> ErrorClass {
+        use Retry::{BeforeSent, Elsewhere, Never};
         match self {
             Self::InvalidApiKey => {
                 let types = ("invalid_request_error", "authentication_error");
-                class(401, "invalid_api_key", types, None)
+                class(401, "invalid_api_key", types, Never)
             }
             Self::UnknownRoute => {
                 let types = ("invalid_request_error", "not_found_error");
-                class(404, "unknown_route", types, None)
+                class(404, "unknown_route", types, Never)
             }
-            Self::MethodNotAllowed { .. } => class(405, "method_not_allowed", INVALID, None),
+            Self::MethodNotAllowed { .. } => class(405, "method_not_allowed", INVALID, Never),
             Self::RequestTooLarge { .. } => {
                 let types = ("invalid_request_error", "request_too_large");
-                class(413, "request_too_large", types, None)
+                class(413, "request_too_large", types, Never)
             }
-            Self::HeadersTooLarge { .. } => class(431, "headers_too_large", INVALID, None),
-            Self::InvalidRequest(_) => class(400, "invalid_request", INVALID, None),
-            Self::RequestTimeout => class(408, "request_timeout", INVALID, None),
+            Self::HeadersTooLarge { .. } => class(431, "headers_too_large", INVALID, Never),
+            Self::InvalidRequest(_) => class(400, "invalid_request", INVALID, Never),
+            Self::RequestTimeout => class(408, "request_timeout", INVALID, Never),
             Self::UpstreamInvalidApiKey | Self::UpstreamKeyMissing => {
-                class(502, "upstream_invalid_api_key", API, None)
+                class(502, "upstream_invalid_api_key", SERVER, Elsewhere)
             }
-            Self::UpstreamConnectFailed(_) => class(502, "upstream_connect_failed", API, Some(1)),
-            Self::UpstreamDnsFailed(_) => class(502, "upstream_dns_failed", API, Some(5)),
+            Self::UpstreamConnectFailed(_) => {
+                class(502, "upstream_connect_failed", SERVER, Elsewhere)
+            }
+            Self::UpstreamDnsFailed(_) => class(502, "upstream_dns_failed", SERVER, Elsewhere),
             Self::UpstreamCertificateExpired => {
-                class(502, "upstream_certificate_expired", API, None)
+                class(502, "upstream_certificate_expired", SERVER, Elsewhere)
             }
             Self::UpstreamCertificateInvalid(_) => {
-                class(502, "upstream_certificate_invalid", API, None)
+                class(502, "upstream_certificate_invalid", SERVER, Elsewhere)
             }
-            Self::UpstreamConnectTimeout(_) => class(504, "upstream_connect_timeout", API, Some(1)),
+            Self::UpstreamConnectTimeout(_) => {
+                class(504, "upstream_connect_timeout", SERVER, Elsewhere)
+            }
             Self::UpstreamFirstByteTimeout(_) => {
-                class(504, "upstream_first_byte_timeout", API, None)
+                class(504, "upstream_first_byte_timeout", SERVER, Never)
             }
-            Self::UpstreamIdleTimeout(_) => class(504, "upstream_idle_timeout", API, None),
-            Self::UpstreamClosed => class(502, "upstream_closed", API, None),
-            Self::UpstreamInvalidResponse(_) => class(502, "upstream_invalid_response", API, None),
-            Self::Overloaded => {
-                let types = ("server_error", "overloaded_error");
-                class(503, "overloaded", types, Some(1))
+            Self::UpstreamIdleTimeout(_) => class(504, "upstream_idle_timeout", SERVER, Never),
+            Self::UpstreamClosed => class(502, "upstream_closed", SERVER, BeforeSent),
+            Self::UpstreamInvalidResponse(_) => {
+                class(502, "upstream_invalid_response", SERVER, Never)
             }
-            Self::ClientClosed => class(499, "client_closed", INVALID, None),
+            Self::Overloaded => ErrorClass {
+                retry_after: Some(1),
+                ..class(
+                    503,
+                    "overloaded",
+                    ("server_error", "overloaded_error"),
+                    Never,
+                )
+            },
+            Self::ClientClosed => class(499, "client_closed", INVALID, Never),
         }
     }
 
@@ -246,6 +275,48 @@ mod tests {
         }
         for reason in REASONS {
             assert!(codes.contains(&reason), "{reason} is no code");
+        }
+    }
+
+    #[test]
+    fn all_5xx_have_the_type_of_their_dialect() {
+        for error in every_error() {
+            let class = error.class();
+            let is_server = class.openai_type == "server_error";
+            assert_eq!(is_server, class.status >= 500, "{}", class.code);
+            let types = ["api_error", "overloaded_error"];
+            assert_eq!(types.contains(&class.anthropic_type), class.status >= 500);
+        }
+    }
+
+    #[test]
+    fn only_the_proxys_own_caps_say_when_to_come_back() {
+        for error in every_error() {
+            let class = error.class();
+            let is_cap = class.status == 503;
+            assert_eq!(class.retry_after.is_some(), is_cap, "{}", class.code);
+        }
+    }
+
+    #[test]
+    fn nothing_upstream_may_have_begun_to_work_on_is_repeated() {
+        for error in every_error() {
+            let class = error.class();
+            let before = ["upstream_closed"];
+            let elsewhere = [
+                "upstream_invalid_api_key",
+                "upstream_connect_failed",
+                "upstream_dns_failed",
+                "upstream_certificate_expired",
+                "upstream_certificate_invalid",
+                "upstream_connect_timeout",
+            ];
+            let expected = match class.code {
+                code if before.contains(&code) => Retry::BeforeSent,
+                code if elsewhere.contains(&code) => Retry::Elsewhere,
+                _ => Retry::Never,
+            };
+            assert_eq!(class.retry, expected, "{}", class.code);
         }
     }
 

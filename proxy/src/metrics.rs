@@ -5,6 +5,7 @@
 //! project's contract and listed in `docs/metrics.md`.
 
 pub mod cell;
+mod classic;
 mod encode;
 pub mod http;
 pub mod kernel;
@@ -40,6 +41,25 @@ pub struct Metrics {
     registry: Registry,
     workers: Arc<[Arc<WorkerMetrics>]>,
     control: Arc<ControlMetrics>,
+}
+
+/// A text format of `/metrics`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `OpenMetrics` 1.0.0.
+    OpenMetrics,
+    /// Prometheus' older one, version 0.0.4.
+    Text,
+}
+
+impl Format {
+    /// The value for `Content-Type`.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
 }
 
 /// What the control thread counts.
@@ -86,13 +106,16 @@ impl Metrics {
         &self.control
     }
 
-    /// The exposition in `OpenMetrics` text format.
+    /// The exposition in one of the text formats.
     ///
     /// # Errors
     /// Only if formatting into memory fails.
-    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+    pub fn encode(&self, format: Format) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
-        Ok(text)
+        Ok(match format {
+            Format::OpenMetrics => text,
+            Format::Text => classic::from_openmetrics(&text),
+        })
     }
 }

@@ -24,7 +24,7 @@ use crate::forward::{Outbound, OutboundHead};
 use crate::http1::{FieldName, Framing};
 use crate::pipeline::{Inbound, Target};
 use crate::relay;
-use crate::upstream::{AnyExchange, ExchangeError, RequestBody};
+use crate::upstream::{AnyExchange, RequestBody, Unsent};
 use crate::worker::Worker;
 
 /// Longest list kept.
@@ -163,7 +163,7 @@ async fn fetch(worker: Rc<Worker>, outbound: Outbound) {
 async fn request(worker: &Rc<Worker>, outbound: Outbound) -> Result<Entry, ProxyError> {
     let mut exchange = match outbound.head {
         OutboundHead::Http1(head) => {
-            let connection = match worker.pool.take() {
+            let connection = match worker.pool.take(worker.now().into_std()) {
                 Some(warm) => warm,
                 None => worker.pool.open().await?,
             };
@@ -178,12 +178,16 @@ async fn request(worker: &Rc<Worker>, outbound: Outbound) -> Result<Entry, Proxy
     loop {
         match poll_fn(|cx| exchange.poll_head(cx, &mut Empty)).await {
             Ok(()) => break,
-            Err(ExchangeError::NotSent(bytes)) if !std::mem::replace(&mut retried, true) => {
-                worker.metrics.upstream.retries.inc();
-                exchange.resend(worker.pool.open().await?, bytes);
+            Err(failure) if std::mem::replace(&mut retried, true) => {
+                return Err(failure.into_error());
             }
-            Err(ExchangeError::NotSent(_)) => return Err(ProxyError::UpstreamClosed),
-            Err(ExchangeError::Failed(error)) => return Err(error),
+            Err(failure) => {
+                let request = failure.repeatable()?;
+                worker.metrics.upstream.retries.inc();
+                match request {
+                    Unsent::Http1(bytes) => exchange.resend(worker.pool.open().await?, bytes),
+                }
+            }
         }
     }
     let head = exchange.head();

@@ -26,14 +26,14 @@ use crate::models;
 use crate::relay;
 use crate::route::{self, Action, Dialect, Route};
 use crate::stream::model::ModelScanner;
-use crate::upstream::{AnyExchange, ExchangeError};
+use crate::upstream::AnyExchange;
 use crate::worker::Worker;
-use attempt::{Observed, open, pick, send};
+use attempt::{Observed, pick, resend, send};
 pub use target::Target;
 
 /// Longest `x-request-id` taken over from a client.
 const MAX_REQUEST_ID: usize = 128;
-/// Connections a request is tried on while not a byte of it leaves.
+/// Attempts at a request while upstream has nothing of it.
 const MAX_ATTEMPTS: u32 = 3;
 
 /// A request as it arrived.
@@ -264,15 +264,10 @@ async fn forward<D: Downstream>(
         let result = send(worker, &mut exchange, &mut body, record).await;
         match result {
             Ok(()) => break,
-            Err(ExchangeError::Failed(error)) => return Err(error),
-            Err(ExchangeError::NotSent(_)) if record.attempts >= MAX_ATTEMPTS => {
-                return Err(ProxyError::UpstreamClosed);
-            }
-            Err(ExchangeError::NotSent(bytes)) => {
-                worker.metrics.upstream.retries.inc();
-                let fresh = open(worker, &mut body, record).await?;
-                exchange.resend(fresh, bytes);
-                exchange.begin(&worker.sockets);
+            Err(failure) if record.attempts >= MAX_ATTEMPTS => return Err(failure.into_error()),
+            Err(failure) => {
+                let request = failure.repeatable()?;
+                resend(worker, &mut exchange, request, &mut body, record).await?;
             }
         }
     }

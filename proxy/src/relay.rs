@@ -150,11 +150,9 @@ fn pass<D: Downstream>(
     client: &mut D,
     record: &mut RequestRecord,
 ) -> Result<Pass, ProxyError> {
-    match exchange.poll_request(cx, client) {
-        Ok(()) => {}
-        Err(ExchangeError::Failed(error)) => return Err(error),
-        Err(ExchangeError::NotSent(_)) => return Err(ProxyError::UpstreamClosed),
-    }
+    exchange
+        .poll_request(cx, client)
+        .map_err(ExchangeError::into_error)?;
     loop {
         if !client.has_room() {
             match client.poll_flush(cx) {

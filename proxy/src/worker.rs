@@ -143,10 +143,11 @@ async fn run(inputs: Inputs) -> Rc<Worker> {
     match worker.config.upstream.protocol {
         UpstreamProtocol::Http1 => {
             tokio::task::spawn_local(Rc::clone(&worker.pool).keep_warm());
+            tokio::task::spawn_local(Rc::clone(&worker.pool).keep_fresh());
         }
         UpstreamProtocol::Http2 => {
             let worker = Rc::clone(&worker);
-            tokio::task::spawn_local(async move { worker.h2.warm_up().await });
+            tokio::task::spawn_local(async move { worker.h2.keep_open().await });
         }
     }
     tokio::task::spawn_local(tick(Rc::clone(&worker)));
@@ -215,13 +216,14 @@ impl Worker {
     ) -> Self {
         let config = Arc::clone(&shared.config);
         let upstream = &config.upstream;
-        let dialer = Rc::new(Dialer {
-            addresses: Arc::clone(&shared.link.addresses),
-            tls: upstream_tls,
-            timeout: config.timeouts.connect,
-            metrics: Arc::clone(&metrics),
-            sockets: shared.sockets.clone(),
-        });
+        let dialer = Rc::new(Dialer::new(
+            Arc::clone(&shared.link.addresses),
+            upstream_tls,
+            config.timeouts.connect,
+            Arc::clone(&metrics),
+            shared.sockets.clone(),
+            shared.link.dials.get(id).cloned().unwrap_or_default(),
+        ));
         let pool = Pool::new(
             Rc::clone(&dialer),
             upstream.min_idle,

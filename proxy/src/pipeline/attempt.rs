@@ -11,7 +11,7 @@ use crate::error::ProxyError;
 use crate::forward::{self, Outbound};
 use crate::stream::model::ModelScanner;
 use crate::upstream::pool::Leased;
-use crate::upstream::{AnyExchange, ExchangeError, RequestBody};
+use crate::upstream::{AnyExchange, ExchangeError, RequestBody, Unsent};
 use crate::worker::Worker;
 
 /// A connection for the request: a warm one, or a new one.
@@ -31,7 +31,7 @@ pub(super) async fn pick<D: Downstream>(
             AnyExchange::H2(Box::new(exchange))
         }
         forward::OutboundHead::Http1(head) => {
-            let connection = match worker.pool.take() {
+            let connection = match worker.pool.take(worker.now().into_std()) {
                 Some(warm) => {
                     record.attempts += 1;
                     warm
@@ -50,7 +50,26 @@ pub(super) async fn pick<D: Downstream>(
     Ok(exchange)
 }
 
-pub(super) async fn open<D: Downstream>(
+/// Another attempt at a request that upstream has had nothing of.
+pub(super) async fn resend<D: Downstream>(
+    worker: &Rc<Worker>,
+    exchange: &mut AnyExchange,
+    request: Unsent,
+    body: &mut Observed<'_, D>,
+    record: &mut RequestRecord,
+) -> Result<(), ProxyError> {
+    worker.metrics.upstream.retries.inc();
+    match request {
+        Unsent::Http1(bytes) => {
+            let fresh = open(worker, body, record).await?;
+            exchange.resend(fresh, bytes);
+            exchange.begin(&worker.sockets);
+        }
+    }
+    Ok(())
+}
+
+async fn open<D: Downstream>(
     worker: &Rc<Worker>,
     body: &mut Observed<'_, D>,
     record: &mut RequestRecord,

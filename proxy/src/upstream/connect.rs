@@ -1,15 +1,19 @@
 //! Opens connections to upstream: address, TCP, TLS.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpSocket;
+use tokio::sync::Notify;
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::dns::Addresses;
+use super::eyeballs;
+use super::last_dial::LastDial;
 use super::tls::{self, ClientTls, HandshakeFailure};
 use crate::connection::transport::{Socket, Transport, WriteBuffer};
 use crate::error::ProxyError;
@@ -26,6 +30,12 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 const UPSTREAM: usize = 0;
 /// Sockets opened to find one whose place in the kernel's table is free.
 const MAX_TRIES: usize = 4;
+/// Connecting ends that much before the limit of everything: the kernel counts a
+/// connection that nobody waits for any more only if it is given up as failed.
+const MARGIN: Duration = Duration::from_millis(10);
+/// Pauses between dials ahead of need while they fail: the first, and the longest.
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
 /// Why there is no connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +43,7 @@ pub enum ConnectError {
     /// The name has no address.
     #[error("{0}")]
     Dns(Arc<str>),
-    /// No address accepted a connection; the last one's reason.
+    /// No address accepted a connection: the last one's reason, and how many were tried.
     #[error("{0}")]
     Tcp(String),
     /// The certificate has expired.
@@ -126,35 +136,51 @@ impl Connection {
     }
 }
 
-/// Knows how to reach upstream.
+/// Knows how to reach upstream, and whether the last attempt did.
 #[derive(Debug)]
 pub struct Dialer {
-    /// Where to.
-    pub addresses: Arc<Addresses>,
-    /// TLS, unless upstream is plain.
-    pub tls: Option<ClientTls>,
-    /// For everything together.
-    pub timeout: Duration,
-    /// Where handshakes are counted.
-    pub metrics: Arc<WorkerMetrics>,
-    /// The kernel's view of the connections.
-    pub sockets: Sockets,
+    addresses: Arc<Addresses>,
+    tls: Option<ClientTls>,
+    timeout: Duration,
+    metrics: Arc<WorkerMetrics>,
+    sockets: Sockets,
+    last: Arc<LastDial>,
+    /// Before the next dial ahead of need, should one be necessary after a failure.
+    pub(super) backoff: Cell<Duration>,
+    connected: Notify,
 }
 
 impl Dialer {
-    /// Opens a connection.
-    ///
-    /// # Errors
-    /// Why there is none; counted.
-    pub async fn dial(&self) -> Result<Transport, ConnectError> {
-        let result = tokio::time::timeout(self.timeout, self.open())
-            .await
-            .unwrap_or(Err(ConnectError::Timeout(self.timeout)));
-        match &result {
-            Ok(_) => self.metrics.upstream.connects.inc(),
-            Err(_) => self.metrics.upstream.connect_failures.inc(),
+    /// A dialer for `addresses`, with TLS unless upstream is plain. `timeout`
+    /// is for everything together; connects and handshakes are counted in `metrics`.
+    pub fn new(
+        addresses: Arc<Addresses>,
+        tls: Option<ClientTls>,
+        timeout: Duration,
+        metrics: Arc<WorkerMetrics>,
+        sockets: Sockets,
+        last: Arc<LastDial>,
+    ) -> Self {
+        Self {
+            addresses,
+            tls,
+            timeout,
+            metrics,
+            sockets,
+            last,
+            backoff: Cell::new(FIRST_BACKOFF),
+            connected: Notify::new(),
         }
-        result
+    }
+
+    /// The worker's metrics.
+    pub const fn metrics(&self) -> &Arc<WorkerMetrics> {
+        &self.metrics
+    }
+
+    /// The kernel's view of the connections.
+    pub const fn sockets(&self) -> &Sockets {
+        &self.sockets
     }
 
     /// Opens a connection for HTTP/1.1.
@@ -167,30 +193,77 @@ impl Dialer {
         Ok(connection)
     }
 
-    async fn open(&self) -> Result<Transport, ConnectError> {
-        let addresses = self.addresses.get().await.map_err(ConnectError::Dns)?;
-        let mut last = ConnectError::Tcp("the name has no address".to_owned());
-        for address in addresses.iter() {
-            match self.connect(*address).await {
-                Ok(socket) => return self.secure(socket).await,
-                Err(error) => last = ConnectError::Tcp(format!("{address}: {error}")),
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// Why there is none; counted, and remembered until one can be opened.
+    pub async fn dial(&self) -> Result<Transport, ConnectError> {
+        let result = tokio::time::timeout(self.timeout, self.open())
+            .await
+            .unwrap_or(Err(ConnectError::Timeout(self.timeout)));
+        match &result {
+            Ok(_) => {
+                self.metrics.upstream.connects.inc();
+                self.last.succeeded();
+                self.backoff.set(FIRST_BACKOFF);
+                self.connected.notify_waiters();
+            }
+            Err(error) => {
+                self.metrics.upstream.connect_failures.inc();
+                self.failed(error);
             }
         }
-        Err(last)
+        result
+    }
+
+    /// Remembers that upstream could not be used.
+    pub(super) fn failed(&self, error: &ConnectError) {
+        self.last.failed(error);
+    }
+
+    /// Whether the last dial failed.
+    pub fn has_failed(&self) -> bool {
+        self.last.has_failed()
+    }
+
+    /// Waits before another dial ahead of need, longer each time until one
+    /// succeeds, which also ends the wait.
+    pub async fn back_off(&self) {
+        let pause = self.backoff.get();
+        self.backoff.set((pause * 2).min(MAX_BACKOFF));
+        // Which of the two ended it does not matter.
+        let _ = tokio::time::timeout(pause, self.connected.notified()).await;
+    }
+
+    async fn open(&self) -> Result<Transport, ConnectError> {
+        let give_up = tokio::time::Instant::now() + self.timeout.saturating_sub(MARGIN);
+        let addresses = self.addresses.get().await.map_err(ConnectError::Dns)?;
+        let connect = |address| self.connect(address, give_up);
+        let socket = eyeballs::race(&addresses, connect)
+            .await
+            .map_err(|reason| match tokio::time::Instant::now() < give_up {
+                true => ConnectError::Tcp(reason),
+                false => ConnectError::Timeout(self.timeout),
+            })?;
+        self.secure(socket).await
     }
 
     /// Connects to one address.
-    async fn connect(&self, address: SocketAddr) -> io::Result<Socket> {
+    async fn connect(
+        &self,
+        address: SocketAddr,
+        give_up: tokio::time::Instant,
+    ) -> io::Result<Socket> {
         let socket = self.socket(address)?;
         let followed = self.sockets.follow(&socket, UPSTREAM);
-        let connected = socket.connect(address).await;
+        let connected = tokio::time::timeout_at(give_up, socket.connect(address)).await;
         let cookie = followed.settle();
-        let mut socket = Socket::new(connected?)?;
+        let mut socket = Socket::new(connected??)?;
         socket.followed(cookie, self.tls.is_some());
         Ok(socket)
     }
 
-    /// A socket that has the kernel programs' attention to itself.
+    /// A socket whose place in the kernel's table is free, if one is found soon.
     fn socket(&self, address: SocketAddr) -> io::Result<TcpSocket> {
         let open = || match address {
             SocketAddr::V4(_) => TcpSocket::new_v4(),

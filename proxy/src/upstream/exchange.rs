@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use super::connect::Connection;
 use super::pool::{Lease, Leased};
-use crate::error::ProxyError;
+use crate::error::{ProxyError, Retry};
 use crate::http1::{
     BodyDecoder, Framing, Guarded, HeadView, Piece, encode,
     framing::{self, FramingError},
@@ -35,10 +35,45 @@ pub trait RequestBody {
 /// Why an exchange ended.
 #[derive(Debug)]
 pub enum ExchangeError {
-    /// Not a byte left the machine; these are the bytes to send elsewhere.
-    NotSent(Guarded),
+    /// Upstream has had nothing of the request.
+    NotSent {
+        /// What to send again.
+        request: Unsent,
+        /// What to say if it is not.
+        error: ProxyError,
+    },
     /// It cannot be repeated.
     Failed(ProxyError),
+}
+
+/// A request upstream has had nothing of.
+#[derive(Debug)]
+pub enum Unsent {
+    /// The bytes for another HTTP/1.1 connection.
+    Http1(Guarded),
+}
+
+impl ExchangeError {
+    /// The request, if another attempt may follow.
+    ///
+    /// # Errors
+    /// What to tell the client if none may.
+    pub fn repeatable(self) -> Result<Unsent, ProxyError> {
+        match self {
+            Self::NotSent { request, error } => match error.class().retry {
+                Retry::BeforeSent => Ok(request),
+                Retry::Never | Retry::Elsewhere => Err(error),
+            },
+            Self::Failed(error) => Err(error),
+        }
+    }
+
+    /// What to tell the client, if no other attempt follows.
+    pub fn into_error(self) -> ProxyError {
+        match self {
+            Self::NotSent { error, .. } | Self::Failed(error) => error,
+        }
+    }
 }
 
 impl From<ProxyError> for ExchangeError {
@@ -327,7 +362,10 @@ impl Exchange {
                         && self.connection.output.is_whole() =>
                 {
                     let bytes = std::mem::take(&mut self.connection.output.bytes);
-                    return Poll::Ready(Err(ExchangeError::NotSent(bytes)));
+                    return Poll::Ready(Err(ExchangeError::NotSent {
+                        request: Unsent::Http1(bytes),
+                        error: ProxyError::UpstreamClosed,
+                    }));
                 }
                 // Upstream may have answered before it closed; the read tells.
                 Err(_) => {

@@ -14,7 +14,7 @@ use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use super::connect::{ConnectError, Dialer};
 use super::exchange::{ExchangeError, RequestBody};
@@ -36,6 +36,8 @@ pub struct Multiplexed {
     dialer: Rc<Dialer>,
     /// Held while connecting, so that a burst opens one connection.
     sender: Mutex<Option<Sender>>,
+    /// A request's dial has failed.
+    failed: Notify,
 }
 
 impl Multiplexed {
@@ -44,13 +46,21 @@ impl Multiplexed {
         Self {
             dialer,
             sender: Mutex::new(None),
+            failed: Notify::new(),
         }
     }
 
-    /// Opens the connection ahead of need; a failure shows at the first request.
-    pub async fn warm_up(&self) {
-        if let Err(error) = self.sender().await {
-            tracing::debug!(%error, "no h2 connection opened ahead of need");
+    /// Opens the connection ahead of need, and again after each dial that
+    /// failed, until the task is dropped.
+    pub async fn keep_open(&self) {
+        loop {
+            if self.dialer.has_failed() {
+                self.dialer.back_off().await;
+            }
+            match self.sender().await {
+                Ok(_) => self.failed.notified().await,
+                Err(error) => tracing::debug!(%error, "no h2 connection opened ahead of need"),
+            }
         }
     }
 
@@ -63,7 +73,10 @@ impl Multiplexed {
         head: http::request::Parts,
         body: Framing,
     ) -> Result<H2Exchange, ConnectError> {
-        let mut sender = self.sender().await?;
+        let mut sender = self.sender().await.inspect_err(|_| {
+            // Whether upstream is back is found out without a request.
+            self.failed.notify_one();
+        })?;
         let pipe = Rc::new(Pipe::default());
         let declared = match body {
             Framing::None => Some(0),
@@ -99,7 +112,8 @@ impl Multiplexed {
             .keep_alive_interval(PING_INTERVAL)
             .handshake(io)
             .await
-            .map_err(|error| ConnectError::Tcp(format!("h2: {error}")))?;
+            .map_err(|error| ConnectError::Tcp(format!("h2: {error}")))
+            .inspect_err(|error| self.dialer.failed(error))?;
         tokio::task::spawn_local(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "an h2 connection to upstream ended");

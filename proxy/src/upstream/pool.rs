@@ -2,7 +2,8 @@
 //!
 //! Last in, first out: the busiest connection keeps its congestion window
 //! open, and the surplus ages out at the bottom. [`Pool::keep_warm`] opens
-//! connections ahead of need and drops those the peer would soon close.
+//! connections ahead of need, [`Pool::keep_fresh`] drops those the peer would
+//! soon close.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,9 +17,9 @@ use super::connect::{ConnectError, Connection, Dialer};
 use crate::http1::Guarded;
 use crate::metrics::WorkerMetrics;
 
-/// How often idle connections are looked at, and the shortest time between
-/// two rounds of opening new ones.
+/// The shortest time between two rounds of opening connections.
 const ROUND: Duration = Duration::from_millis(50);
+/// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
 /// First allocation for a request: an SDK's head and a small body fit.
 const BUFFER: usize = 2 * 1024;
@@ -26,8 +27,6 @@ const BUFFER: usize = 2 * 1024;
 const MAX_SPARE_BUFFER: usize = 16 * 1024;
 /// Buffers kept.
 const SPARE_BUFFERS: usize = 64;
-/// Longest pause after failed connects.
-const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
 /// Idle connections and the means to open more.
 #[derive(Debug)]
@@ -83,11 +82,13 @@ impl Pool {
         }
     }
 
-    /// Takes a warm connection, if there is one the peer has not closed.
-    pub fn take(&self) -> Option<Leased> {
+    /// Takes a warm connection, if there is one that is neither too old at
+    /// `now` nor closed by the peer. `now` may be as coarse as [`ROUND`].
+    pub fn take(&self, now: Instant) -> Option<Leased> {
         let mut idle = self.idle.borrow_mut();
         let found = loop {
-            let Some(mut connection) = idle.pop() else {
+            // Those below are older still; closing them is left to the sweep.
+            let Some(mut connection) = idle.pop_if(|youngest| self.is_fresh(youngest, now)) else {
                 break None;
             };
             self.metrics().upstream.idle.add(-1);
@@ -107,13 +108,19 @@ impl Pool {
     /// Why there is none.
     pub async fn open(&self) -> Result<Leased, ConnectError> {
         self.metrics().upstream.cold.inc();
-        let connection = self.dialer.connection().await?;
-        Ok((connection, Lease::new(self.metrics())))
+        match self.dialer.connection().await {
+            Ok(connection) => Ok((connection, Lease::new(self.metrics()))),
+            Err(error) => {
+                // Whether upstream is back is found out without a request.
+                self.wanted.notify_one();
+                Err(error)
+            }
+        }
     }
 
     /// Takes a connection back after a complete exchange.
     pub fn put(&self, mut connection: Connection, now: Instant) {
-        connection.sample(&self.dialer.sockets, self.metrics(), now);
+        connection.sample(self.dialer.sockets(), self.metrics(), now);
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.max_idle {
             connection.idle_since = now;
@@ -138,30 +145,38 @@ impl Pool {
         }
     }
 
-    /// Keeps `min_idle` connections open and fresh, until the task is dropped.
+    /// Keeps `min_idle` connections open, until the task is dropped. While the
+    /// last dial has failed, keeps trying to open one, whatever the minimum:
+    /// the proxy is not ready meanwhile, so no request would find out.
     pub async fn keep_warm(self: Rc<Self>) {
-        let mut backoff = ROUND;
         loop {
-            self.sweep();
-            let missing = self.min_idle.saturating_sub(self.idle.borrow().len());
-            let mut pause = ROUND;
+            if self.dialer.has_failed() {
+                self.dialer.back_off().await;
+            }
+            let wanted = self.min_idle.max(usize::from(self.dialer.has_failed()));
+            let missing = wanted.saturating_sub(self.idle.borrow().len());
             for _ in 0..missing {
                 match self.dialer.connection().await {
-                    Ok(connection) => {
-                        backoff = ROUND;
-                        self.put(connection, Instant::now());
-                    }
+                    Ok(connection) => self.put(connection, Instant::now()),
                     Err(error) => {
                         tracing::debug!(%error, "no connection opened ahead of need");
-                        backoff = (backoff * 2).min(MAX_BACKOFF);
-                        pause = backoff;
                         break;
                     }
                 }
             }
-            tokio::time::sleep(pause).await;
-            // Only the wake-up matters, not which of the two it was.
-            let _ = tokio::time::timeout(SWEEP, self.wanted.notified()).await;
+            if !self.dialer.has_failed() {
+                tokio::time::sleep(ROUND).await;
+                self.wanted.notified().await;
+            }
+        }
+    }
+
+    /// Drops connections that are too old or have ended, until the task is
+    /// dropped. On its own, as a dial may take long.
+    pub async fn keep_fresh(self: Rc<Self>) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            self.sweep();
         }
     }
 
@@ -175,10 +190,15 @@ impl Pool {
         let now = Instant::now();
         let mut idle = self.idle.borrow_mut();
         let before = idle.len();
-        idle.retain_mut(|connection| {
-            now.duration_since(connection.idle_since) < self.idle_timeout && is_quiet(connection)
-        });
+        idle.retain_mut(|connection| self.is_fresh(connection, now) && is_quiet(connection));
         self.count_dropped(before - idle.len());
+        if idle.len() < self.min_idle {
+            self.wanted.notify_one();
+        }
+    }
+
+    fn is_fresh(&self, connection: &Connection, now: Instant) -> bool {
+        now.duration_since(connection.idle_since) < self.idle_timeout
     }
 
     fn count_dropped(&self, dropped: usize) {
@@ -187,7 +207,7 @@ impl Pool {
     }
 
     fn metrics(&self) -> &Arc<WorkerMetrics> {
-        &self.dialer.metrics
+        self.dialer.metrics()
     }
 }
 
@@ -198,4 +218,81 @@ fn is_quiet(connection: &mut Connection) -> bool {
     let mut cx = Context::from_waker(Waker::noop());
     let Connection { io, input, .. } = connection;
     input.is_empty() && matches!(input.poll_fill(&mut cx, io, 1024), Poll::Pending)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use socket2::{Domain, Socket, Type};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::{LocalSet, spawn_local, yield_now};
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+    use crate::config::BaseUrl;
+    use crate::connection::transport::{self, Transport};
+    use crate::kernel::Sockets;
+    use crate::metrics::Histogram;
+    use crate::upstream::{LastDial, dns};
+
+    const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+    async fn pool(upstream: SocketAddr, min_idle: usize) -> Rc<Pool> {
+        let addresses = Arc::default();
+        let url = BaseUrl::parse(&format!("http://{upstream}/v1")).unwrap();
+        dns::keep_resolved(url, Arc::clone(&addresses), &Histogram::default()).await;
+        let metrics = Arc::default();
+        let last = Arc::<LastDial>::default();
+        let dialer = Dialer::new(
+            addresses,
+            None,
+            Duration::from_secs(10),
+            metrics,
+            Sockets::default(),
+            last,
+        );
+        Rc::new(Pool::new(Rc::new(dialer), min_idle, 8, IDLE_TIMEOUT))
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_too_old_is_not_handed_out() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let pool = pool(address, 0).await;
+        let now = Instant::now();
+        for age in [IDLE_TIMEOUT, IDLE_TIMEOUT - Duration::from_secs(1)] {
+            let stream = TcpStream::connect(address).await.unwrap();
+            let socket = transport::Socket::new(stream).unwrap();
+            pool.put(Connection::new(Transport::Plain(socket)), now - age);
+        }
+        assert!(pool.take(now).is_some(), "one second is left");
+        assert!(pool.take(now).is_none());
+        // Not even by a clock that lags behind.
+        assert!(pool.take(now - Duration::from_millis(1)).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_request_that_gets_a_connection_ends_the_back_off() {
+        // Refuses until it listens.
+        let upstream = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        upstream.bind(&any.into()).unwrap();
+        let address = upstream.local_addr().unwrap().as_socket().unwrap();
+        let pool = pool(address, 2).await;
+        let recovery = async {
+            pool.dialer.backoff.set(Duration::from_secs(3600));
+            pool.open().await.unwrap_err();
+            spawn_local(Rc::clone(&pool).keep_warm());
+            yield_now().await;
+            upstream.listen(8).unwrap();
+            drop(pool.open().await.unwrap());
+            while pool.idle.borrow().len() < 2 {
+                sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let tasks = LocalSet::new();
+        let recovered = timeout(Duration::from_secs(10), tasks.run_until(recovery)).await;
+        assert!(recovered.is_ok(), "no connection was opened ahead of need");
+    }
 }

@@ -11,7 +11,6 @@ use crate::harness::{CHAT, MESSAGES, QUESTION, Rig, STREAMED, eventually};
 
 /// Every field of a line, in order.
 const FIELDS: [&str; 22] = [
-    "kernel",
     "time",
     "remote_addr",
     "remote_user",
@@ -33,6 +32,7 @@ const FIELDS: [&str; 22] = [
     "attempts",
     "end",
     "error",
+    "kernel",
 ];
 
 fn seconds(line: &Value, field: &str) -> f64 {

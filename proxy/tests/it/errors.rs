@@ -17,6 +17,11 @@ pub(crate) fn assert_error(reply: &Reply, path: &str, status: u16, code: &str) {
     assert_dialect(&reply.json(), path, code);
 }
 
+/// Whether the status of a code is a 5xx.
+fn is_server_error(code: &str) -> bool {
+    code.starts_with("upstream_") || code == "overloaded"
+}
+
 /// Asserts the shape of an error body.
 #[track_caller]
 pub(crate) fn assert_dialect(json: &Value, path: &str, code: &str) {
@@ -32,6 +37,7 @@ pub(crate) fn assert_dialect(json: &Value, path: &str, code: &str) {
         assert_eq!(error["code"], code);
         assert!(error.contains_key("param") && error["param"].is_null());
         assert_eq!(error.len(), 4, "{error:?}");
+        assert_eq!(error["type"] == "server_error", is_server_error(code));
         assert_eq!(json.as_object().unwrap().len(), 1);
     }
 }

@@ -74,7 +74,7 @@ fn metrics_say_where_figures_come_from_and_show_no_others() {
     }
     for absent in [
         r#"source="ebpf""#,
-        "holysheep_kernel_connect_failures_total",
+        "holysheep_kernel_connect_failures_total{",
         "holysheep_kernel_accept_queue_seconds_count",
         "holysheep_kernel_first_byte_seconds_count",
         "holysheep_kernel_wakeup_lag_seconds_count",

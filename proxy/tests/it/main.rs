@@ -20,6 +20,7 @@ mod keys;
 mod models_cache;
 mod openmetrics;
 mod pool;
+mod readiness;
 mod startup;
 mod streaming;
 mod tls_listener;

@@ -2,7 +2,20 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::harness::{CHAT, MESSAGES, QUESTION, Rig, STREAMED};
+use crate::harness::client::Reply;
+use crate::harness::{CHAT, Client, MESSAGES, QUESTION, Rig, STREAMED};
+
+/// Scrapes as Prometheus does.
+fn scrape(rig: &Rig, accept: &str) -> Reply {
+    Client::connect(rig.admin_addr()).request("GET", "/metrics", &[("accept", accept)], b"")
+}
+
+fn openmetrics(rig: &Rig) -> Reply {
+    scrape(
+        rig,
+        "application/openmetrics-text;version=1.0.0,text/plain;q=0.5",
+    )
+}
 
 /// One metric family.
 #[derive(Debug, Default)]
@@ -180,7 +193,7 @@ fn what_is_scraped_is_valid_before_and_after_requests() {
         .config("timeouts: {first_byte: 200ms}\nupstream: {name: 'a \"b\" \\ c'}")
         .start();
     for _ in 0..2 {
-        let reply = rig.admin("/metrics");
+        let reply = openmetrics(&rig);
         let content_type = reply.header("content-type").unwrap();
         assert_eq!(
             content_type,
@@ -214,12 +227,40 @@ fn what_is_scraped_is_valid_before_and_after_requests() {
 }
 
 #[test]
+fn who_does_not_ask_for_openmetrics_gets_the_older_format() {
+    let rig = Rig::start();
+    rig.post(CHAT, QUESTION);
+    rig.wait_log(1);
+    for accept in ["text/plain;version=0.0.4", "*/*"] {
+        let reply = scrape(&rig, accept);
+        assert_eq!(
+            reply.header("content-type"),
+            Some("text/plain; version=0.0.4; charset=utf-8")
+        );
+        assert_eq!(reply.header("vary"), Some("accept"));
+        let text = reply.text();
+        assert!(text.contains("\n# TYPE holysheep_http_requests_total counter\n"));
+        assert!(text.starts_with("# HELP holysheep_http_requests_total "));
+        assert!(
+            !text.contains("# EOF") && !text.contains("# TYPE holysheep_http_requests counter")
+        );
+    }
+    // Apart from that, both say the same.
+    let samples = |text: &str| {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (classic, open) = (scrape(&rig, ""), openmetrics(&rig));
+    assert_eq!(samples(&classic.text()), samples(&open.text()));
+}
+
+#[test]
 fn every_metric_of_the_contract_is_there() {
     let rig = Rig::start();
     rig.post(CHAT, QUESTION);
     rig.get("/nope");
     rig.wait_rejected("unknown_route", 1);
-    let families = parse(&rig.admin("/metrics").text());
+    let families = parse(&openmetrics(&rig).text());
     for (name, kind, labels) in [
         (
             "holysheep_http_requests",
@@ -299,7 +340,7 @@ fn labels_never_carry_raw_paths_or_unknown_methods() {
         rig.client().request(&format!("X{number}"), CHAT, &[], b"");
     }
     rig.wait_log(80);
-    let families = parse(&rig.admin("/metrics").text());
+    let families = parse(&openmetrics(&rig).text());
     let requests = &families["holysheep_http_requests"].samples;
     let routes: HashSet<_> = requests
         .iter()

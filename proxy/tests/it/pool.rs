@@ -1,14 +1,14 @@
 //! Connections to upstream: opened ahead of need, used again, never found dead by a request.
 
-use std::time::Duration;
-
 use holysheep_emulator::FaultScope;
 
-use crate::harness::{CHAT, QUESTION, Rig};
+use crate::harness::client::request;
+use crate::harness::{CHAT, QUESTION, Rig, eventually};
 
 const IDLE: &str = "holysheep_upstream_connections{upstream=\"holysheep\",state=\"idle\"}";
 const ACTIVE: &str = "holysheep_upstream_connections{upstream=\"holysheep\",state=\"active\"}";
 const COLD: &str = "holysheep_upstream_connects_total{upstream=\"holysheep\",result=\"cold\"}";
+const FAILED: &str = "holysheep_upstream_connects_total{upstream=\"holysheep\",result=\"failed\"}";
 const MADE: &str = "holysheep_upstream_connects_total{upstream=\"holysheep\",result=\"ok\"}";
 
 #[test]
@@ -94,20 +94,17 @@ fn connections_upstream_has_closed_are_never_used() {
 #[test]
 fn a_stalled_upstream_does_not_use_the_pool_up() {
     let rig = Rig::with("upstream: {min_idle: 1, max_idle: 1}");
-    std::thread::scope(|scope| {
-        let stalled = || {
-            let fields = [("x-emulator-fault", "stall-before-headers;ms=500")];
-            let body = QUESTION.as_bytes();
-            rig.client().request("POST", CHAT, &fields, body).status
-        };
-        let stalled: Vec<_> = (0..5).map(|_| scope.spawn(stalled)).collect();
-        rig.wait_stats(|stats| stats.in_flight == 5);
-        assert_eq!(rig.post(CHAT, QUESTION).status, 200);
-        rig.wait_stats(|stats| stats.completed == 1);
-        for one in stalled {
-            assert_eq!(one.join().unwrap(), 200);
-        }
-    });
+    let fields = [("x-emulator-fault", "stall-before-headers")];
+    let ask = request("POST", CHAT, &fields, QUESTION.as_bytes());
+    let mut stalled: Vec<_> = (0..5).map(|_| rig.client()).collect();
+    for client in &mut stalled {
+        client.send(&ask);
+    }
+    rig.wait_stats(|stats| stats.in_flight == 5);
+    assert_eq!(rig.post(CHAT, QUESTION).status, 200);
+    rig.wait_stats(|stats| stats.completed == 1);
+    drop(stalled);
+    rig.wait_stats(|stats| stats.cancelled == 5);
 }
 
 #[test]
@@ -130,16 +127,32 @@ fn tls_sessions_are_resumed() {
 
 #[test]
 fn a_pool_that_could_not_connect_recovers() {
-    let rig = Rig::builder()
-        .config("upstream: {min_idle: 2}")
-        .emulator(|emulator| emulator.token_interval(Duration::ZERO))
-        .start();
+    let rig = Rig::with("upstream: {min_idle: 2}");
     rig.wait_metric(IDLE, 2.0);
     rig.fault("close-after;requests=1", FaultScope::Next(2));
     rig.emulator.stop_accepting();
     assert_eq!(rig.post(CHAT, QUESTION).status, 200, "on a warm one");
+    eventually(|| rig.metric(FAILED) >= 1.0);
     rig.emulator.resume_accepting().unwrap();
     rig.wait_metric(IDLE, 2.0);
+}
+
+/// The dial of a connection ahead of need hangs for as long as the test runs; the connection a
+/// request leaves behind is closed in its time all the same.
+#[test]
+fn connections_age_while_a_dial_hangs() {
+    let rig = Rig::builder()
+        .config("upstream: {min_idle: 1, idle_timeout: 100ms}\ntimeouts: {connect: 1m}")
+        .edit(|_, _, emulator| {
+            let stall = "stall-handshake".parse().unwrap();
+            emulator.set_fault(stall, FaultScope::Next(1)).unwrap();
+        })
+        .start();
+    rig.wait_stats(|stats| stats.connections_open == 1);
+    assert_eq!(rig.post(CHAT, QUESTION).status, 200);
+    rig.wait_metric(COLD, 1.0);
+    rig.wait_stats(|stats| stats.connections_open == 1);
+    rig.wait_metric(IDLE, 0.0);
 }
 
 #[test]

@@ -8,18 +8,19 @@ use holysheep_emulator::{FaultScope, Profile};
 use crate::errors::{assert_dialect, assert_error};
 use crate::harness::client::{Reply, request};
 use crate::harness::upstream::Scripted;
-use crate::harness::{CHAT, MESSAGES, QUESTION, Rig, STREAMED};
+use crate::harness::{CHAT, MESSAGES, QUESTION, Rig, STREAMED, eventually};
 
 /// No connection is opened but for a request, so that faults of connections hit one.
 const COLD: &str = "upstream: {min_idle: 0}\n";
 
 /// Asks in both dialects and asserts the error, its metrics and its log lines.
 #[track_caller]
-fn assert_both(rig: &Rig, status: u16, code: &str, retry_after: Option<&str>) {
+fn assert_both(rig: &Rig, status: u16, code: &str) {
     for path in [CHAT, MESSAGES] {
         let reply = rig.post(path, QUESTION);
         assert_error(&reply, path, status, code);
-        assert_eq!(reply.header("retry-after"), retry_after);
+        // When upstream will be back is not for the proxy to say.
+        assert_eq!(reply.header("retry-after"), None);
     }
     assert_counted(rig, code, 2);
     for line in rig.wait_log(2) {
@@ -49,9 +50,14 @@ fn ask(rig: &Rig, path: &str, fault: &str, body: &str) -> Reply {
 fn a_closed_port_is_502_connect_failed() {
     let rig = Rig::with(COLD);
     rig.emulator.stop_accepting();
-    assert_both(&rig, 502, "upstream_connect_failed", Some("1"));
+    assert_both(&rig, 502, "upstream_connect_failed");
+    let message = rig.post(CHAT, QUESTION).json()["error"]["message"].to_string();
+    // `localhost` may have one address or two.
+    assert!(message.contains("refused (os error 111); "), "{message}");
+    assert!(message.contains(" tried"), "{message}");
     let failed = "holysheep_upstream_connects_total{upstream=\"holysheep\",result=\"failed\"}";
-    rig.wait_metric(failed, 2.0);
+    // The proxy tries by itself as well.
+    eventually(|| rig.metric(failed) >= 3.0);
     rig.emulator.resume_accepting().unwrap();
     assert_eq!(rig.post(CHAT, QUESTION).status, 200);
 }
@@ -60,7 +66,7 @@ fn a_closed_port_is_502_connect_failed() {
 fn a_connection_reset_in_the_handshake_is_502_connect_failed() {
     let rig = Rig::with(COLD);
     rig.fault("reset-on-accept", FaultScope::Always);
-    assert_both(&rig, 502, "upstream_connect_failed", Some("1"));
+    assert_both(&rig, 502, "upstream_connect_failed");
 }
 
 #[test]
@@ -76,20 +82,20 @@ fn a_port_without_tls_is_502_connect_failed() {
     });
     let config = upstream.config().replace("http://", "https://");
     let rig = Rig::with(&config);
-    assert_both(&rig, 502, "upstream_connect_failed", Some("1"));
+    assert_both(&rig, 502, "upstream_connect_failed");
 }
 
 #[test]
 fn a_name_without_address_is_502_dns_failed() {
     let rig = Rig::with("upstream: {base_url: 'https://does-not-exist.invalid/v1'}");
-    assert_both(&rig, 502, "upstream_dns_failed", Some("5"));
+    assert_both(&rig, 502, "upstream_dns_failed");
 }
 
 #[test]
 fn an_expired_certificate_is_502() {
     let rig = Rig::with(COLD);
     rig.fault("expired-certificate", FaultScope::Always);
-    assert_both(&rig, 502, "upstream_certificate_expired", None);
+    assert_both(&rig, 502, "upstream_certificate_expired");
     // The handshake was broken off, so no request was seen.
     assert_eq!(rig.emulator.stats().requests, 0);
 }
@@ -98,7 +104,7 @@ fn an_expired_certificate_is_502() {
 fn a_certificate_for_another_name_is_502() {
     let rig = Rig::with(COLD);
     rig.fault("wrong-name-certificate", FaultScope::Always);
-    assert_both(&rig, 502, "upstream_certificate_invalid", None);
+    assert_both(&rig, 502, "upstream_certificate_invalid");
     assert_eq!(rig.emulator.stats().requests, 0);
 }
 
@@ -108,14 +114,14 @@ fn a_certificate_of_an_unknown_authority_is_502() {
         .config(COLD)
         .edit(|file, _, _| file.upstream.ca_file = None)
         .start();
-    assert_both(&rig, 502, "upstream_certificate_invalid", None);
+    assert_both(&rig, 502, "upstream_certificate_invalid");
 }
 
 #[test]
 fn a_handshake_that_stalls_is_504_connect_timeout() {
     let rig = Rig::with("upstream: {min_idle: 0}\ntimeouts: {connect: 300ms}");
     rig.fault("stall-handshake", FaultScope::Always);
-    assert_both(&rig, 504, "upstream_connect_timeout", Some("1"));
+    assert_both(&rig, 504, "upstream_connect_timeout");
     let line = rig.log_lines().remove(0);
     assert!(line["rt"].as_f64().unwrap() >= 0.2, "{line}");
 }
@@ -132,7 +138,7 @@ fn a_port_that_does_not_answer_is_504_connect_timeout() {
     let rig = Rig::with(&format!(
         "upstream: {{base_url: 'https://{address}/v1', min_idle: 0}}\ntimeouts: {{connect: 300ms}}"
     ));
-    assert_both(&rig, 504, "upstream_connect_timeout", Some("1"));
+    assert_both(&rig, 504, "upstream_connect_timeout");
 }
 
 #[test]
@@ -152,7 +158,7 @@ fn an_upload_that_upstream_does_not_take_is_504_idle_timeout() {
 fn a_connection_closed_instead_of_an_answer_is_502_closed() {
     let rig = Rig::start();
     rig.fault("reset", FaultScope::Always);
-    assert_both(&rig, 502, "upstream_closed", None);
+    assert_both(&rig, 502, "upstream_closed");
     // What may have been billed is not sent again.
     assert_eq!(rig.emulator.stats().requests, 2);
 }
@@ -191,7 +197,7 @@ fn an_answer_that_is_not_http_is_502_invalid_response() {
 fn no_answer_in_time_is_504_first_byte_timeout() {
     let rig = Rig::with("timeouts: {first_byte: 300ms}");
     rig.fault("stall-before-headers", FaultScope::Always);
-    assert_both(&rig, 504, "upstream_first_byte_timeout", None);
+    assert_both(&rig, 504, "upstream_first_byte_timeout");
     rig.wait_stats(|stats| stats.cancelled == 2);
 }
 
