@@ -63,6 +63,8 @@ pub(super) fn load(object: &[u8], upstreams: u32, log: bool) -> Result<Loaded, R
     // All of the levels aya-log has, or none.
     let level: u8 = if log { 5 } else { 0 };
     let mut ebpf = EbpfLoader::new()
+        // No program reads structures of the kernel, so nobody has to parse their description, which takes a while.
+        .btf(None)
         .override_global(aya_log::LEVEL, &level, true)
         .map_max_entries("STATS", (upstreams.min(SLOTS) + 1) * CELLS)
         .map_max_entries("AYA_LOGS", if log { MESSAGES } else { NO_MESSAGES })
