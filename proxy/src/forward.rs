@@ -15,6 +15,8 @@ use crate::pipeline::{Inbound, Target};
 use crate::route::{Dialect, Route};
 use crate::worker::Worker;
 
+/// How the proxy names itself in requests of its own.
+pub const USER_AGENT: &str = concat!("holysheep-proxy/", env!("CARGO_PKG_VERSION"));
 /// The longest `content-length` or `transfer-encoding` line.
 const FRAMING_BYTES: usize = 48;
 
@@ -233,6 +235,7 @@ impl Edit<'_> {
         if self.for_cache {
             put(b"accept", Value::Plain(b"application/json"));
             put(b"accept-encoding", Value::Plain(b"identity"));
+            put(b"user-agent", Value::Plain(USER_AGENT.as_bytes()));
         }
         if self.auth == Auth::Open {
             let key = key.ok_or(ProxyError::UpstreamKeyMissing)?;

@@ -24,7 +24,7 @@ use crate::forward::{Outbound, OutboundHead};
 use crate::http1::{FieldName, Framing};
 use crate::pipeline::{Inbound, Target};
 use crate::relay;
-use crate::upstream::{AnyExchange, RequestBody, Unsent};
+use crate::upstream::{AnyExchange, H2Request, RequestBody, Unsent};
 use crate::worker::Worker;
 
 /// Longest list kept.
@@ -170,8 +170,8 @@ async fn request(worker: &Rc<Worker>, outbound: Outbound) -> Result<Entry, Proxy
             AnyExchange::h1(connection, head, Framing::None)
         }
         OutboundHead::Http2(parts) => {
-            let stream = worker.h2.start(*parts, Framing::None).await?;
-            AnyExchange::H2(Box::new(stream))
+            let request = H2Request::new(parts, Framing::None);
+            AnyExchange::H2(Box::new(worker.h2.send(request).await?))
         }
     };
     let mut retried = false;
@@ -186,6 +186,9 @@ async fn request(worker: &Rc<Worker>, outbound: Outbound) -> Result<Entry, Proxy
                 worker.metrics.upstream.retries.inc();
                 match request {
                     Unsent::Http1(bytes) => exchange.resend(worker.pool.open().await?, bytes),
+                    Unsent::Http2(request) => {
+                        exchange = AnyExchange::H2(Box::new(worker.h2.send(*request).await?));
+                    }
                 }
             }
         }

@@ -20,7 +20,7 @@ pub use any::AnyExchange;
 pub use connect::{ConnectError, Connection, Dialer};
 pub use dns::Addresses;
 pub use exchange::{Exchange, ExchangeError, RequestBody, Unsent};
-pub use h2::Multiplexed;
+pub use h2::{H2Request, Multiplexed};
 pub use key::KeySlot;
 pub use last_dial::LastDial;
 pub use pool::Pool;

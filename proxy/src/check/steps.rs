@@ -6,13 +6,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http_body_util::Empty;
 use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::{Line, Outcome, ebpf};
-use crate::config::{Auth, Config, Secret};
+use crate::config::{Auth, Config, Secret, UpstreamProtocol};
+use crate::forward::USER_AGENT;
 use crate::upstream::tls::{self, HandshakeFailure};
 use crate::upstream::{dns, key};
 
@@ -100,11 +102,15 @@ async fn encrypt(config: &Config, stream: TcpStream) -> (Outcome, Option<Stream>
         }
         Err(error) => return fail(error.to_string(), "correct the setting named"),
     };
-    // The check itself speaks HTTP/1.1 whatever the proxy will.
-    let mut client = (*settings.config).clone();
-    client.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let connector = TlsConnector::from(Arc::new(client));
+    let requires_h2 = settings.requires_h2();
+    let connector = TlsConnector::from(settings.config);
     match timeout(LIMIT, connector.connect(settings.name, stream)).await {
+        Ok(Ok(stream)) if requires_h2 && stream.get_ref().1.alpn_protocol() != Some(tls::H2) => {
+            fail(
+                "upstream does not speak h2",
+                "set upstream.protocol to http1",
+            )
+        }
         Ok(Ok(stream)) => {
             let outcome = describe(stream.get_ref().1);
             (outcome, Some(Box::new(stream)))
@@ -201,16 +207,44 @@ async fn ask_for_models(config: &Config, key: &Secret, stream: Stream) -> Result
     let mut value =
         http::HeaderValue::from_bytes(&bearer).map_err(|_| "the key cannot be sent".to_owned())?;
     value.set_sensitive(true);
-    let request = http::Request::get(format!("{}/v1/models", url.prefix()))
-        .header(http::header::HOST, url.authority())
+    let speaks_h2 = config.upstream.protocol == UpstreamProtocol::Http2;
+    let request = http::Request::get(if speaks_h2 {
+        let scheme = if url.tls() { "https" } else { "http" };
+        format!("{scheme}://{}{}/v1/models", url.authority(), url.prefix())
+    } else {
+        format!("{}/v1/models", url.prefix())
+    });
+    let request = if speaks_h2 {
+        request
+    } else {
+        request.header(http::header::HOST, url.authority())
+    };
+    let request = request
         .header(http::header::AUTHORIZATION, value)
+        .header(http::header::USER_AGENT, USER_AGENT)
         .body(Empty::<Bytes>::new())
         .map_err(|error| error.to_string())?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| error.to_string())?;
+    let io = TokioIo::new(stream);
+    if speaks_h2 {
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io)
+            .await
+            .map_err(|error| error.to_string())?;
+        answer(sender.send_request(request), connection).await
+    } else {
+        let (mut sender, connection) = http1::handshake(io)
+            .await
+            .map_err(|error| error.to_string())?;
+        answer(sender.send_request(request), connection).await
+    }
+}
+
+/// The status of a response, while its connection is driven.
+async fn answer(
+    response: impl Future<Output = hyper::Result<http::Response<hyper::body::Incoming>>>,
+    connection: impl Future<Output = hyper::Result<()>>,
+) -> Result<u16, String> {
     tokio::select! {
-        response = sender.send_request(request) => {
+        response = response => {
             response.map(|response| response.status().as_u16()).map_err(|error| error.to_string())
         }
         ended = connection => Err(match ended {

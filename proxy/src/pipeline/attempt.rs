@@ -11,7 +11,7 @@ use crate::error::ProxyError;
 use crate::forward::{self, Outbound};
 use crate::stream::model::ModelScanner;
 use crate::upstream::pool::Leased;
-use crate::upstream::{AnyExchange, ExchangeError, RequestBody, Unsent};
+use crate::upstream::{AnyExchange, ExchangeError, H2Request, RequestBody, Unsent};
 use crate::worker::Worker;
 
 /// A connection for the request: a warm one, or a new one.
@@ -23,12 +23,8 @@ pub(super) async fn pick<D: Downstream>(
 ) -> Result<AnyExchange, ProxyError> {
     let exchange = match outbound.head {
         forward::OutboundHead::Http2(parts) => {
-            record.attempts += 1;
-            let started = Instant::now();
-            let stream = worker.h2.start(*parts, outbound.body);
-            let exchange = interruptible(worker, body, stream).await??;
-            record.connect = started.elapsed();
-            AnyExchange::H2(Box::new(exchange))
+            let request = H2Request::new(parts, outbound.body);
+            open_stream(worker, request, body, record).await?
         }
         forward::OutboundHead::Http1(head) => {
             let connection = match worker.pool.take(worker.now().into_std()) {
@@ -65,8 +61,24 @@ pub(super) async fn resend<D: Downstream>(
             exchange.resend(fresh, bytes);
             exchange.begin(&worker.sockets);
         }
+        Unsent::Http2(request) => {
+            *exchange = open_stream(worker, *request, body, record).await?;
+        }
     }
     Ok(())
+}
+
+async fn open_stream<D: Downstream>(
+    worker: &Rc<Worker>,
+    request: H2Request,
+    body: &mut Observed<'_, D>,
+    record: &mut RequestRecord,
+) -> Result<AnyExchange, ProxyError> {
+    record.attempts += 1;
+    let started = Instant::now();
+    let stream = interruptible(worker, body, worker.h2.send(request)).await?;
+    record.connect += started.elapsed();
+    Ok(AnyExchange::H2(Box::new(stream?)))
 }
 
 async fn open<D: Downstream>(

@@ -30,7 +30,7 @@ impl AnyExchange {
         Self::H1(Exchange::new(connection, head, body))
     }
 
-    /// See [`Exchange::resend`]; h2 never asks for it.
+    /// See [`Exchange::resend`]; h2 starts another exchange.
     pub fn resend(&mut self, connection: Leased, bytes: Guarded) {
         if let Self::H1(exchange) = self {
             exchange.resend(connection, bytes);

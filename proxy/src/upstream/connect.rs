@@ -55,6 +55,9 @@ pub enum ConnectError {
     /// The TLS handshake failed.
     #[error("TLS handshake: {0}")]
     Tls(String),
+    /// `upstream.protocol` asks for h2, and upstream did not choose it.
+    #[error("upstream does not speak h2; set upstream.protocol to http1")]
+    NotH2,
     /// It took longer than the limit.
     #[error("it took longer than {}", humantime::format_duration(*.0))]
     Timeout(Duration),
@@ -65,7 +68,9 @@ impl From<ConnectError> for ProxyError {
         match error {
             ConnectError::Dns(reason) => Self::UpstreamDnsFailed(Cow::Owned(reason.to_string())),
             ConnectError::Tcp(reason) => Self::UpstreamConnectFailed(Cow::Owned(reason)),
-            ConnectError::Tls(_) => Self::UpstreamConnectFailed(Cow::Owned(error.to_string())),
+            ConnectError::Tls(_) | ConnectError::NotH2 => {
+                Self::UpstreamConnectFailed(Cow::Owned(error.to_string()))
+            }
             ConnectError::CertificateExpired => Self::UpstreamCertificateExpired,
             ConnectError::CertificateInvalid(reason) => {
                 Self::UpstreamCertificateInvalid(Cow::Owned(reason))
@@ -293,6 +298,10 @@ impl Dialer {
             .upstream
             .tls_handshake
             .observe(started.elapsed());
+        let chosen = stream.get_ref().1.alpn_protocol();
+        if tls.requires_h2() && chosen != Some(tls::H2) {
+            return Err(ConnectError::NotH2);
+        }
         Ok(Transport::Tls(Box::new(TlsStream::Client(stream))))
     }
 }

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::task::{Context, Poll, ready};
 
 use super::connect::Connection;
+use super::h2::H2Request;
 use super::pool::{Lease, Leased};
 use crate::error::{ProxyError, Retry};
 use crate::http1::{
@@ -51,6 +52,8 @@ pub enum ExchangeError {
 pub enum Unsent {
     /// The bytes for another HTTP/1.1 connection.
     Http1(Guarded),
+    /// The request for another h2 stream.
+    Http2(Box<H2Request>),
 }
 
 impl ExchangeError {

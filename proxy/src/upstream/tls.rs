@@ -41,6 +41,16 @@ pub struct ClientTls {
     pub name: ServerName<'static>,
 }
 
+/// h2's name in ALPN.
+pub const H2: &[u8] = b"h2";
+
+impl ClientTls {
+    /// Whether a connection is of no use unless upstream chooses h2.
+    pub fn requires_h2(&self) -> bool {
+        self.config.alpn_protocols == [H2]
+    }
+}
+
 /// The certificates upstream's are verified against: the public web's, and the
 /// configured file's.
 ///
@@ -91,7 +101,7 @@ pub fn client(upstream: &Upstream) -> Result<Option<ClientTls>, TlsSetupError> {
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
     config.alpn_protocols = match upstream.protocol {
         UpstreamProtocol::Http1 => vec![b"http/1.1".to_vec()],
-        UpstreamProtocol::Http2 => vec![b"h2".to_vec()],
+        UpstreamProtocol::Http2 => vec![H2.to_vec()],
     };
     Ok(Some(ClientTls {
         config: Arc::new(config),

@@ -24,6 +24,8 @@ mod readiness;
 mod startup;
 mod streaming;
 mod tls_listener;
+mod upstream_alpn;
 mod upstream_errors;
 mod upstream_h2;
+mod upstream_h2_retries;
 mod wire;

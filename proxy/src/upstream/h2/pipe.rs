@@ -1,0 +1,277 @@
+//! A request body on its way from the pipeline to hyper, on one thread.
+//!
+//! The beginning is kept until upstream answers: a stream that upstream has
+//! refused can be sent again (RFC 9113 section 8.7).
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Buf;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::http1::Framing;
+
+/// Request bytes waiting for h2's flow control.
+pub(super) const HIGH_WATER: usize = 64 * 1024;
+/// Longest body kept for another attempt.
+const KEPT: usize = 64 * 1024;
+
+/// Bytes of a body, shared with the copy that is kept.
+#[derive(Debug, Clone)]
+pub(super) struct Piece {
+    bytes: Arc<[u8]>,
+    done: usize,
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.len() - self.done
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.get(self.done..).unwrap_or_default()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.done = (self.done + count).min(self.bytes.len());
+    }
+}
+
+/// The pieces of a body, in order.
+#[derive(Debug)]
+struct Pieces {
+    queue: VecDeque<Piece>,
+    /// Those at the front that hyper has and that are kept all the same.
+    taken: usize,
+    kept: usize,
+    /// Whether the queue begins where the body does.
+    whole: bool,
+}
+
+impl Pieces {
+    fn next(&mut self) -> Option<Piece> {
+        let len = self.queue.get(self.taken)?.bytes.len();
+        if self.whole && self.kept + len <= KEPT {
+            let piece = self.queue.get(self.taken).cloned();
+            self.taken += 1;
+            self.kept += len;
+            return piece;
+        }
+        self.forget();
+        self.queue.pop_front()
+    }
+
+    fn forget(&mut self) {
+        self.whole = false;
+        self.queue.drain(..self.taken);
+        self.taken = 0;
+    }
+}
+
+/// Both ends of the pipe.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    pieces: RefCell<Pieces>,
+    /// Bytes hyper has not taken.
+    queued: Cell<usize>,
+    ended: Cell<bool>,
+    /// Whether hyper has asked for a byte of it.
+    asked: Cell<bool>,
+    declared: Option<u64>,
+    reader: RefCell<Option<Waker>>,
+    writer: RefCell<Option<Waker>>,
+}
+
+impl Pipe {
+    /// For a body framed so.
+    pub(super) fn new(body: Framing) -> Self {
+        let declared = match body {
+            Framing::None => Some(0),
+            Framing::Length(length) => Some(length),
+            Framing::Chunked | Framing::UntilClose => None,
+        };
+        Self::of(VecDeque::new(), 0, body == Framing::None, declared)
+    }
+
+    fn of(queue: VecDeque<Piece>, queued: usize, ended: bool, declared: Option<u64>) -> Self {
+        Self {
+            pieces: RefCell::new(Pieces {
+                queue,
+                taken: 0,
+                kept: 0,
+                whole: true,
+            }),
+            queued: Cell::new(queued),
+            ended: Cell::new(ended),
+            asked: Cell::new(false),
+            declared,
+            reader: RefCell::default(),
+            writer: RefCell::default(),
+        }
+    }
+
+    /// Whether all of the body has been put in.
+    pub(super) const fn has_ended(&self) -> bool {
+        self.ended.get()
+    }
+
+    /// Whether hyper has never asked for the body: it does as soon as the head
+    /// is on its way.
+    pub(super) const fn is_untouched(&self) -> bool {
+        !self.asked.get()
+    }
+
+    /// Whether hyper has all of the body.
+    pub(super) const fn is_drained(&self) -> bool {
+        self.ended.get() && self.queued.get() == 0
+    }
+
+    /// Whether flow control holds the body up.
+    pub(super) const fn is_full(&self) -> bool {
+        self.queued.get() >= HIGH_WATER
+    }
+
+    /// Wakes the task when hyper has taken something.
+    pub(super) fn wake_when_taken(&self, cx: &Context<'_>) {
+        *self.writer.borrow_mut() = Some(cx.waker().clone());
+    }
+
+    /// Puts bytes in; none mean the end.
+    pub(super) fn put(&self, data: &[u8]) {
+        if data.is_empty() {
+            self.ended.set(true);
+        } else {
+            self.queued.set(self.queued.get() + data.len());
+            let bytes = Arc::from(data);
+            let piece = Piece { bytes, done: 0 };
+            self.pieces.borrow_mut().queue.push_back(piece);
+        }
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+
+    /// Keeps nothing any more: upstream has answered.
+    pub(super) fn forget(&self) {
+        self.pieces.borrow_mut().forget();
+    }
+
+    /// The same body from its beginning, if all of it is still here. This pipe
+    /// ends.
+    pub(super) fn rewind(&self) -> Option<Self> {
+        let mut pieces = self.pieces.borrow_mut();
+        if !pieces.whole {
+            return None;
+        }
+        let queue = std::mem::take(&mut pieces.queue);
+        let queued = queue.iter().map(|piece| piece.bytes.len()).sum();
+        let again = Self::of(queue, queued, self.ended.get(), self.declared);
+        pieces.taken = 0;
+        self.queued.set(0);
+        self.ended.set(true);
+        Some(again)
+    }
+}
+
+/// hyper's end of the pipe.
+#[derive(Debug)]
+pub(super) struct PipeBody(pub(super) Rc<Pipe>);
+
+impl Body for PipeBody {
+    type Data = Piece;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Piece>, Infallible>>> {
+        let pipe = &self.0;
+        pipe.asked.set(true);
+        if let Some(piece) = pipe.pieces.borrow_mut().next() {
+            pipe.queued.set(pipe.queued.get() - piece.remaining());
+            if let Some(writer) = pipe.writer.take() {
+                writer.wake();
+            }
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        if pipe.ended.get() {
+            return Poll::Ready(None);
+        }
+        *pipe.reader.borrow_mut() = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_drained()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0
+            .declared
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What hyper would get now.
+    fn drain(pipe: &Rc<Pipe>) -> Vec<u8> {
+        let mut body = PipeBody(Rc::clone(pipe));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut bytes = Vec::new();
+        while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(&mut cx) {
+            bytes.extend_from_slice(frame.into_data().unwrap().chunk());
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_short_body_can_be_read_again_and_goes_on() {
+        let pipe = Rc::new(Pipe::new(Framing::Chunked));
+        pipe.put(b"first ");
+        pipe.put(b"second ");
+        assert_eq!(drain(&pipe), b"first second ");
+        pipe.put(b"third ");
+        let again = Rc::new(pipe.rewind().unwrap());
+        assert!(
+            pipe.is_drained() && drain(&pipe).is_empty(),
+            "the old one has ended"
+        );
+        again.put(b"fourth");
+        again.put(b"");
+        assert_eq!(drain(&again), b"first second third fourth");
+        assert!(again.is_drained());
+        let last = Rc::new(again.rewind().unwrap());
+        assert_eq!(drain(&last), b"first second third fourth");
+    }
+
+    #[test]
+    fn a_long_one_cannot_and_is_not_kept() {
+        let pipe = Rc::new(Pipe::new(Framing::Length(2 * KEPT as u64)));
+        let piece = [b'x'; KEPT];
+        pipe.put(&piece);
+        assert_eq!(drain(&pipe).len(), KEPT);
+        pipe.put(&piece);
+        assert_eq!(drain(&pipe).len(), KEPT);
+        assert!(pipe.pieces.borrow().queue.is_empty());
+        assert!(pipe.rewind().is_none());
+    }
+
+    #[test]
+    fn once_upstream_has_answered_nothing_is_kept() {
+        let pipe = Rc::new(Pipe::new(Framing::Chunked));
+        pipe.put(b"taken ");
+        drain(&pipe);
+        pipe.put(b"waiting");
+        pipe.forget();
+        assert_eq!(drain(&pipe), b"waiting");
+        assert!(pipe.rewind().is_none());
+    }
+}
