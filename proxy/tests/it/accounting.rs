@@ -1,6 +1,6 @@
 //! The access log and the counters: every request, once, with the right values.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use holysheep_emulator::{FaultScope, Profile};
 use serde_json::Value;
@@ -11,7 +11,6 @@ use crate::harness::{CHAT, MESSAGES, QUESTION, Rig, STREAMED, eventually};
 
 /// Every field of a line, in order.
 const FIELDS: [&str; 22] = [
-    "kernel",
     "time",
     "remote_addr",
     "remote_user",
@@ -33,6 +32,7 @@ const FIELDS: [&str; 22] = [
     "attempts",
     "end",
     "error",
+    "kernel",
 ];
 
 fn seconds(line: &Value, field: &str) -> f64 {
@@ -55,9 +55,11 @@ fn a_line_has_every_field() {
     ];
     let body = QUESTION.replace("\"m\"", "\"deepseek-ai/v3.1\"");
     let target = "/v1/chat/completions?secret=query";
+    let asked = Instant::now();
     let reply = rig
         .client()
         .request("POST", target, &fields, body.as_bytes());
+    let took = asked.elapsed().as_secs_f64();
     assert_eq!(reply.status, 200);
     let line = rig.wait_log(1).remove(0);
     let names: Vec<_> = line
@@ -89,7 +91,8 @@ fn a_line_has_every_field() {
     }
     let [rt, uct, uht, urt] = ["rt", "uct", "uht", "urt"].map(|field| seconds(&line, field));
     assert!(uct > 0.0, "a connection was made: {line}");
-    assert!((0.1..1.0).contains(&uht), "{line}");
+    // No shorter than upstream's own delay, no longer than what the client saw.
+    assert!((0.1..=took).contains(&uht), "{took}: {line}");
     assert!(urt >= uht && rt >= urt && rt >= uct + uht, "{line}");
     let time = line["time"].as_str().unwrap();
     assert!(
