@@ -185,9 +185,14 @@ fn time(out: &mut Vec<u8>, clock: &mut WallClock, at: Instant) {
 }
 
 fn request_line(out: &mut Vec<u8>, record: &RequestRecord) {
-    escape(out, record.text.get(Text::Method));
+    let (method, path) = (record.text.get(Text::Method), record.text.get(Text::Path));
+    if path.is_empty() {
+        // What came was no request; the whole of it stands for the method.
+        return text_or_dash(out, method);
+    }
+    escape(out, method);
     out.push(b' ');
-    escape(out, record.text.get(Text::Path));
+    escape(out, path);
     out.push(b' ');
     out.extend_from_slice(record.version.as_str().as_bytes());
 }
