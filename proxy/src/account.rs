@@ -53,7 +53,8 @@ pub struct RecordText {
 /// Which text.
 #[derive(Clone, Copy, Debug)]
 pub enum Text {
-    /// Method as sent.
+    /// Method as sent; the line as sent where there is no path, because it
+    /// could not be read as a request line.
     Method = 0,
     /// Path without query: a query may carry keys.
     Path = 1,

@@ -10,6 +10,7 @@
 //! client is a [`Downstream`], the way to upstream an [`AnyExchange`].
 
 mod attempt;
+mod describe;
 mod target;
 
 use std::rc::Rc;
@@ -29,6 +30,7 @@ use crate::stream::model::ModelScanner;
 use crate::upstream::AnyExchange;
 use crate::worker::Worker;
 use attempt::{Observed, pick, resend, send};
+pub use describe::{describe, describe_unread};
 pub use target::Target;
 
 /// Longest `x-request-id` taken over from a client.
@@ -67,7 +69,7 @@ enum Step {
 
 /// Decides what to do with a request, from its head alone.
 pub fn plan(worker: &Rc<Worker>, inbound: &Inbound<'_>, record: &mut RequestRecord) -> Plan {
-    describe(worker, inbound, record);
+    describe(worker, &inbound.head, record);
     let target = match Target::parse(inbound.head.target()) {
         Ok(target) => target,
         Err(error) => return Plan::refuse(Dialect::OpenAi, error),
@@ -94,26 +96,6 @@ impl Plan {
             step: Step::Refuse(error),
         }
     }
-}
-
-/// Notes what the access log will want to know of the head.
-fn describe(worker: &Worker, inbound: &Inbound<'_>, record: &mut RequestRecord) {
-    let head = &inbound.head;
-    let target = head.target();
-    let path_end = memchr::memchr(b'?', target).unwrap_or(target.len());
-    let given = head.field(FieldName::XRequestId).filter(|id| {
-        !id.is_empty() && id.len() <= MAX_REQUEST_ID && id.iter().all(u8::is_ascii_graphic)
-    });
-    record.wants_timing =
-        worker.config.timing_header && head.field(FieldName::XHolysheepTiming).is_some();
-    let mut made = [0; 32];
-    record.text.fill([
-        head.method(),
-        target.get(..path_end).unwrap_or_default(),
-        given.unwrap_or_else(|| worker.make_request_id(&mut made)),
-        head.field(FieldName::Referer).unwrap_or_default(),
-        head.field(FieldName::UserAgent).unwrap_or_default(),
-    ]);
 }
 
 fn find_route(
@@ -206,7 +188,8 @@ pub async fn run<D: Downstream>(
     finish(worker, plan.dialect, client, record, result).await;
 }
 
-/// Answers with an error before there was a plan.
+/// Answers with an error before there was a plan. What is known of the request
+/// has been noted with [`describe`] or [`describe_unread`].
 pub async fn refuse<D: Downstream>(
     worker: &Rc<Worker>,
     client: &mut D,
@@ -214,9 +197,9 @@ pub async fn refuse<D: Downstream>(
     error: ProxyError,
     dialect: Dialect,
 ) {
-    let mut made = [0; 32];
-    let id = worker.make_request_id(&mut made);
-    record.text.fill([b"", b"", id, b"", b""]);
+    if record.text.get(Text::RequestId).is_empty() {
+        describe_unread(worker, b"", &mut record);
+    }
     finish(worker, dialect, client, record, Err(error)).await;
 }
 

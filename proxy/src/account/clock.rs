@@ -10,6 +10,8 @@ pub struct WallClock {
     second: u64,
     text: String,
     http_date: String,
+    local_second: u64,
+    local: String,
 }
 
 impl Default for WallClock {
@@ -20,6 +22,8 @@ impl Default for WallClock {
             second: u64::MAX,
             text: String::new(),
             http_date: String::new(),
+            local_second: u64::MAX,
+            local: String::new(),
         };
         clock.sync();
         clock
@@ -38,11 +42,37 @@ impl WallClock {
 
     /// `2026-01-31T23:59:59` and the milliseconds of `at`.
     pub fn iso8601(&mut self, at: Instant) -> (&str, u32) {
-        let since = at.saturating_duration_since(self.base);
-        let before = self.base.saturating_duration_since(at);
-        let unix = (self.base_unix + since).saturating_sub(before);
+        let unix = self.unix(at);
         self.format(unix.as_secs());
         (&self.text, unix.subsec_millis())
+    }
+
+    /// `31/Jan/2026:23:59:59 +0000`, as nginx' `$time_local` where the time zone is UTC.
+    ///
+    /// Kept apart from the other forms: those are of when a request began,
+    /// this one is of its end, often in another second.
+    pub fn time_local(&mut self, at: Instant) -> &str {
+        let second = self.unix(at).as_secs();
+        if second != self.local_second {
+            self.local_second = second;
+            let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
+            // `Sat, 31 Jan 2026 23:59:59 GMT`
+            let part = |range| date.get(range).unwrap_or_default();
+            self.local = format!(
+                "{}/{}/{}:{} +0000",
+                part(5..7),
+                part(8..11),
+                part(12..16),
+                part(17..25)
+            );
+        }
+        &self.local
+    }
+
+    fn unix(&self, at: Instant) -> Duration {
+        let since = at.saturating_duration_since(self.base);
+        let before = self.base.saturating_duration_since(at);
+        (self.base_unix + since).saturating_sub(before)
     }
 
     /// The value of a `Date` field for now.
@@ -84,5 +114,9 @@ mod tests {
             clock.iso8601(base - Duration::from_millis(600)),
             ("2001-09-09T01:46:39", 900)
         );
+        let later = base + Duration::from_millis(700);
+        assert_eq!(clock.time_local(later), "09/Sep/2001:01:46:41 +0000");
+        let next_day = base + Duration::from_secs(86_400);
+        assert_eq!(clock.time_local(next_day), "10/Sep/2001:01:46:40 +0000");
     }
 }

@@ -157,6 +157,7 @@ async fn serve_request(
             // Where the body ends is not known, so nothing can follow it.
             stream.close = true;
             let dialect = route::dialect_of_unknown(view.target());
+            pipeline::describe(worker, &view, &mut record);
             stream.begin(&begin);
             pipeline::refuse(worker, stream, record, error, dialect).await;
             return;
@@ -219,7 +220,8 @@ const fn is_host_byte(byte: &u8) -> bool {
 
 /// Answers something that never became a request.
 async fn refuse(worker: &Rc<Worker>, stream: &mut H1Stream, error: ProxyError) {
-    let record = RequestRecord::new(worker, stream.peer, Version::Http11);
+    let mut record = RequestRecord::new(worker, stream.peer, Version::Http11);
+    pipeline::describe_unread(worker, stream.input.filled(), &mut record);
     stream.close = true;
     stream.begin(&Begin {
         body: Framing::None,

@@ -1,19 +1,20 @@
 //! The access log and the counters: every request, once, with the right values.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use holysheep_emulator::{FaultScope, Profile};
 use serde_json::Value;
 
 use crate::harness::client::request;
 use crate::harness::metrics::sum;
-use crate::harness::{CHAT, MESSAGES, QUESTION, Rig, STREAMED, eventually};
+use crate::harness::{CHAT, MESSAGES, QUESTION, Rig, STREAMED};
 
 /// Every field of a line, in order.
-const FIELDS: [&str; 22] = [
+const FIELDS: [&str; 23] = [
     "time",
     "remote_addr",
     "remote_user",
+    "time_local",
     "request",
     "status",
     "body_bytes_sent",
@@ -55,9 +56,11 @@ fn a_line_has_every_field() {
     ];
     let body = QUESTION.replace("\"m\"", "\"deepseek-ai/v3.1\"");
     let target = "/v1/chat/completions?secret=query";
+    let asked = Instant::now();
     let reply = rig
         .client()
         .request("POST", target, &fields, body.as_bytes());
+    let took = asked.elapsed().as_secs_f64();
     assert_eq!(reply.status, 200);
     let line = rig.wait_log(1).remove(0);
     let names: Vec<_> = line
@@ -89,7 +92,8 @@ fn a_line_has_every_field() {
     }
     let [rt, uct, uht, urt] = ["rt", "uct", "uht", "urt"].map(|field| seconds(&line, field));
     assert!(uct > 0.0, "a connection was made: {line}");
-    assert!((0.1..1.0).contains(&uht), "{line}");
+    // No shorter than upstream's own delay, no longer than what the client saw.
+    assert!((0.1..=took).contains(&uht), "{took}: {line}");
     assert!(urt >= uht && rt >= urt && rt >= uct + uht, "{line}");
     let time = line["time"].as_str().unwrap();
     assert!(
@@ -313,27 +317,6 @@ fn a_model_name_is_found_wherever_it_is() {
         rig.post(CHAT, &body);
         assert_eq!(rig.wait_log(before + 1)[before]["model"], model);
     }
-}
-
-#[test]
-fn the_text_form_is_one_line_a_request() {
-    let rig = Rig::with("log: {format: text}");
-    let fields = [("x-request-id", "id-1"), ("user-agent", "a\tb\"")];
-    rig.client()
-        .request("POST", CHAT, &fields, QUESTION.as_bytes());
-    rig.get("/nope\"?x");
-    eventually(|| rig.log_text().lines().count() == 2);
-    let text = rig.log_text();
-    let first = text.lines().next().unwrap();
-    assert!(
-        first.contains("127.0.0.1 \"POST /v1/chat/completions HTTP/1.1\" 200 out="),
-        "{first}"
-    );
-    for part in [" rt=0.", " uct=", " uht=0.", " model=m", " id=id-1"] {
-        assert!(first.contains(part), "{part} in {first}");
-    }
-    let second = text.lines().nth(1).unwrap();
-    assert!(second.ends_with(" error=unknown_route"), "{second}");
 }
 
 #[test]

@@ -216,6 +216,57 @@ fn malformed_heads_are_400_and_end_the_connection() {
 }
 
 #[test]
+fn a_refused_head_is_logged_with_its_request_line() {
+    let rig = Rig::start();
+    let id = "x-request-id: job-1\r\nuser-agent: u/1\r\n";
+    let long = "y".repeat(40_000);
+    let cases = [
+        (
+            format!("GET /health?key=sk-1 HTTP/1.1\r\nhost: a\r\nhost: b\r\n{id}\r\n"),
+            "GET /health HTTP/1.1",
+            true,
+        ),
+        (
+            format!(
+                "POST {CHAT} HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\
+                 transfer-encoding: chunked\r\n{id}\r\n"
+            ),
+            "POST /v1/chat/completions HTTP/1.1",
+            true,
+        ),
+        (
+            format!("GET /health?key=sk-1 HTTP/1.1\r\nhost: a\r\nx : y\r\n{id}\r\n"),
+            "GET /health",
+            false,
+        ),
+        (
+            format!("GET /health HTTP/1.1\r\nhost: a\r\nx: {long}\r\n\r\n"),
+            "GET /health HTTP/1.1",
+            false,
+        ),
+        (
+            "\u{16}\u{3}\u{1}\r\n\r\n".to_owned(),
+            "\u{16}\u{3}\u{1}",
+            false,
+        ),
+        ("Authorization: Bearer sk-1\r\n\r\n".to_owned(), "-", false),
+    ];
+    for (number, (head, request, is_read)) in cases.iter().enumerate() {
+        let mut client = rig.client();
+        client.send(head);
+        let reply = client.reply();
+        let line = rig.wait_log(number + 1).remove(number);
+        assert_eq!(line["request"], *request, "{line}");
+        let id = reply.header("x-request-id").unwrap();
+        assert_eq!(line["request_id"], id);
+        assert_eq!(id == "job-1", *is_read, "{reply:?}");
+        let agent = if *is_read { "u/1" } else { "-" };
+        assert_eq!(line["http_user_agent"], agent);
+    }
+    assert!(!rig.log_text().contains("sk-1"));
+}
+
+#[test]
 fn a_malformed_chunked_body_is_400() {
     let rig = Rig::start();
     for body in ["xyz\r\n", "5\nhello\r\n0\r\n\r\n", "5\r\nhello0\r\n\r\n"] {

@@ -5,6 +5,7 @@
     reason = "clippy.toml allows them in tests, but does not see that their helpers are tests too"
 )]
 
+mod access_log;
 mod accounting;
 mod admin;
 mod cancellation;
