@@ -6,6 +6,7 @@
 //! its own, hyper polls the other end.
 
 mod prefixed;
+mod request;
 mod response;
 mod stream;
 
@@ -23,14 +24,16 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use self::prefixed::Prefixed;
+use self::request::RequestHead;
 use self::response::{Cell, ResponseBody};
 use self::stream::H2Stream;
 use super::LocalExecutor;
 use super::peer::Peer;
 use super::transport::Transport;
 use crate::account::RequestRecord;
-use crate::http1::{Framing, Head, head::Version};
+use crate::http1::{Framing, head::Version};
 use crate::pipeline::{self, Inbound};
+use crate::route;
 use crate::worker::Worker;
 
 /// Streams a client may open at once; nginx' and Envoy's order of size.
@@ -44,13 +47,12 @@ pub async fn serve(worker: Rc<Worker>, io: Transport, received: Vec<u8>, peer: P
         io,
     });
     let mut draining = worker.drain.wait();
-    let limits = worker.config.limits;
-    let header_limit = u32::try_from(limits.headers).unwrap_or(u32::MAX);
+    let decoded_at_most = request::decoded_at_most(worker.config.limits.headers);
     let service = service_fn(move |request| respond(Rc::clone(&worker), request, peer, https));
     let connection = hyper::server::conn::http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(header_limit)
+        .max_header_list_size(decoded_at_most)
         .keep_alive_interval(std::time::Duration::from_secs(30))
         .serve_connection(io, service);
     let mut connection = std::pin::pin!(connection);
@@ -101,36 +103,29 @@ async fn process(
     https: bool,
 ) {
     let (parts, incoming) = request.into_parts();
-    let mut bytes = Vec::with_capacity(1024);
-    let mut head = Head::default();
-    head.begin(Version::Http2, 0);
-    let target = parts
-        .uri
-        .path_and_query()
-        .map_or("*", |target| target.as_str());
-    head.set_request_line(
-        &mut bytes,
-        parts.method.as_str().as_bytes(),
-        target.as_bytes(),
-    );
-    for (name, value) in &parts.headers {
-        head.push_field(&mut bytes, name.as_str().as_bytes(), value.as_bytes());
-    }
     let body = match incoming.size_hint().exact() {
         Some(0) => Framing::None,
         Some(length) => Framing::Length(length),
         None => Framing::Chunked,
     };
+    let head_only = parts.method == http::Method::HEAD;
+    let limits = worker.config.limits;
     let mut record = RequestRecord::new(&worker, peer, Version::Http2);
+    let mut stream = H2Stream::new(cell, incoming, limits.body, head_only);
+    let head = match RequestHead::new(&parts, limits.headers) {
+        Ok(head) => head,
+        Err(error) => {
+            let dialect = route::dialect_of_unknown(request::target(&parts).as_bytes());
+            pipeline::refuse(&worker, &mut stream, record, error, dialect).await;
+            return;
+        }
+    };
     let inbound = Inbound {
-        head: head.view(&bytes),
+        head: head.view(),
         body,
         peer,
         https,
     };
     let plan = pipeline::plan(&worker, &inbound, &mut record);
-    let head_only = parts.method == http::Method::HEAD;
-    let limit = worker.config.limits.body;
-    let mut stream = H2Stream::new(cell, incoming, limit, head_only);
     pipeline::run(&worker, plan, &mut stream, record).await;
 }
