@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 
 use crate::errors::assert_dialect;
 use crate::harness::client::Client;
-use crate::harness::h2::{H2, full, pieces, request};
+use crate::harness::h2::{Body, H2, full, pieces, request};
 use crate::harness::{CHAT, MESSAGES, QUESTION, Rig, STREAMED};
 use crate::tls_listener::with_tls;
 
@@ -121,6 +121,62 @@ fn h2_errors_have_the_dialect_of_the_route() {
         assert_dialect(&serde_json::from_slice(answer.body()).unwrap(), path, code);
         rig.wait_rejected(code, 1);
     }
+}
+
+/// A request with fields of their own names, and one of `length` bytes.
+fn many_fields(path: &str, count: usize, length: usize) -> http::Request<Body> {
+    let mut request = request("POST", path, full(QUESTION));
+    let fields = request.headers_mut();
+    for number in 0..count {
+        let name = format!("x-{number}").parse::<http::HeaderName>().unwrap();
+        fields.insert(name, http::HeaderValue::from_static("y"));
+    }
+    fields.insert("x-long", "x".repeat(length).parse().unwrap());
+    request
+}
+
+#[test]
+fn an_h2_head_too_large_is_431_as_in_http_1() {
+    let rig = Rig::start();
+    let client = H2::connect(rig.data_addr());
+    let refused = [
+        (CHAT, 0, 34_000),
+        (MESSAGES, 0, 100_000),
+        (CHAT, 150, 10),
+        (MESSAGES, 1_000, 10),
+    ];
+    for (path, count, length) in refused {
+        let answer = client.exchange(many_fields(path, count, length));
+        assert_eq!(answer.status(), 431, "{count} {length}");
+        let code = "headers_too_large";
+        assert_eq!(answer.headers()["x-holysheep-error"], code);
+        assert_eq!(answer.headers()["x-request-id"].len(), 32);
+        assert_dialect(&serde_json::from_slice(answer.body()).unwrap(), path, code);
+    }
+    rig.wait_rejected("headers_too_large", 4);
+    for line in rig.wait_log(refused.len()) {
+        assert_eq!(line["status"], 431);
+        assert_eq!(line["error"], "headers_too_large");
+    }
+    // What HTTP/1.1 would serve is served, and the connection has lived on.
+    let answer = client.exchange(many_fields(CHAT, 80, 30_000));
+    assert_eq!(answer.status(), 200);
+}
+
+#[test]
+fn h2_cookies_reach_http_1_as_one_field() {
+    let rig = Rig::start();
+    let client = H2::connect(rig.data_addr());
+    let mut crumbs = request("POST", CHAT, full(QUESTION));
+    for crumb in ["a=1", "b=2", "c=3; d=4"] {
+        crumbs
+            .headers_mut()
+            .append("cookie", crumb.parse().unwrap());
+    }
+    assert_eq!(client.exchange(crumbs).status(), 200);
+    let received = rig.last_request();
+    // Exactly one field, or this is nothing.
+    assert_eq!(received.header("cookie"), Some("a=1; b=2; c=3; d=4"));
 }
 
 #[test]
