@@ -1,0 +1,219 @@
+//! One direction of the path: what it is told to do, and the decision for each packet.
+//!
+//! The decision is made when a packet comes, in the order of a real path: lost or not, then the narrow link
+//! with its queue, then the distance. Nothing here knows of devices or threads.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::Error;
+
+/// What one direction does to packets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Link {
+    /// How long a packet is under way, its time in the narrow link not counted.
+    pub delay: Duration,
+    /// What does not arrive.
+    pub loss: Loss,
+    /// A narrow link; without one, nothing waits for anything.
+    pub rate: Option<Rate>,
+}
+
+/// Which packets are lost: only TCP segments with data, so that each loss is one retransmission.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Loss {
+    /// None.
+    #[default]
+    None,
+    /// Every n-th, retransmitted ones counted as well.
+    Every(u64),
+    /// This share (0 to 1), by a generator that starts from the seed.
+    Random {
+        /// 0.01 is one in a hundred.
+        share: f64,
+        /// The same seed loses the same segments, by number.
+        seed: u64,
+    },
+}
+
+/// A narrow link: a token bucket of one packet, and a queue before it that drops what does not fit at its tail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Bits of IP packets per second.
+    pub bits_per_second: u64,
+    /// Bytes of IP packets that may wait or be under way into the link.
+    pub queue_bytes: u64,
+}
+
+impl Link {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self.loss {
+            Loss::Every(0) => return Err(Error::Setting("every 0th segment: use Loss::None")),
+            Loss::Random { share, .. } if !(0.0..=1.0).contains(&share) => {
+                return Err(Error::Setting("a share of losses is between 0 and 1"));
+            }
+            _ => {}
+        }
+        match self.rate {
+            Some(rate) if rate.bits_per_second == 0 => {
+                Err(Error::Setting("a rate of 0 lets nothing through"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It leaves then, on the clock of [`crate::now`].
+    LeaveAt(Duration),
+    Lost,
+    /// The queue is full.
+    Overflow,
+}
+
+/// A link at work.
+#[derive(Debug)]
+pub(crate) struct Shaper {
+    link: Link,
+    /// Data segments so far.
+    segments: u64,
+    random: Rng,
+    /// When the narrow link will have sent all that waits.
+    free_at: Duration,
+}
+
+impl Shaper {
+    pub(crate) fn new(link: Link) -> Self {
+        let seed = match link.loss {
+            Loss::Random { seed, .. } => seed,
+            Loss::None | Loss::Every(_) => 0,
+        };
+        Self {
+            link,
+            segments: 0,
+            random: Rng::with_seed(seed),
+            free_at: Duration::ZERO,
+        }
+    }
+
+    /// Decides on a packet of `length` bytes that has come at `now`.
+    pub(crate) fn admit(&mut self, now: Duration, length: usize, has_data: bool) -> Verdict {
+        if has_data && self.loses_next() {
+            return Verdict::Lost;
+        }
+        let sent = match self.link.rate {
+            None => now,
+            Some(rate) => {
+                let begins = self.free_at.max(now);
+                let waiting = bytes_in(begins - now, rate.bits_per_second);
+                // An empty queue takes any packet: else one larger than the queue could never pass.
+                if waiting > 0 && waiting + length as u64 > rate.queue_bytes {
+                    return Verdict::Overflow;
+                }
+                self.free_at = begins + time_for(length, rate.bits_per_second);
+                self.free_at
+            }
+        };
+        Verdict::LeaveAt(sent + self.link.delay)
+    }
+
+    fn loses_next(&mut self) -> bool {
+        self.segments += 1;
+        match self.link.loss {
+            Loss::None => false,
+            Loss::Every(nth) => self.segments.is_multiple_of(nth),
+            Loss::Random { share, .. } => self.random.f64() < share,
+        }
+    }
+}
+
+fn time_for(bytes: usize, bits_per_second: u64) -> Duration {
+    let nanoseconds = bytes as u128 * 8 * 1_000_000_000 / u128::from(bits_per_second);
+    Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
+}
+
+fn bytes_in(time: Duration, bits_per_second: u64) -> u64 {
+    let bytes = time.as_nanos() * u128::from(bits_per_second) / 8_000_000_000;
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn every_nth_data_segment_is_lost_and_nothing_else() {
+        let loss = Loss::Every(3);
+        let mut shaper = Shaper::new(Link {
+            loss,
+            ..Link::default()
+        });
+        let fates: Vec<_> = (0..7)
+            .map(|_| {
+                assert_eq!(shaper.admit(ms(1), 40, false), Verdict::LeaveAt(ms(1)));
+                shaper.admit(ms(1), 100, true) == Verdict::Lost
+            })
+            .collect();
+        assert_eq!(fates, [false, false, true, false, false, true, false]);
+    }
+
+    #[test]
+    fn random_losses_repeat_with_their_seed() {
+        let lost = |seed| {
+            let loss = Loss::Random { share: 0.1, seed };
+            let mut shaper = Shaper::new(Link {
+                loss,
+                ..Link::default()
+            });
+            let fates: Vec<_> = (0..10_000)
+                .map(|_| shaper.admit(ms(0), 1500, true) == Verdict::Lost)
+                .collect();
+            fates
+        };
+        assert_eq!(lost(7), lost(7));
+        assert_ne!(lost(7), lost(8));
+        let count = lost(7).iter().filter(|lost| **lost).count();
+        assert!((900..1100).contains(&count), "{count}");
+    }
+
+    #[test]
+    fn the_narrow_link_sends_one_after_the_other_and_drops_at_the_tail() {
+        let rate = Some(Rate {
+            bits_per_second: 8_000_000,
+            queue_bytes: 3000,
+        });
+        let mut shaper = Shaper::new(Link {
+            delay: ms(5),
+            rate,
+            ..Link::default()
+        });
+        // A thousand bytes take a millisecond.
+        assert_eq!(shaper.admit(ms(0), 1000, true), Verdict::LeaveAt(ms(6)));
+        assert_eq!(shaper.admit(ms(0), 1000, true), Verdict::LeaveAt(ms(7)));
+        assert_eq!(shaper.admit(ms(0), 1000, true), Verdict::LeaveAt(ms(8)));
+        assert_eq!(shaper.admit(ms(0), 1000, true), Verdict::Overflow);
+        assert_eq!(shaper.admit(ms(1), 1000, true), Verdict::LeaveAt(ms(9)));
+        // After a pause there is no credit: the next two leave a millisecond apart.
+        assert_eq!(shaper.admit(ms(100), 1000, true), Verdict::LeaveAt(ms(106)));
+        assert_eq!(shaper.admit(ms(100), 1000, true), Verdict::LeaveAt(ms(107)));
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_refused() {
+        let with = |loss| Link {
+            loss,
+            ..Link::default()
+        };
+        assert!(with(Loss::Every(0)).check().is_err());
+        let share = 1.5;
+        assert!(with(Loss::Random { share, seed: 0 }).check().is_err());
+        assert!(with(Loss::Every(1)).check().is_ok());
+    }
+}
