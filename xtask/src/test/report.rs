@@ -42,6 +42,12 @@ impl Outcome {
         self.notes.push(reason);
     }
 
+    /// Counts one more that could not be checked.
+    pub(crate) fn skip(&mut self, reason: String) {
+        self.skipped += 1;
+        self.notes.push(reason);
+    }
+
     pub(crate) fn note(&mut self, note: String) {
         self.notes.push(note);
     }
