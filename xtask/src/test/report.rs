@@ -48,6 +48,16 @@ impl Outcome {
         self.notes.push(reason);
     }
 
+    /// Adds what a part of the step came to; its notes say which part.
+    pub(crate) fn add(&mut self, part: Self, name: &str) {
+        self.passed += part.passed;
+        self.failed += part.failed;
+        self.skipped += part.skipped;
+        let notes = part.notes.into_iter();
+        self.notes
+            .extend(notes.map(|note| format!("{name}: {note}")));
+    }
+
     pub(crate) fn note(&mut self, note: String) {
         self.notes.push(note);
     }
