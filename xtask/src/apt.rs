@@ -15,10 +15,27 @@ pub(crate) fn is_possible() -> bool {
 /// Installs packages; the caller has said why.
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let remedy = format!("install by hand: {}", by_hand(packages));
-    // Images often come without package lists.
-    command::run(apt_get().args(["update", "--quiet"]), &remedy)?;
+    update()?;
     let install = ["install", "--yes", "--quiet", "--no-install-recommends"];
     command::run(apt_get().args(install).args(packages), &remedy)
+}
+
+/// Fetches the package lists; images often come without.
+pub(crate) fn update() -> Result<()> {
+    let remedy = "`sudo apt-get update` by hand says more";
+    command::run(apt_get().args(["update", "--quiet"]), remedy)
+}
+
+/// Downloads a package into a directory, without installing it. Needs no rights.
+pub(crate) fn download(package: &str, directory: &Path) -> Result<()> {
+    let mut download = apt_get();
+    download.args(["download", "--quiet", package]);
+    // As root it warns that its own user cannot write there, which does not matter.
+    download.args(["-o", "APT::Sandbox::User=root"]);
+    command::run(
+        download.current_dir(directory),
+        "are Debian's packages reachable, and the lists fresh? `apt-get update`",
+    )
 }
 
 /// What a person without our rights types.

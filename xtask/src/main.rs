@@ -20,6 +20,7 @@ mod services;
 mod setup;
 mod stats;
 mod test;
+mod test_kernels;
 mod tools;
 mod workspace;
 
@@ -49,6 +50,8 @@ enum Task {
     Run(run::Options),
     /// Run every check CI runs
     Test(test::Options),
+    /// Run the kernel tests on real kernels, in QEMU
+    TestKernels(test_kernels::Options),
     /// Install what `test` needs
     Setup,
     /// Build the proxy, optimised
@@ -78,6 +81,7 @@ fn perform(task: Task) -> Result<ExitCode> {
     match task {
         Task::Run(options) => run::run(&workspace, &options),
         Task::Test(options) => test::run(&workspace, &options),
+        Task::TestKernels(options) => test_kernels::run(&workspace, &options),
         Task::Setup => setup::run(&workspace),
         Task::Build(options) => build_command::run(&workspace, &options),
         Task::BuildEbpf => build_ebpf::run(&workspace),

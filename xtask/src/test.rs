@@ -17,7 +17,8 @@ use clap::builder::PossibleValuesParser;
 
 use crate::tools::{self, Lack, Tool};
 use crate::workspace::Workspace;
-use crate::{command, stats};
+use crate::{command, stats, test_kernels};
+pub(crate) use cargo::Tests;
 pub(crate) use report::Outcome;
 use report::Row;
 
@@ -44,7 +45,7 @@ struct Step {
     remedy: &'static str,
 }
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step {
         name: "fmt",
         title: "the code is formatted",
@@ -75,6 +76,13 @@ const STEPS: [Step; 9] = [
         needs: &[],
         run: cargo::test,
         remedy: "run the failing test alone: `cargo test -p CRATE NAME`",
+    },
+    Step {
+        name: "kernels",
+        title: "kernel tests on Linux 6.1 and 6.12, in QEMU",
+        needs: &[test_kernels::TOOL],
+        run: test_kernels::check,
+        remedy: "run the failing test alone: `cargo xtask test-kernels --only 6.1 -- NAME --nocapture`",
     },
     Step {
         name: "doc",

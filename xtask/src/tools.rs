@@ -7,12 +7,15 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::workspace::Workspace;
-use crate::{apt, command};
+use crate::{apt, command, test_kernels};
 
 /// The same for everybody, so that a new release does not break a check overnight.
 const DENY_VERSION: &str = "0.20.2";
 
 const SDK_REQUIREMENTS: &str = include_str!("test/sdk-requirements.txt");
+
+/// What boots other kernels: the machine, the programs inside, and what packs them.
+const QEMU_PACKAGES: [&str; 3] = ["qemu-system-x86", "busybox-static", "cpio"];
 
 /// A tool and how to get it.
 pub(crate) struct Tool {
@@ -33,7 +36,7 @@ pub(crate) struct Lack {
 }
 
 /// All tools; each may need those before it.
-pub(crate) static ALL: [Tool; 5] = [
+pub(crate) static ALL: [Tool; 6] = [
     Tool {
         name: "rustfmt",
         optional: false,
@@ -56,6 +59,13 @@ pub(crate) static ALL: [Tool; 5] = [
         install: install_deny,
     },
     Tool {
+        name: test_kernels::TOOL,
+        optional: true,
+        how: "apt-get install, as root: QEMU, a static busybox and cpio, some 200 MB",
+        present: installed_qemu,
+        install: |_| install_from_debian(&QEMU_PACKAGES),
+    },
+    Tool {
         name: "python3-venv",
         optional: true,
         how: "apt-get install, as root",
@@ -64,7 +74,7 @@ pub(crate) static ALL: [Tool; 5] = [
             let probe = "import ensurepip, platform, venv; print(platform.python_version())";
             command::first_line(Command::new("python3").args(["-c", probe]))
         },
-        install: |_| install_venv(),
+        install: |_| install_from_debian(&["python3", "python3-venv"]),
     },
     Tool {
         name: "python-sdks",
@@ -119,15 +129,18 @@ fn install_deny(workspace: &Workspace) -> Result<()> {
     )
 }
 
-fn install_venv() -> Result<()> {
-    let packages = ["python3", "python3-venv"];
+/// QEMU's version, if all that a guest is made with is there.
+fn installed_qemu(_: &Workspace) -> Option<String> {
+    let has_rest = apt::has_program("cpio") && test_kernels::has_busybox();
+    let version = command::first_line(Command::new("qemu-system-x86_64").arg("--version"));
+    version.filter(|_| has_rest)
+}
+
+fn install_from_debian(packages: &[&str]) -> Result<()> {
     if !apt::is_possible() {
-        bail!(
-            "needs Debian and root; by hand: {}",
-            apt::by_hand(&packages)
-        );
+        bail!("needs Debian and root; by hand: {}", apt::by_hand(packages));
     }
-    apt::install(&packages)
+    apt::install(packages)
 }
 
 /// The packages, if those of this version of the file are there.

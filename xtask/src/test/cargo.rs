@@ -1,5 +1,6 @@
 //! The steps that are cargo commands and need more than their exit code.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
@@ -16,40 +17,73 @@ pub(super) fn test(workspace: &Workspace) -> Result<Outcome> {
     println!("$ {}", command::shown(&cargo));
     let mut child = cargo.spawn().context("cannot start cargo")?;
     let output = child.stdout.take().context("cargo has no output")?;
-    let mut outcome = Outcome::default();
+    let mut tests = Tests::default();
     for line in BufReader::new(output).lines() {
         let line = line?;
         println!("{line}");
-        count(&line, &mut outcome);
+        tests.line(&line);
     }
     let status = child.wait()?;
-    if !status.success() && outcome.failed == 0 {
-        outcome.fail(format!("the tests did not all build or run ({status})"));
+    if !status.success() && tests.outcome.failed == 0 {
+        tests.fail(format!("the tests did not all build or run ({status})"));
     }
-    if outcome.skipped > 0 {
-        outcome.note(format!("{} tests are marked `#[ignore]`", outcome.skipped));
-    }
-    Ok(outcome)
+    Ok(tests.outcome)
 }
 
-/// Adds the numbers of a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
-fn count(line: &str, outcome: &mut Outcome) {
-    if let Some(name) = line
-        .strip_prefix("test ")
-        .and_then(|rest| rest.strip_suffix(" ... FAILED"))
-    {
-        outcome.note(format!("{name} failed"));
-    }
-    let Some(result) = line.strip_prefix("test result: ") else {
-        return;
-    };
-    for part in result.split([';', '.']) {
-        match part.trim().split_once(' ') {
-            Some((number, "passed")) => outcome.passed += number.parse().unwrap_or(0),
-            Some((number, "failed")) => outcome.failed += number.parse().unwrap_or(0),
-            Some((number, "ignored")) => outcome.skipped += number.parse().unwrap_or(0),
-            _ => {}
+/// Counts tests by the lines of their programs.
+#[derive(Debug, Default)]
+pub(crate) struct Tests {
+    pub(crate) outcome: Outcome,
+    /// Tests of the running program that passed because they could not run here.
+    skipped: BTreeSet<String>,
+}
+
+impl Tests {
+    /// Takes in one line of output.
+    pub(crate) fn line(&mut self, line: &str) {
+        let failed = line.strip_prefix("test ");
+        if let Some(name) = failed.and_then(|rest| rest.strip_suffix(" ... FAILED")) {
+            self.outcome.note(format!("{name} failed"));
+        } else if let Some(reason) = line.strip_prefix("SKIPPED: ") {
+            self.skip(reason);
+        } else if let Some(result) = line.strip_prefix("test result: ") {
+            self.result(result);
         }
+    }
+
+    /// Counts a failure that is not one of a test.
+    pub(crate) fn fail(&mut self, reason: String) {
+        self.outcome.fail(reason);
+    }
+
+    /// Counts a test that says by itself that it cannot run: `NAME: REASON`, several times perhaps.
+    fn skip(&mut self, line: &str) {
+        let name = line.split_once(": ").map_or(line, |(name, _)| name);
+        if self.skipped.insert(name.to_owned()) {
+            self.outcome.skip(line.to_owned());
+        }
+    }
+
+    /// Adds the numbers of a program, e.g. `ok. 3 passed; 0 failed; 1 ignored; …`.
+    fn result(&mut self, result: &str) {
+        for part in result.split([';', '.']) {
+            let Some((number, what)) = part.trim().split_once(' ') else {
+                continue;
+            };
+            let number: usize = number.parse().unwrap_or(0);
+            match what {
+                // The harness takes those for passed that only said that they cannot run.
+                "passed" => self.outcome.passed += number.saturating_sub(self.skipped.len()),
+                "failed" => self.outcome.failed += number,
+                "ignored" if number > 0 => {
+                    self.outcome.skipped += number;
+                    let note = format!("{number} tests are marked `#[ignore]`");
+                    self.outcome.note(note);
+                }
+                _ => {}
+            }
+        }
+        self.skipped.clear();
     }
 }
 
@@ -87,16 +121,37 @@ pub(super) fn advisories(workspace: &Workspace) -> Result<Outcome> {
 mod tests {
     use super::*;
 
+    fn count(lines: &[&str]) -> (usize, usize, usize) {
+        let mut tests = Tests::default();
+        lines.iter().for_each(|line| tests.line(line));
+        let Outcome {
+            passed,
+            failed,
+            skipped,
+            ..
+        } = tests.outcome;
+        (passed, failed, skipped)
+    }
+
     #[test]
     fn results_of_several_programs_add_up() {
-        let mut outcome = Outcome::default();
-        for line in [
+        let counted = count(&[
             "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
             "test some::thing ... ok",
             "test result: FAILED. 4 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.23s",
-        ] {
-            count(line, &mut outcome);
-        }
-        assert_eq!((outcome.passed, outcome.failed, outcome.skipped), (7, 2, 1));
+        ]);
+        assert_eq!(counted, (7, 2, 1));
+    }
+
+    #[test]
+    fn a_test_that_says_it_cannot_run_has_not_passed() {
+        let counted = count(&[
+            "SKIPPED: delay::late: no TUN device",
+            "SKIPPED: delay::late: no TUN device",
+            "test delay::late ... ok",
+            "test result: ok. 3 passed; 0 failed; 0 ignored",
+            "test result: ok. 3 passed; 0 failed; 0 ignored",
+        ]);
+        assert_eq!(counted, (5, 0, 1));
     }
 }

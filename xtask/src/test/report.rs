@@ -42,6 +42,22 @@ impl Outcome {
         self.notes.push(reason);
     }
 
+    /// Counts one more that could not be checked.
+    pub(crate) fn skip(&mut self, reason: String) {
+        self.skipped += 1;
+        self.notes.push(reason);
+    }
+
+    /// Adds what a part of the step came to; its notes say which part.
+    pub(crate) fn add(&mut self, part: Self, name: &str) {
+        self.passed += part.passed;
+        self.failed += part.failed;
+        self.skipped += part.skipped;
+        let notes = part.notes.into_iter();
+        self.notes
+            .extend(notes.map(|note| format!("{name}: {note}")));
+    }
+
     pub(crate) fn note(&mut self, note: String) {
         self.notes.push(note);
     }
