@@ -4,6 +4,7 @@
 pub mod h1;
 pub mod h1_stream;
 pub mod h2;
+mod half_close;
 pub mod peer;
 mod records;
 pub mod timer;

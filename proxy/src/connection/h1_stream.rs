@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::AsyncWrite;
-use tokio::time::{Instant, Sleep, sleep};
 
+use super::half_close::{HalfClose, Progress, Verdict};
 use super::peer::Peer;
 use super::timer::Timer;
 use super::transport::{Transport, WriteBuffer};
@@ -22,22 +21,6 @@ const BODY_BUFFER: usize = 64 * 1024;
 const HIGH_WATER: usize = 64 * 1024;
 /// Output memory an idle connection keeps.
 const IDLE_OUTPUT: usize = 16 * 1024;
-/// How often a half-closed connection is looked at for a reset.
-const RESET_CHECK: Duration = Duration::from_millis(100);
-
-/// What is known of the client's end of the connection.
-#[derive(Debug, PartialEq, Eq)]
-enum Half {
-    /// It may send more.
-    Open,
-    /// It has sent FIN. It may still read (`shutdown(SHUT_WR)`), or be gone
-    /// (`close`); only a write tells, see [`H1Stream::poll_half_closed`].
-    Closed {
-        /// Whether something has been written to find out.
-        asked: bool,
-    },
-}
-
 /// A client connection, reused for one request after another.
 #[derive(Debug)]
 pub struct H1Stream {
@@ -47,8 +30,7 @@ pub struct H1Stream {
     pub(super) timer: Timer,
     /// Who is at the other end.
     pub peer: Peer,
-    half: Half,
-    reset_check: Option<Pin<Box<Sleep>>>,
+    half: HalfClose,
     body: BodyDecoder,
     handed_out: usize,
     body_read: u64,
@@ -93,8 +75,7 @@ impl H1Stream {
             output: WriteBuffer::default(),
             timer: Timer::default(),
             peer,
-            half: Half::Open,
-            reset_check: None,
+            half: HalfClose::default(),
             body: BodyDecoder::new(Framing::None),
             handed_out: 0,
             body_read: 0,
@@ -119,9 +100,7 @@ impl H1Stream {
         self.http10 = request.http10;
         self.head_only = request.head_only;
         self.response = Response::None;
-        if let Half::Closed { asked } = &mut self.half {
-            *asked = false;
-        }
+        self.half.next_request();
     }
 
     /// Gives memory back that only a large message needed.
@@ -138,7 +117,7 @@ impl H1Stream {
         self.settle();
         !self.close
             // After its FIN a client may still wait for what it pipelined.
-            && (self.half == Half::Open || !self.input.is_empty())
+            && (!self.half.is_closed() || !self.input.is_empty())
             && self.response == Response::Done
             && matches!(self.body.next(&mut self.input), Ok(Piece::End))
     }
@@ -150,44 +129,32 @@ impl H1Stream {
         }
     }
 
-    /// The client has sent FIN while its request is worked on. To find out
-    /// whether it still listens, an interim response is written, which every
-    /// HTTP/1.1 client has to accept (RFC 9110 section 15.2): a closed socket
-    /// answers with a reset. Serves `shutdown(SHUT_WR)` clients, and notices
-    /// departed ones in a round trip. Once the response has begun its own
-    /// bytes do the same. An HTTP/1.0 client knows no interim responses and
-    /// is taken to be gone, as nginx takes all.
-    fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.http10 && self.response == Response::None {
-            return Poll::Ready(());
+    fn progress(&self) -> Progress {
+        Progress {
+            begun: self.response != Response::None,
+            flushed: self.output.is_flushed(),
+            taken: self.io.written(),
         }
-        if let Half::Closed { asked } = &mut self.half
-            && !std::mem::replace(asked, true)
-            && self.response == Response::None
-        {
-            self.output
+    }
+
+    /// The client has sent FIN while its request is worked on. An interim
+    /// response, which every HTTP/1.1 client has to accept (RFC 9110 section
+    /// 15.2), finds out whether it still listens: a closed socket answers with
+    /// a reset. An HTTP/1.0 client knows none and is taken to be gone.
+    fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.half.poll(cx, self.progress()) {
+            Poll::Ready(Verdict::Gone) => return Poll::Ready(()),
+            Poll::Ready(Verdict::Ask) if self.http10 => return Poll::Ready(()),
+            Poll::Ready(Verdict::Ask) => self
+                .output
                 .bytes
-                .extend_from_slice(b"HTTP/1.1 102 Processing\r\n\r\n");
+                .extend_from_slice(b"HTTP/1.1 102 Processing\r\n\r\n"),
+            Poll::Pending => {}
         }
         if let Poll::Ready(Err(_)) = self.output.poll_flush(cx, &mut self.io) {
             return Poll::Ready(());
         }
-        self.poll_reset(cx)
-    }
-
-    /// Looks now and then whether the client has reset the connection, while
-    /// nothing is read that would tell.
-    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let check = self
-            .reset_check
-            .get_or_insert_with(|| Box::pin(sleep(RESET_CHECK)));
-        while check.as_mut().poll(cx).is_ready() {
-            if !matches!(self.io.tcp().take_error(), Ok(None)) {
-                return Poll::Ready(());
-            }
-            check.as_mut().reset(Instant::now() + RESET_CHECK);
-        }
-        Poll::Pending
+        self.half.poll_reset(cx, self.io.tcp())
     }
 
     /// Sends FIN, as the last step of a close.
@@ -317,7 +284,7 @@ impl Downstream for H1Stream {
     }
 
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.half != Half::Open {
+        if self.half.is_closed() {
             return self.poll_half_closed(cx);
         }
         self.settle();
@@ -326,7 +293,11 @@ impl Downstream for H1Stream {
             let Self { io, input, .. } = self;
             match ready!(input.poll_fill(cx, io, BODY_BUFFER)) {
                 Ok(0) => {
-                    self.half = Half::Closed { asked: false };
+                    self.half.closed(self.progress());
+                    if !self.body.is_done() {
+                        // What is missing will never come.
+                        cx.waker().wake_by_ref();
+                    }
                     return self.poll_half_closed(cx);
                 }
                 // Whoever waits for the body has to look again.
@@ -335,7 +306,7 @@ impl Downstream for H1Stream {
                 Err(_) => return Poll::Ready(()),
             }
         }
-        self.poll_reset(cx)
+        self.half.poll_reset(cx, self.io.tcp())
     }
 
     fn timer(&mut self) -> &mut Timer {

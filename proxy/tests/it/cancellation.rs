@@ -96,6 +96,20 @@ fn a_client_that_resets_while_a_stream_pauses_cancels() {
 }
 
 #[test]
+fn a_client_that_closes_while_a_stream_pauses_cancels() {
+    let rig = Rig::start();
+    let mut client = rig.client();
+    let fields = [("x-emulator-fault", "stall-after-headers")];
+    client.send(request("POST", CHAT, &fields, STREAMED.as_bytes()));
+    assert_eq!(client.head().status, 200);
+    // Nothing unread is left, so that it is a FIN and no reset.
+    client.half_close();
+    let line = assert_cancelled(&rig, 200);
+    assert_eq!(line["bytes_out"], 0);
+    client.rest();
+}
+
+#[test]
 fn a_client_that_closes_within_its_request_cancels() {
     let rig = Rig::start();
     let mut client = rig.client();
@@ -155,18 +169,53 @@ fn a_half_closed_client_gets_its_whole_answer() {
 }
 
 #[test]
-fn a_client_that_half_closes_mid_stream_gets_the_rest() {
+fn a_half_closed_client_is_served_through_a_pause() {
+    let slow = Profile::Fixed(Duration::from_millis(400));
+    let pause = Duration::from_millis(400);
     let rig = Rig::builder()
-        .emulator(|emulator| emulator.token_interval(Duration::from_millis(20)))
+        .emulator(move |emulator| emulator.profile(slow).token_interval(pause))
         .start();
+    let body = r#"{"model":"m","stream":true,"max_tokens":3,"messages":[]}"#;
     let mut client = rig.client();
-    client.send(request("POST", CHAT, &[], STREAMED.as_bytes()));
-    let mut reply = client.head();
-    client.chunk(&mut reply.raw).unwrap();
+    client.send(request("POST", CHAT, &[], body.as_bytes()));
     client.half_close();
-    client.body(&mut reply);
+    let reply = client.reply();
     assert!(reply.complete && reply.text().ends_with("data: [DONE]\n\n"));
     client.expect_close();
+}
+
+/// Bytes that wait for a client's socket say that it is there: one that had closed with them
+/// unread would have sent a reset.
+#[test]
+fn a_slow_client_that_half_closes_mid_response_gets_the_rest() {
+    let rig = Rig::start();
+    let fields = [("x-emulator-fault", "oversized-body;bytes=40000000")];
+    let mut client = rig.client();
+    client.send(request("POST", CHAT, &fields, QUESTION.as_bytes()));
+    let mut reply = client.head();
+    client.half_close();
+    client.body(&mut reply);
+    assert!(reply.complete);
+    client.expect_close();
+}
+
+#[test]
+fn a_half_closed_client_reads_nothing_but_what_the_proxy_answers_itself() {
+    let rig = Rig::start();
+    for (method, path, status) in [
+        ("GET", "/health", 200),
+        ("GET", "/nope", 404),
+        ("DELETE", CHAT, 405),
+        ("GET", "/v1/models", 200),
+        ("GET", "/v1/models", 200),
+    ] {
+        let mut client = rig.client();
+        client.send(request(method, path, &[], b""));
+        client.half_close();
+        let reply = client.reply();
+        assert_eq!((reply.status, reply.interim.as_slice()), (status, &[][..]));
+        client.expect_close();
+    }
 }
 
 #[test]

@@ -1,0 +1,193 @@
+//! What a client's FIN means: asked by [`super::h1_stream`] while it serves a request.
+//!
+//! TCP has one signal for two intentions. `shutdown(SHUT_WR)` says "I have sent everything and
+//! read on", `close` says "I am gone"; only the answer to a write tells them apart. Programs
+//! half-close together with their request; nobody does it in the middle of an answer. So what
+//! a FIN is taken for depends on when it comes, see ARCHITECTURE.md.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
+
+/// How long nothing may happen after a FIN before it is acted on. Most answers come within it, and
+/// those of their clients that read nothing but the answer never see an interim response.
+const GRACE: Duration = Duration::from_millis(200);
+/// How often a connection nobody reads from is looked at for a reset.
+const RESET_CHECK: Duration = Duration::from_millis(100);
+
+/// The client's half of a connection. Costs nothing until it has closed.
+#[derive(Debug, Default)]
+pub(super) struct HalfClose {
+    fin: Option<Fin>,
+    reset_check: Option<Pin<Box<Sleep>>>,
+}
+
+#[derive(Debug)]
+struct Fin {
+    /// It came before the response began.
+    early: bool,
+    /// The interim response has been asked for.
+    asked: bool,
+    /// Bytes the socket had taken when the silence began.
+    taken: u64,
+    silence: Pin<Box<Sleep>>,
+}
+
+/// Where the response stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Progress {
+    /// Its head has been written.
+    pub(super) begun: bool,
+    /// Nothing of it waits for the client's socket.
+    pub(super) flushed: bool,
+    /// Bytes the socket has taken since it was opened.
+    pub(super) taken: u64,
+}
+
+/// What is to be done about a FIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Write something: a closed socket answers with a reset.
+    Ask,
+    /// Nobody waits for the response.
+    Gone,
+}
+
+impl HalfClose {
+    /// Whether the client has sent FIN.
+    pub(super) const fn is_closed(&self) -> bool {
+        self.fin.is_some()
+    }
+
+    /// The client has sent FIN.
+    pub(super) fn closed(&mut self, progress: Progress) {
+        self.fin = Some(Fin {
+            early: !progress.begun,
+            asked: false,
+            taken: progress.taken,
+            silence: Box::pin(sleep(GRACE)),
+        });
+    }
+
+    /// Another request begins, of those sent before the FIN.
+    pub(super) fn next_request(&mut self) {
+        if let Some(fin) = &mut self.fin {
+            fin.early = true;
+            fin.asked = false;
+            fin.silence.as_mut().reset(Instant::now() + GRACE);
+        }
+    }
+
+    /// Ready when something is to be done about a FIN.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, progress: Progress) -> Poll<Verdict> {
+        let Some(fin) = &mut self.fin else {
+            return Poll::Pending;
+        };
+        if fin.early {
+            if progress.begun || fin.asked {
+                // What has been written tells.
+                return Poll::Pending;
+            }
+            ready!(fin.silence.as_mut().poll(cx));
+            fin.asked = true;
+            return Poll::Ready(Verdict::Ask);
+        }
+        if !progress.flushed || progress.taken != fin.taken {
+            fin.taken = progress.taken;
+            fin.silence.as_mut().reset(Instant::now() + GRACE);
+        }
+        fin.silence.as_mut().poll(cx).map(|()| Verdict::Gone)
+    }
+
+    /// Looks now and then whether the client has reset the connection, while
+    /// nothing is read that would tell.
+    pub(super) fn poll_reset(&mut self, cx: &mut Context<'_>, tcp: &TcpStream) -> Poll<()> {
+        let check = self
+            .reset_check
+            .get_or_insert_with(|| Box::pin(sleep(RESET_CHECK)));
+        while check.as_mut().poll(cx).is_ready() {
+            if !matches!(tcp.take_error(), Ok(None)) {
+                return Poll::Ready(());
+            }
+            check.as_mut().reset(Instant::now() + RESET_CHECK);
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use std::task::Waker;
+
+    const WAITING: Progress = Progress {
+        begun: false,
+        flushed: true,
+        taken: 0,
+    };
+    const BEGUN: Progress = Progress {
+        begun: true,
+        flushed: true,
+        taken: 1000,
+    };
+
+    fn now(half: &mut HalfClose, progress: Progress) -> Poll<Verdict> {
+        half.poll(&mut Context::from_waker(Waker::noop()), progress)
+    }
+
+    async fn wait(half: &mut HalfClose, progress: Progress) -> (Verdict, Duration) {
+        let start = Instant::now();
+        let verdict = poll_fn(|cx| half.poll(cx, progress)).await;
+        (verdict, start.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_early_fin_is_asked_about_once_and_not_before_the_grace_is_over() {
+        let mut half = HalfClose::default();
+        assert_eq!(now(&mut half, WAITING), Poll::Pending);
+        half.closed(WAITING);
+        let (verdict, after) = wait(&mut half, WAITING).await;
+        assert_eq!(verdict, Verdict::Ask);
+        assert!(after >= GRACE, "{after:?}");
+        tokio::time::advance(GRACE * 10).await;
+        assert_eq!(now(&mut half, WAITING), Poll::Pending);
+        // The next request it had sent is another one to ask about.
+        half.next_request();
+        assert_eq!(now(&mut half, WAITING), Poll::Pending);
+        assert_eq!(wait(&mut half, WAITING).await.0, Verdict::Ask);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_early_fin_means_nothing_once_the_response_has_begun() {
+        let mut half = HalfClose::default();
+        half.closed(WAITING);
+        tokio::time::advance(GRACE * 10).await;
+        assert_eq!(now(&mut half, BEGUN), Poll::Pending);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_fin_ends_the_response_at_its_first_pause() {
+        let mut half = HalfClose::default();
+        half.closed(BEGUN);
+        let mut progress = BEGUN;
+        for _ in 0..10 {
+            assert_eq!(now(&mut half, progress), Poll::Pending);
+            tokio::time::advance(GRACE * 3 / 4).await;
+            progress.taken += 1;
+        }
+        // A client that is slow is not gone: its kernel would have sent a reset.
+        progress.flushed = false;
+        for _ in 0..3 {
+            assert_eq!(now(&mut half, progress), Poll::Pending);
+            tokio::time::advance(GRACE * 2).await;
+        }
+        progress.flushed = true;
+        progress.taken += 1;
+        assert_eq!(wait(&mut half, progress).await.0, Verdict::Gone);
+    }
+}
