@@ -17,7 +17,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::tools::{self, Lack, Tool};
 use crate::workspace::Workspace;
-use crate::{command, stats, test_kernels};
+use crate::{build_ebpf, command, stats, test_kernels};
 pub(crate) use cargo::Tests;
 pub(crate) use report::Outcome;
 use report::Row;
@@ -45,7 +45,14 @@ struct Step {
     remedy: &'static str,
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
+    Step {
+        name: "ebpf",
+        title: "the kernel programs, which the others test with",
+        needs: &[],
+        run: build_ebpf::check,
+        remedy: "its message is above; `cargo xtask build-ebpf` tries again",
+    },
     Step {
         name: "fmt",
         title: "the code is formatted",

@@ -55,7 +55,13 @@ pub(super) fn find_or_install() -> Result<Toolchain> {
     })
 }
 
-fn by_hand() -> String {
+/// Whether [`find_or_install`] has something to find or to try.
+pub(super) fn can_be_had() -> Result<bool> {
+    Ok(apt::is_possible() || find()?.is_some())
+}
+
+/// What a person can do.
+pub(super) fn by_hand() -> String {
     format!(
         "either `rustup toolchain install nightly --component rust-src`, or on Debian 12 with its security updates `{}`; \
          then `cargo xtask build-ebpf` again. Without, the proxy builds and runs, but without kernel programs",
