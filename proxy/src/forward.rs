@@ -236,10 +236,8 @@ impl Edit<'_> {
         }
         if self.auth == Auth::Open {
             let key = key.ok_or(ProxyError::UpstreamKeyMissing)?;
-            // The way the client would have said it; Anthropic's own by default there.
-            let bearer = head.field(FieldName::Authorization).is_some();
-            let api_key = head.field(FieldName::XApiKey).is_some() && !self.for_cache;
-            if api_key || (self.dialect == Dialect::Anthropic && !bearer) {
+            // OpenAI's API knows one way to send a key, Anthropic's two.
+            if self.dialect == Dialect::Anthropic && !has_bearer(head) {
                 put(b"x-api-key", Value::Secret(b"", key.expose()));
             } else {
                 put(b"authorization", Value::Secret(b"Bearer ", key.expose()));
@@ -268,6 +266,14 @@ impl Edit<'_> {
             put(b"via", Value::Plain(b"1.1 holysheep-proxy"));
         }
     }
+}
+
+/// Whether the client sent its key as a bearer token.
+fn has_bearer(head: &HeadView<'_>) -> bool {
+    const BEARER: &[u8] = b"Bearer ";
+    head.field(FieldName::Authorization)
+        .and_then(|value| value.get(..BEARER.len()))
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case(BEARER))
 }
 
 /// Appends to a comma-separated list, ready for one more member.
