@@ -12,7 +12,7 @@ use crate::account::{RequestRecord, Text};
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::forward;
-use crate::http1::Framing;
+use crate::http1::{FieldName, Framing};
 use crate::route::Dialect;
 use crate::upstream::{AnyExchange, ExchangeError};
 use crate::worker::Worker;
@@ -28,6 +28,10 @@ pub fn start<D: Downstream>(
     record.status = head.status();
     client.start_head(record.status);
     forward::response_fields(&head, client);
+    if head.field(FieldName::Date).is_none() {
+        // RFC 9110 section 6.6.1: whoever has a clock says when it came.
+        worker.with_date(|date| client.field(b"date", date.as_bytes()));
+    }
     client.field(b"x-request-id", record.text.get(Text::RequestId));
     if record.wants_timing {
         client.field(b"server-timing", record.kernel.server_timing().as_bytes());

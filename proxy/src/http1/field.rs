@@ -17,6 +17,8 @@ pub enum FieldName {
     ContentLength,
     /// `content-type`
     ContentType,
+    /// `date`
+    Date,
     /// `expect`
     Expect,
     /// `host`
@@ -58,6 +60,7 @@ impl FieldName {
         let first = name.first().map_or(0, u8::to_ascii_lowercase);
         let (known, field): (&[u8], Self) = match (name.len(), first) {
             (2, b't') => (b"te", Self::HopByHop),
+            (4, b'd') => (b"date", Self::Date),
             (4, b'h') => (b"host", Self::Host),
             (6, b'e') => (b"expect", Self::Expect),
             (7, b'a') => (b"api-key", Self::ApiKey),

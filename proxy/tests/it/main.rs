@@ -21,6 +21,7 @@ mod keys;
 mod models_cache;
 mod openmetrics;
 mod pool;
+mod response_fields;
 mod startup;
 mod streaming;
 mod tls_listener;
