@@ -68,7 +68,7 @@ pub async fn body<D: Downstream>(
     client: &mut D,
     record: &mut RequestRecord,
 ) -> Result<(), ProxyError> {
-    let events = exchange.is_event_stream();
+    let events = takes_event(&exchange);
     exchange.start_body();
     let (result, now) = match pump(worker, &mut exchange, client, record).await {
         Ok(now) => (Ok(()), now),
@@ -83,23 +83,20 @@ pub async fn body<D: Downstream>(
         }
         Err(error) => {
             // Close the connection upstream before anything else: it ends the work there.
-            let framing = exchange.response_framing();
             drop(exchange);
-            tell(
-                worker,
-                client,
-                record,
-                &error,
-                events && !is_counted(framing),
-            )
-            .await;
+            tell(worker, client, record, &error, events).await;
             Err(error)
         }
     }
 }
 
-const fn is_counted(framing: Framing) -> bool {
-    matches!(framing, Framing::Length(_))
+/// Whether one more event can follow whatever has been passed on: the length
+/// is open, and the stream is not compressed, where plain bytes are garbage.
+fn takes_event(exchange: &AnyExchange) -> bool {
+    let mut codings = exchange.head().values(FieldName::ContentEncoding);
+    exchange.is_event_stream()
+        && !matches!(exchange.response_framing(), Framing::Length(_))
+        && codings.all(|coding| coding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// Moves the body; returns when it was complete.

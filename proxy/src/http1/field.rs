@@ -13,6 +13,8 @@ pub enum FieldName {
     Authorization,
     /// `connection`: hop-by-hop, and it names other hop-by-hop fields.
     Connection,
+    /// `content-encoding`
+    ContentEncoding,
     /// `content-length`
     ContentLength,
     /// `content-type`
@@ -80,6 +82,7 @@ impl FieldName {
             (13, b'a') => (b"authorization", Self::Authorization),
             (14, b'c') => (b"content-length", Self::ContentLength),
             (15, b'x') => (b"x-forwarded-for", Self::XForwardedFor),
+            (16, b'c') => (b"content-encoding", Self::ContentEncoding),
             (16, b'p') => (b"proxy-connection", Self::HopByHop),
             (17, b't') => (b"transfer-encoding", Self::TransferEncoding),
             (17, b'x') => (b"x-forwarded-proto", Self::XForwardedProto),
