@@ -213,8 +213,11 @@ impl Edit<'_> {
                 false
             }
             // The proxy sends its own `100 Continue` when it wants the body.
+            // `Forwarded` would stand beside an `X-Forwarded-For` that says
+            // more, and whoever reads it would believe the client.
             FieldName::Host
             | FieldName::Expect
+            | FieldName::Forwarded
             | FieldName::XForwardedProto
             | FieldName::XHolysheepTiming
             | FieldName::XRealIp

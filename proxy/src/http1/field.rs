@@ -23,6 +23,8 @@ pub enum FieldName {
     Date,
     /// `expect`
     Expect,
+    /// `forwarded`: says in one field (RFC 7239) what `X-Forwarded-*` say.
+    Forwarded,
     /// `host`
     Host,
     /// Any other field RFC 9110 section 7.6.1 calls hop-by-hop.
@@ -69,6 +71,7 @@ impl FieldName {
             (7, b'r') => (b"referer", Self::Referer),
             (7, b't') => (b"trailer", Self::HopByHop),
             (7, b'u') => (b"upgrade", Self::HopByHop),
+            (9, b'f') => (b"forwarded", Self::Forwarded),
             (9, b'x') if name.ends_with(b"p") || name.ends_with(b"P") => {
                 (b"x-real-ip", Self::XRealIp)
             }

@@ -212,6 +212,7 @@ fn the_peer_is_appended_to_x_forwarded_for() {
         &[
             ("connection", "x-forwarded-for, x-real-ip"),
             ("x-forwarded-for", "203.0.113.7"),
+            ("Forwarded", "for=203.0.113.9;proto=https"),
             ("X-Forwarded-For", "198.51.100.1, 192.0.2.2"),
             ("x-real-ip", "203.0.113.7"),
             ("x-forwarded-proto", "https"),
@@ -220,6 +221,7 @@ fn the_peer_is_appended_to_x_forwarded_for() {
     let request = rig.last_request();
     let list = "203.0.113.7, 198.51.100.1, 192.0.2.2, 127.0.0.1";
     assert_eq!(request.header("x-forwarded-for"), Some(list));
+    assert!(!request.has_header("forwarded"));
     assert_eq!(request.header("x-real-ip"), Some("127.0.0.1"));
     assert_eq!(request.header("x-forwarded-proto"), Some("http"));
 }
