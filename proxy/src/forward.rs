@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::config::{Auth, Secret};
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
+use crate::http1::head::Version;
 use crate::http1::{FieldName, Framing, Guarded, HeadView, encode, framing};
 use crate::pipeline::{Inbound, Target};
 use crate::route::{Dialect, Route};
@@ -266,7 +267,13 @@ impl Edit<'_> {
         put(b"x-forwarded-proto", Value::Plain(scheme));
         put(b"x-request-id", Value::Plain(self.request_id));
         if self.via {
-            put(b"via", Value::Plain(b"1.1 holysheep-proxy"));
+            // The version is that of the message received.
+            let via: &[u8] = match self.inbound.head.version() {
+                Version::Http10 => b"1.0 holysheep-proxy",
+                Version::Http11 => b"1.1 holysheep-proxy",
+                Version::Http2 => b"2.0 holysheep-proxy",
+            };
+            put(b"via", Value::Plain(via));
         }
     }
 }
@@ -311,7 +318,7 @@ impl<'a> ConnectionOptions<'a> {
 pub fn response_fields<D: Downstream>(head: &HeadView<'_>, client: &mut D) {
     let named = ConnectionOptions::of(head);
     client.fields(head, |name, text, _| match name {
-        FieldName::XRequestId => false,
+        FieldName::XRequestId | FieldName::XHolysheepError => false,
         name => !name.is_hop_by_hop() && !named.contains(text),
     });
     // The client's id is the one in our log; upstream's is kept beside it.

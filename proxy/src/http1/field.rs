@@ -43,6 +43,8 @@ pub enum FieldName {
     XForwardedFor,
     /// `x-forwarded-proto`
     XForwardedProto,
+    /// `x-holysheep-error`: the proxy's own, so nobody else may send it.
+    XHolysheepError,
     /// `x-holysheep-timing`: the client wants to know what the kernel saw.
     XHolysheepTiming,
     /// `x-real-ip`
@@ -88,6 +90,9 @@ impl FieldName {
             (16, b'c') => (b"content-encoding", Self::ContentEncoding),
             (16, b'p') => (b"proxy-connection", Self::HopByHop),
             (17, b't') => (b"transfer-encoding", Self::TransferEncoding),
+            (17, b'x') if name.ends_with(b"r") || name.ends_with(b"R") => {
+                (b"x-holysheep-error", Self::XHolysheepError)
+            }
             (17, b'x') => (b"x-forwarded-proto", Self::XForwardedProto),
             (18, b'x') => (b"x-holysheep-timing", Self::XHolysheepTiming),
             (18, b'p') => (b"proxy-authenticate", Self::HopByHop),

@@ -3,6 +3,7 @@
 use std::sync::mpsc;
 
 use crate::harness::client::{Client, Reply};
+use crate::harness::h2::H2;
 use crate::harness::upstream::{Scripted, read_head};
 use crate::harness::{CHAT, EMULATOR_KEY, MESSAGES, QUESTION, Rig, STREAMED};
 
@@ -229,9 +230,19 @@ fn the_peer_is_appended_to_x_forwarded_for() {
 #[test]
 fn via_is_sent_when_asked_for() {
     let rig = Rig::with("upstream: {via: true}");
+    let via = || rig.last_request().header("via").map(str::to_owned);
     post_with(&rig, &[]);
-    let via = rig.last_request().header("via").map(str::to_owned);
-    assert_eq!(via.as_deref(), Some("1.1 holysheep-proxy"));
+    assert_eq!(via().as_deref(), Some("1.1 holysheep-proxy"));
+    let mut old = rig.client();
+    let length = QUESTION.len();
+    old.send(format!(
+        "POST {CHAT} HTTP/1.0\r\ncontent-length: {length}\r\n\r\n{QUESTION}"
+    ));
+    assert_eq!(old.reply().status, 200);
+    assert_eq!(via().as_deref(), Some("1.0 holysheep-proxy"));
+    let client = H2::connect(rig.data_addr());
+    assert_eq!(client.post(CHAT, QUESTION).status(), 200);
+    assert_eq!(via().as_deref(), Some("2.0 holysheep-proxy"));
 }
 
 #[test]

@@ -30,3 +30,10 @@ fn a_date_that_upstream_sent_stays_as_it_is() {
     let reply = reply_to(&format!("Date: {date}\r\n"));
     assert_eq!(reply.header("date"), Some(date));
 }
+
+#[test]
+fn only_the_proxy_says_x_holysheep_error() {
+    let reply = reply_to("X-HolySheep-Error: overloaded\r\nX-Holysheep-Erro: kept\r\n");
+    assert_eq!(reply.error(), None);
+    assert_eq!(reply.header("x-holysheep-erro"), Some("kept"));
+}
