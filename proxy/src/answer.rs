@@ -80,7 +80,10 @@ pub async fn send<D: Downstream>(
     answer: Answer,
 ) -> Result<(), ProxyError> {
     record.status = answer.status;
-    record.bytes_out = answer.body.len() as u64;
+    record.bytes_out = match record.text.get(Text::Method) {
+        b"HEAD" => 0,
+        _ => answer.body.len() as u64,
+    };
     client.refuse_body();
     if worker.drain.is_draining() {
         client.close_after();

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::config::{Auth, Secret};
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
+use crate::http1::head::Version;
 use crate::http1::{FieldName, Framing, Guarded, HeadView, encode, framing};
 use crate::pipeline::{Inbound, Target};
 use crate::route::{Dialect, Route};
@@ -215,8 +216,11 @@ impl Edit<'_> {
                 false
             }
             // The proxy sends its own `100 Continue` when it wants the body.
+            // `Forwarded` would stand beside an `X-Forwarded-For` that says
+            // more, and whoever reads it would believe the client.
             FieldName::Host
             | FieldName::Expect
+            | FieldName::Forwarded
             | FieldName::XForwardedProto
             | FieldName::XHolysheepTiming
             | FieldName::XRealIp
@@ -239,10 +243,8 @@ impl Edit<'_> {
         }
         if self.auth == Auth::Open {
             let key = key.ok_or(ProxyError::UpstreamKeyMissing)?;
-            // The way the client would have said it; Anthropic's own by default there.
-            let bearer = head.field(FieldName::Authorization).is_some();
-            let api_key = head.field(FieldName::XApiKey).is_some() && !self.for_cache;
-            if api_key || (self.dialect == Dialect::Anthropic && !bearer) {
+            // OpenAI's API knows one way to send a key, Anthropic's two.
+            if self.dialect == Dialect::Anthropic && !has_bearer(head) {
                 put(b"x-api-key", Value::Secret(b"", key.expose()));
             } else {
                 put(b"authorization", Value::Secret(b"Bearer ", key.expose()));
@@ -268,9 +270,23 @@ impl Edit<'_> {
         put(b"x-forwarded-proto", Value::Plain(scheme));
         put(b"x-request-id", Value::Plain(self.request_id));
         if self.via {
-            put(b"via", Value::Plain(b"1.1 holysheep-proxy"));
+            // The version is that of the message received.
+            let via: &[u8] = match self.inbound.head.version() {
+                Version::Http10 => b"1.0 holysheep-proxy",
+                Version::Http11 => b"1.1 holysheep-proxy",
+                Version::Http2 => b"2.0 holysheep-proxy",
+            };
+            put(b"via", Value::Plain(via));
         }
     }
+}
+
+/// Whether the client sent its key as a bearer token.
+fn has_bearer(head: &HeadView<'_>) -> bool {
+    const BEARER: &[u8] = b"Bearer ";
+    head.field(FieldName::Authorization)
+        .and_then(|value| value.get(..BEARER.len()))
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case(BEARER))
 }
 
 /// Appends to a comma-separated list, ready for one more member.
@@ -305,7 +321,7 @@ impl<'a> ConnectionOptions<'a> {
 pub fn response_fields<D: Downstream>(head: &HeadView<'_>, client: &mut D) {
     let named = ConnectionOptions::of(head);
     client.fields(head, |name, text, _| match name {
-        FieldName::XRequestId => false,
+        FieldName::XRequestId | FieldName::XHolysheepError => false,
         name => !name.is_hop_by_hop() && !named.contains(text),
     });
     // The client's id is the one in our log; upstream's is kept beside it.

@@ -79,7 +79,7 @@ pub fn plan(worker: &Rc<Worker>, inbound: &Inbound<'_>, record: &mut RequestReco
         Err(refusal) => return refusal,
     };
     let step = authenticate(worker, inbound, route)
-        .and_then(|()| admit(worker, inbound))
+        .and_then(|()| admit(worker, inbound, route))
         .and_then(|()| decide(worker, inbound, &target, route, record));
     Plan {
         dialect: route.dialect,
@@ -140,11 +140,14 @@ fn authenticate(worker: &Worker, inbound: &Inbound<'_>, route: &Route) -> Result
 }
 
 /// The limits a request can be held against before anything is spent on it.
-fn admit(worker: &Worker, inbound: &Inbound<'_>) -> Result<(), ProxyError> {
+fn admit(worker: &Worker, inbound: &Inbound<'_>, route: &Route) -> Result<(), ProxyError> {
     let limit = worker.config.limits.body;
     match inbound.body {
         Framing::Length(length) if length > limit => Err(ProxyError::RequestTooLarge { limit }),
-        _ if worker.is_overloaded() => Err(ProxyError::Overloaded),
+        // Busy is not ill: a probe that fails at the cap takes a pod away when it is needed most.
+        _ if worker.is_overloaded() && route.action != Action::Health => {
+            Err(ProxyError::Overloaded)
+        }
         _ => Ok(()),
     }
 }

@@ -12,7 +12,7 @@ use crate::account::{RequestRecord, Text};
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::forward;
-use crate::http1::Framing;
+use crate::http1::{FieldName, Framing};
 use crate::route::Dialect;
 use crate::upstream::{AnyExchange, ExchangeError};
 use crate::worker::Worker;
@@ -28,6 +28,10 @@ pub fn start<D: Downstream>(
     record.status = head.status();
     client.start_head(record.status);
     forward::response_fields(&head, client);
+    if head.field(FieldName::Date).is_none() {
+        // RFC 9110 section 6.6.1: whoever has a clock says when it came.
+        worker.with_date(|date| client.field(b"date", date.as_bytes()));
+    }
     client.field(b"x-request-id", record.text.get(Text::RequestId));
     if record.wants_timing {
         client.field(b"server-timing", record.kernel.server_timing().as_bytes());
@@ -64,7 +68,7 @@ pub async fn body<D: Downstream>(
     client: &mut D,
     record: &mut RequestRecord,
 ) -> Result<(), ProxyError> {
-    let events = exchange.is_event_stream();
+    let events = takes_event(&exchange);
     exchange.start_body();
     let (result, now) = match pump(worker, &mut exchange, client, record).await {
         Ok(now) => (Ok(()), now),
@@ -79,23 +83,20 @@ pub async fn body<D: Downstream>(
         }
         Err(error) => {
             // Close the connection upstream before anything else: it ends the work there.
-            let framing = exchange.response_framing();
             drop(exchange);
-            tell(
-                worker,
-                client,
-                record,
-                &error,
-                events && !is_counted(framing),
-            )
-            .await;
+            tell(worker, client, record, &error, events).await;
             Err(error)
         }
     }
 }
 
-const fn is_counted(framing: Framing) -> bool {
-    matches!(framing, Framing::Length(_))
+/// Whether one more event can follow whatever has been passed on: the length
+/// is open, and the stream is not compressed, where plain bytes are garbage.
+fn takes_event(exchange: &AnyExchange) -> bool {
+    let mut codings = exchange.head().values(FieldName::ContentEncoding);
+    exchange.is_event_stream()
+        && !matches!(exchange.response_framing(), Framing::Length(_))
+        && codings.all(|coding| coding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// Moves the body; returns when it was complete.

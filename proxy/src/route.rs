@@ -155,25 +155,41 @@ fn matches(template: &[u8], path: &[u8]) -> bool {
 fn is_tail(tail: &[u8]) -> bool {
     decode_separators(tail)
         .split(|byte| *byte == b'/')
-        .all(|segment| !matches!(segment, b"" | b"." | b".."))
+        // What follows a semicolon is a parameter to some servers, which then
+        // see `..` in `..;x`.
+        .filter_map(|segment| segment.split(|byte| *byte == b';').next())
+        .all(|name| !matches!(name, b"" | b"." | b".."))
 }
 
 /// Undoes the encodings that can make a segment mean another path: of the dot,
-/// of the slash, and the backslash some servers take for one.
+/// of the slash, of the semicolon, and the backslash some servers take for a
+/// slash; and those encodings encoded again (`%252e`), however often.
 fn decode_separators(tail: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(tail.len());
     let mut rest = tail;
     while let Some((first, after_one)) = rest.split_first() {
         let (byte, after) = match rest {
-            [b'%', b'2', b'e' | b'E', after @ ..] => (b'.', after),
-            [b'%', b'2', b'f' | b'F', after @ ..] => (b'/', after),
-            [b'%', b'5', b'c' | b'C', after @ ..] | [b'\\', after @ ..] => (b'/', after),
+            [b'%', digits @ ..] => decode_escape(digits).unwrap_or((b'%', after_one)),
+            [b'\\', after @ ..] => (b'/', after),
             _ => (*first, after_one),
         };
         plain.push(byte);
         rest = after;
     }
     plain
+}
+
+/// The separator that stands behind a percent sign, and what follows it.
+fn decode_escape(mut digits: &[u8]) -> Option<(u8, &[u8])> {
+    while let [b'2', b'5', inner @ ..] = digits {
+        digits = inner;
+    }
+    match digits {
+        [b'2', b'e' | b'E', after @ ..] => Some((b'.', after)),
+        [b'2', b'f' | b'F', after @ ..] | [b'5', b'c' | b'C', after @ ..] => Some((b'/', after)),
+        [b'3', b'b' | b'B', after @ ..] => Some((b';', after)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -201,6 +217,12 @@ mod tests {
         );
         assert_eq!(template("/v1/files/file-1/content"), Some("/v1/files/*"));
         assert_eq!(template("/v1/files"), Some("/v1/files"));
+        for name in [
+            "a%25b", "100%25", "a;b=c", "...", "..a", "%", "%2", "a%252Fb",
+        ] {
+            let path = format!("/v1/files/{name}/content");
+            assert_eq!(template(&path), Some("/v1/files/*"), "{name}");
+        }
     }
 
     #[test]
@@ -220,6 +242,16 @@ mod tests {
             "/v1/files/%2E./x",
             "/v1/files/a%2f..%2Fb",
             "/v1/files/..\\x",
+            "/v1/files/..;/x",
+            "/v1/files/..;a=b/x",
+            "/v1/files/.;/x",
+            "/v1/files/;/x",
+            "/v1/files/%2e%2E%3b/x",
+            "/v1/files/%252e%252e/x",
+            "/v1/files/.%25252E/x",
+            "/v1/files/a%252f..%255Cx",
+            "/v1/files/..%253B/x",
+            "/v1/models/..;x",
             "/v1/chat%2fcompletions",
         ] {
             assert_eq!(template(path), None, "{path}");

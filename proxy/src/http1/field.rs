@@ -13,12 +13,18 @@ pub enum FieldName {
     Authorization,
     /// `connection`: hop-by-hop, and it names other hop-by-hop fields.
     Connection,
+    /// `content-encoding`
+    ContentEncoding,
     /// `content-length`
     ContentLength,
     /// `content-type`
     ContentType,
+    /// `date`
+    Date,
     /// `expect`
     Expect,
+    /// `forwarded`: says in one field (RFC 7239) what `X-Forwarded-*` say.
+    Forwarded,
     /// `host`
     Host,
     /// Any other field RFC 9110 section 7.6.1 calls hop-by-hop.
@@ -37,6 +43,8 @@ pub enum FieldName {
     XForwardedFor,
     /// `x-forwarded-proto`
     XForwardedProto,
+    /// `x-holysheep-error`: the proxy's own, so nobody else may send it.
+    XHolysheepError,
     /// `x-holysheep-timing`: the client wants to know what the kernel saw.
     XHolysheepTiming,
     /// `x-real-ip`
@@ -58,12 +66,14 @@ impl FieldName {
         let first = name.first().map_or(0, u8::to_ascii_lowercase);
         let (known, field): (&[u8], Self) = match (name.len(), first) {
             (2, b't') => (b"te", Self::HopByHop),
+            (4, b'd') => (b"date", Self::Date),
             (4, b'h') => (b"host", Self::Host),
             (6, b'e') => (b"expect", Self::Expect),
             (7, b'a') => (b"api-key", Self::ApiKey),
             (7, b'r') => (b"referer", Self::Referer),
             (7, b't') => (b"trailer", Self::HopByHop),
             (7, b'u') => (b"upgrade", Self::HopByHop),
+            (9, b'f') => (b"forwarded", Self::Forwarded),
             (9, b'x') if name.ends_with(b"p") || name.ends_with(b"P") => {
                 (b"x-real-ip", Self::XRealIp)
             }
@@ -77,8 +87,12 @@ impl FieldName {
             (13, b'a') => (b"authorization", Self::Authorization),
             (14, b'c') => (b"content-length", Self::ContentLength),
             (15, b'x') => (b"x-forwarded-for", Self::XForwardedFor),
+            (16, b'c') => (b"content-encoding", Self::ContentEncoding),
             (16, b'p') => (b"proxy-connection", Self::HopByHop),
             (17, b't') => (b"transfer-encoding", Self::TransferEncoding),
+            (17, b'x') if name.ends_with(b"r") || name.ends_with(b"R") => {
+                (b"x-holysheep-error", Self::XHolysheepError)
+            }
             (17, b'x') => (b"x-forwarded-proto", Self::XForwardedProto),
             (18, b'x') => (b"x-holysheep-timing", Self::XHolysheepTiming),
             (18, b'p') => (b"proxy-authenticate", Self::HopByHop),

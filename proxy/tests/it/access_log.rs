@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use holysheep_emulator::Profile;
 
+use crate::harness::client::request;
 use crate::harness::{CHAT, QUESTION, Rig, eventually};
 
 #[test]
@@ -34,6 +35,20 @@ fn time_local_is_when_the_request_ended_as_nginx_writes_it() {
         possible.iter().any(|time| time == text),
         "{text}: {possible:?}"
     );
+}
+
+#[test]
+fn an_answer_to_head_counts_no_body() {
+    let rig = Rig::start();
+    let mut client = rig.client();
+    for (path, status) in [("/health", 200), (CHAT, 405)] {
+        client.send(request("HEAD", path, &[], b""));
+        assert_eq!(client.head().status, status);
+    }
+    for line in rig.wait_log(2) {
+        assert_eq!(line["bytes_out"], 0, "{line}");
+        assert_eq!(line["body_bytes_sent"], 0, "{line}");
+    }
 }
 
 #[test]

@@ -303,6 +303,8 @@ fn beyond_the_limit_of_requests_in_flight_is_503() {
         assert_eq!(reply.header("retry-after"), Some("1"));
     }
     rig.wait_rejected("overloaded", 2);
+    let health = rig.get("/health");
+    assert_eq!((health.status, health.text().as_str()), (200, "healthy\n"));
     drop(first);
     rig.wait_metric("holysheep_http_requests_in_flight", 0.0);
     assert_eq!(rig.post(CHAT, QUESTION).status, 200);

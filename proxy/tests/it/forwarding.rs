@@ -3,6 +3,7 @@
 use std::sync::mpsc;
 
 use crate::harness::client::{Client, Reply};
+use crate::harness::h2::H2;
 use crate::harness::upstream::{Scripted, read_head};
 use crate::harness::{CHAT, EMULATOR_KEY, MESSAGES, QUESTION, Rig, STREAMED};
 
@@ -212,6 +213,7 @@ fn the_peer_is_appended_to_x_forwarded_for() {
         &[
             ("connection", "x-forwarded-for, x-real-ip"),
             ("x-forwarded-for", "203.0.113.7"),
+            ("Forwarded", "for=203.0.113.9;proto=https"),
             ("X-Forwarded-For", "198.51.100.1, 192.0.2.2"),
             ("x-real-ip", "203.0.113.7"),
             ("x-forwarded-proto", "https"),
@@ -220,6 +222,7 @@ fn the_peer_is_appended_to_x_forwarded_for() {
     let request = rig.last_request();
     let list = "203.0.113.7, 198.51.100.1, 192.0.2.2, 127.0.0.1";
     assert_eq!(request.header("x-forwarded-for"), Some(list));
+    assert!(!request.has_header("forwarded"));
     assert_eq!(request.header("x-real-ip"), Some("127.0.0.1"));
     assert_eq!(request.header("x-forwarded-proto"), Some("http"));
 }
@@ -227,9 +230,19 @@ fn the_peer_is_appended_to_x_forwarded_for() {
 #[test]
 fn via_is_sent_when_asked_for() {
     let rig = Rig::with("upstream: {via: true}");
+    let via = || rig.last_request().header("via").map(str::to_owned);
     post_with(&rig, &[]);
-    let via = rig.last_request().header("via").map(str::to_owned);
-    assert_eq!(via.as_deref(), Some("1.1 holysheep-proxy"));
+    assert_eq!(via().as_deref(), Some("1.1 holysheep-proxy"));
+    let mut old = rig.client();
+    let length = QUESTION.len();
+    old.send(format!(
+        "POST {CHAT} HTTP/1.0\r\ncontent-length: {length}\r\n\r\n{QUESTION}"
+    ));
+    assert_eq!(old.reply().status, 200);
+    assert_eq!(via().as_deref(), Some("1.0 holysheep-proxy"));
+    let client = H2::connect(rig.data_addr());
+    assert_eq!(client.post(CHAT, QUESTION).status(), 200);
+    assert_eq!(via().as_deref(), Some("2.0 holysheep-proxy"));
 }
 
 #[test]

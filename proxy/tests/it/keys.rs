@@ -26,10 +26,21 @@ fn the_proxys_key_takes_the_place_of_the_clients() {
         (CHAT, vec![], authorization),
         (CHAT, vec![("Authorization", BEARER)], authorization),
         (CHAT, vec![("api-key", CLIENT_KEY)], authorization),
-        (CHAT, vec![("x-api-key", CLIENT_KEY)], x_api_key),
+        (CHAT, vec![("x-api-key", CLIENT_KEY)], authorization),
         (MESSAGES, vec![], x_api_key),
         (MESSAGES, vec![("X-Api-Key", CLIENT_KEY)], x_api_key),
         (MESSAGES, vec![("authorization", BEARER)], authorization),
+        (MESSAGES, vec![("authorization", "Basic eDp5")], x_api_key),
+        (
+            MESSAGES,
+            vec![("x-api-key", CLIENT_KEY), ("authorization", BEARER)],
+            authorization,
+        ),
+        (
+            CHAT,
+            vec![("x-api-key", CLIENT_KEY), ("authorization", BEARER)],
+            authorization,
+        ),
         (
             CHAT,
             vec![("authorization", BEARER), ("authorization", BEARER)],

@@ -22,6 +22,7 @@ mod models_cache;
 mod openmetrics;
 mod pool;
 mod readiness;
+mod response_fields;
 mod startup;
 mod streaming;
 mod tls_listener;

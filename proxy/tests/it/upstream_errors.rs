@@ -7,7 +7,7 @@ use holysheep_emulator::{FaultScope, Profile};
 
 use crate::errors::{assert_dialect, assert_error};
 use crate::harness::client::{Reply, request};
-use crate::harness::upstream::Scripted;
+use crate::harness::upstream::{Scripted, read_head};
 use crate::harness::{CHAT, MESSAGES, QUESTION, Rig, STREAMED, eventually};
 
 /// No connection is opened but for a request, so that faults of connections hit one.
@@ -278,6 +278,39 @@ fn a_stream_whose_chunks_are_malformed_ends_with_an_error_event() {
         let reply = rig.post(path, "");
         assert_error_event(&reply, path, "upstream_invalid_response");
         assert!(reply.text().starts_with("data: {}\n\n"));
+    }
+}
+
+#[test]
+fn a_compressed_stream_that_is_cut_gets_no_event() {
+    for (field, gets_event) in [
+        ("content-encoding: gzip\r\n", false),
+        (
+            "content-encoding: identity\r\ncontent-encoding: br\r\n",
+            false,
+        ),
+        ("content-encoding: Identity\r\n", true),
+        ("", true),
+    ] {
+        let upstream = Scripted::start(move |mut stream| {
+            if read_head(&mut stream).is_some() {
+                let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n";
+                let rest = "transfer-encoding: chunked\r\n\r\n4\r\nsome\r\n";
+                let answer = format!("{head}{field}{rest}");
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        let rig = Rig::with(&upstream.config());
+        let reply = rig.post(CHAT, "");
+        assert_eq!(reply.complete, gets_event, "{field}: {reply:?}");
+        if gets_event {
+            assert_error_event(&reply, CHAT, "upstream_closed");
+        } else {
+            assert_eq!(reply.text(), "some");
+        }
+        let line = rig.wait_log(1).remove(0);
+        assert_eq!(line["error"], "upstream_closed");
+        assert_eq!(line["bytes_out"], reply.body.len());
     }
 }
 
