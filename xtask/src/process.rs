@@ -1,21 +1,26 @@
 //! Several processes beside each other, that end together.
 //!
 //! `run` and the SDK test start the emulator and the proxy with it. A thread for each child hands over
-//! its lines and its end, another the signals we get; [`Group`] takes them in one place.
+//! its lines and its end, another the signals we get; [`Group`] takes them in one place. Each child
+//! leads a process group of its own: what the terminal sends reaches us alone, and we decide what
+//! becomes of them.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// Time for running requests after Ctrl-C, which the terminal sends to the children, too:
-/// longer than the proxy's own drain, whose end a second signal would be.
+use crate::apt;
+
+/// Time for running requests after Ctrl-C: longer than the proxy's own drain.
 const FINISH: Duration = Duration::from_secs(30);
 
 /// Time to end after SIGTERM, before SIGKILL.
@@ -33,8 +38,22 @@ pub(crate) enum Event {
         name: &'static str,
         status: ExitStatus,
     },
-    /// We were asked to stop; `true` for Ctrl-C.
-    Stop { interrupt: bool },
+    /// We were asked to stop, by Ctrl-C ([`Signal::INT`]) or otherwise ([`Signal::TERM`]).
+    Stop { signal: Signal },
+}
+
+/// A command whose process ends with us even if we are killed, for [`Group::start`].
+///
+/// It is `setpriv` of util-linux that asks the kernel for this before it becomes `program`: to do so
+/// between fork and exec ourselves would take `unsafe`. Where there is no setpriv, a killed xtask leaves
+/// its children.
+pub(crate) fn bound_to_us(program: impl AsRef<OsStr>) -> Command {
+    if !apt::has_program("setpriv") {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM", "--"]).arg(program);
+    command
 }
 
 /// Running children. Dropping it ends them.
@@ -53,8 +72,11 @@ impl Group {
         let to_group = sender.clone();
         thread::spawn(move || {
             for signal in signals.forever() {
-                let interrupt = signal == SIGINT;
-                if to_group.send(Event::Stop { interrupt }).is_err() {
+                let signal = match signal {
+                    SIGINT => Signal::INT,
+                    _ => Signal::TERM,
+                };
+                if to_group.send(Event::Stop { signal }).is_err() {
                     break;
                 }
             }
@@ -66,9 +88,11 @@ impl Group {
         })
     }
 
-    /// Starts a child; `name` is for messages and events.
+    /// Starts a child; `name` is for messages and events. It is the calling thread whose end is ours to
+    /// a child that is [`bound_to_us`].
     pub(crate) fn start(&mut self, name: &'static str, command: &mut Command) -> Result<()> {
         let child = command
+            .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start {name} ({:?})", command.get_program()))?;
         self.running.push((name, Pid::from_child(&child)));
@@ -117,11 +141,16 @@ impl Group {
         bail!("gave up waiting for {what} after {} s", limit.as_secs())
     }
 
-    /// Ends all children and waits for them. After Ctrl-C they know already and get time to finish.
-    pub(crate) fn stop(&mut self, interrupt: bool) {
-        if interrupt {
-            self.wait_for_ends(FINISH);
-        }
+    /// Passes on that we were asked to stop, once, gives the children time to finish what they do, and
+    /// ends what is left then. To be asked again ends the waiting.
+    pub(crate) fn finish(&mut self, signal: Signal) {
+        self.send(signal);
+        self.wait_for_ends(FINISH);
+        self.end();
+    }
+
+    /// Ends all children and waits for them.
+    pub(crate) fn end(&mut self) {
         self.send(Signal::TERM);
         self.wait_for_ends(TERMINATE);
         self.send(Signal::KILL);
@@ -131,7 +160,7 @@ impl Group {
     fn send(&self, signal: Signal) {
         for (_, pid) in &self.running {
             // It fails when the child has just ended, which is what we want.
-            let _ = kill_process(*pid, signal);
+            let _ = kill_process_group(*pid, signal);
         }
     }
 
@@ -139,17 +168,16 @@ impl Group {
         let deadline = Instant::now() + limit;
         while !self.running.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || matches!(self.next(left), Some(Event::Stop { .. })) {
                 break;
             }
-            self.next(left);
         }
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.stop(false);
+        self.end();
     }
 }
 
@@ -170,14 +198,27 @@ fn follow(name: &'static str, mut child: Child, events: &Sender<Event>) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt;
     use std::process::Stdio;
+
+    use rustix::process::getpgid;
 
     use super::*;
 
     fn shell(script: &str) -> Command {
-        let mut command = Command::new("sh");
+        let mut command = bound_to_us("sh");
         command.args(["-c", script]).stdout(Stdio::piped());
         command
+    }
+
+    /// A group of one shell, which has said that it is ready.
+    fn group_of(script: &str) -> Group {
+        let mut group = Group::new().unwrap();
+        let script = format!("{script}; echo ready; while :; do sleep 0.05; done");
+        group.start("child", &mut shell(&script)).unwrap();
+        let ready = |line: Option<&str>| line.filter(|line| *line == "ready").map(drop);
+        group.wait_for("the child", TERMINATE, ready).unwrap();
+        group
     }
 
     #[test]
@@ -203,11 +244,48 @@ mod tests {
 
     #[test]
     fn children_are_terminated() {
-        let mut group = Group::new().unwrap();
-        group
-            .start("child", &mut shell("exec tail -f /dev/null"))
-            .unwrap();
-        group.stop(false);
+        let mut group = group_of(":");
+        group.end();
         assert!(group.running.is_empty());
+    }
+
+    #[test]
+    fn the_terminals_signals_are_ours_alone() {
+        let group = group_of(":");
+        let (_, child) = group.running[0];
+        assert_eq!(getpgid(Some(child)).unwrap(), child);
+        assert_ne!(getpgid(None).unwrap(), child);
+    }
+
+    #[test]
+    fn what_we_are_asked_is_passed_on_once() {
+        for (signal, name) in [(Signal::INT, "INT"), (Signal::TERM, "TERM")] {
+            let file = format!("xtask-signals-{name}-{}", std::process::id());
+            let file = std::env::temp_dir().join(file);
+            let note = |what: &str| format!("trap 'echo {what} >> {}' {what}", file.display());
+            // It needs a moment to finish, in which nothing else may come.
+            let script = format!(
+                "{}; {}; trap 'sleep 0.2; exit' EXIT; trap 'echo {name} >> {}; exit' {name}",
+                note("INT"),
+                note("TERM"),
+                file.display()
+            );
+            let mut group = group_of(&script);
+            group.finish(signal);
+            assert!(group.running.is_empty());
+            let got = std::fs::read_to_string(&file).unwrap_or_default();
+            let _gone = std::fs::remove_file(&file);
+            assert_eq!(got, format!("{name}\n"));
+        }
+    }
+
+    #[test]
+    fn children_do_not_outlive_us() {
+        assert!(apt::has_program("setpriv"), "install util-linux");
+        // To the kernel the parent is the thread that started the child.
+        let parent = thread::spawn(|| group_of(":"));
+        let mut orphaned = parent.join().unwrap();
+        let end = orphaned.next(TERMINATE);
+        assert!(matches!(end, Some(Event::Exited { status, .. }) if status.signal() == Some(15)));
     }
 }

@@ -168,14 +168,14 @@ fn attend(group: &mut Group) -> Result<ExitCode> {
     let long = Duration::from_secs(3600);
     loop {
         match group.next(long) {
-            Some(Event::Stop { interrupt }) => {
-                println!("\nStopping; running requests may finish.");
-                group.stop(interrupt);
+            Some(Event::Stop { signal }) => {
+                println!("\nStopping; running requests may finish. Ctrl-C again cuts them off.");
+                group.finish(signal);
                 println!("Stopped. Next: `cargo xtask test` runs every check.");
                 return Ok(ExitCode::SUCCESS);
             }
             Some(Event::Exited { name, status }) => {
-                group.stop(false);
+                group.end();
                 bail!(
                     "the {name} ended by itself ({}); everything is stopped",
                     why(status)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::process::Group;
+use crate::process::{Group, bound_to_us};
 
 /// Far more than a start takes.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -27,7 +27,7 @@ pub(crate) struct Emulator {
 impl Emulator {
     /// Starts the program `binary` on a free port of loopback.
     pub(crate) fn start(group: &mut Group, binary: &Path, ca: &Path) -> Result<Self> {
-        let mut command = Command::new(binary);
+        let mut command = bound_to_us(binary);
         command
             .args(["--listen", "127.0.0.1:0", "--record", "256", "--ca-out"])
             .arg(ca)
@@ -66,7 +66,7 @@ impl Emulator {
 
 /// `holysheep-proxy serve` with its two ports.
 pub(crate) fn serve(binary: &Path, listen: SocketAddr, admin: SocketAddr) -> Command {
-    let mut command = Command::new(binary);
+    let mut command = bound_to_us(binary);
     command.args(["serve", "--listen", &listen.to_string()]);
     command.args(["--admin-listen", &admin.to_string()]);
     command.stdin(Stdio::null());

@@ -5,27 +5,29 @@
 //! exchange cell on one thread ([`response`]): the pipeline runs as a task of
 //! its own, hyper polls the other end.
 
+mod idle;
 mod prefixed;
 mod request;
 mod response;
 mod stream;
 
 use std::cell::RefCell;
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::task::Poll;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
+use self::idle::{Idle, IdleLimit, Streams};
 use self::prefixed::Prefixed;
 use self::request::RequestHead;
-use self::response::{Cell, ResponseBody};
+use self::response::{Broken, Cell, ResponseBody};
 use self::stream::H2Stream;
 use super::LocalExecutor;
 use super::peer::Peer;
@@ -48,7 +50,10 @@ pub async fn serve(worker: Rc<Worker>, io: Transport, received: Vec<u8>, peer: P
     });
     let mut draining = worker.drain.wait();
     let decoded_at_most = request::decoded_at_most(worker.config.limits.headers);
-    let service = service_fn(move |request| respond(Rc::clone(&worker), request, peer, https));
+    let streams = Streams::new();
+    let mut idle = IdleLimit::new(Rc::clone(&streams), worker.config.timeouts.client_idle);
+    let service =
+        service_fn(move |request| respond(Rc::clone(&worker), &streams, request, peer, https));
     let connection = hyper::server::conn::http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
@@ -63,7 +68,20 @@ pub async fn serve(worker: Rc<Worker>, io: Transport, received: Vec<u8>, peer: P
             // GOAWAY; streams under way may finish.
             connection.as_mut().graceful_shutdown();
         }
-        connection.as_mut().poll(cx)
+        if let Poll::Ready(end) = connection.as_mut().poll(cx) {
+            return Poll::Ready(end);
+        }
+        while let Poll::Ready(idle) = idle.poll(cx) {
+            match idle {
+                Idle::Leave => connection.as_mut().graceful_shutdown(),
+                Idle::Cut => return Poll::Ready(Ok(())),
+            }
+            // Sends the GOAWAY, and ends at once where that is all there is to do.
+            if let Poll::Ready(end) = connection.as_mut().poll(cx) {
+                return Poll::Ready(end);
+            }
+        }
+        Poll::Pending
     })
     .await;
     if let Err(error) = result {
@@ -71,60 +89,65 @@ pub async fn serve(worker: Rc<Worker>, io: Transport, received: Vec<u8>, peer: P
     }
 }
 
-async fn respond(
+/// Starts the pipeline for one stream; ready when it has made a response head.
+fn respond(
     worker: Rc<Worker>,
+    streams: &Rc<Streams>,
     request: Request<Incoming>,
     peer: Peer,
     https: bool,
-) -> Result<Response<ResponseBody>, Infallible> {
-    let cell = Rc::new(RefCell::new(Cell::default()));
+) -> impl Future<Output = Result<Response<ResponseBody>, Broken>> + use<> {
+    let cell = Rc::new(RefCell::new(Cell::new(streams.open())));
     let end = ResponseBody(Rc::clone(&cell));
-    tokio::task::spawn_local(process(worker, request, Rc::clone(&cell), peer, https));
-    let head = poll_fn(|cx| {
-        let mut cell = cell.borrow_mut();
-        match cell.head.take() {
-            Some(head) => Poll::Ready(head),
-            None => {
-                cell.reader = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
-    })
-    .await;
-    Ok(head.map(|()| end))
+    let (parts, incoming) = request.into_parts();
+    let body = framing(&incoming);
+    let head_only = parts.method == http::Method::HEAD;
+    // Made here, so that however the pipeline's task ends, the response does, too.
+    let stream = H2Stream::new(cell, incoming, worker.config.limits.body, head_only);
+    let arrived = Arrived {
+        parts,
+        body,
+        peer,
+        https,
+    };
+    tokio::task::spawn_local(process(worker, arrived, stream));
+    end.head()
 }
 
-/// Runs the pipeline for one stream.
-async fn process(
-    worker: Rc<Worker>,
-    request: Request<Incoming>,
-    cell: Rc<RefCell<Cell>>,
-    peer: Peer,
-    https: bool,
-) {
-    let (parts, incoming) = request.into_parts();
-    let body = match incoming.size_hint().exact() {
+/// How long hyper says that a request body is.
+fn framing(incoming: &Incoming) -> Framing {
+    match incoming.size_hint().exact() {
         Some(0) => Framing::None,
         Some(length) => Framing::Length(length),
         None => Framing::Chunked,
-    };
-    let head_only = parts.method == http::Method::HEAD;
-    let limits = worker.config.limits;
-    let mut record = RequestRecord::new(&worker, peer, Version::Http2);
-    let mut stream = H2Stream::new(cell, incoming, limits.body, head_only);
-    let head = match RequestHead::new(&parts, limits.headers) {
+    }
+}
+
+/// What is known of a request when its stream begins.
+struct Arrived {
+    parts: Parts,
+    body: Framing,
+    peer: Peer,
+    https: bool,
+}
+
+/// Runs the pipeline for one stream.
+async fn process(worker: Rc<Worker>, arrived: Arrived, mut stream: H2Stream) {
+    let Arrived { parts, peer, .. } = &arrived;
+    let mut record = RequestRecord::new(&worker, *peer, Version::Http2);
+    let head = match RequestHead::new(parts, worker.config.limits.headers) {
         Ok(head) => head,
         Err(error) => {
-            let dialect = route::dialect_of_unknown(request::target(&parts).as_bytes());
+            let dialect = route::dialect_of_unknown(request::target(parts).as_bytes());
             pipeline::refuse(&worker, &mut stream, record, error, dialect).await;
             return;
         }
     };
     let inbound = Inbound {
         head: head.view(),
-        body,
-        peer,
-        https,
+        body: arrived.body,
+        peer: *peer,
+        https: arrived.https,
     };
     let plan = pipeline::plan(&worker, &inbound, &mut record);
     pipeline::run(&worker, plan, &mut stream, record).await;

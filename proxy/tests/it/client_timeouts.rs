@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 
 use crate::errors::assert_error;
 use crate::harness::client::{Reply, request};
+use crate::harness::h2::{self, H2};
 use crate::harness::{CHAT, MESSAGES, QUESTION, Rig, soon};
 
 #[test]
@@ -103,6 +104,34 @@ fn an_idle_connection_is_closed_quietly() {
     client.expect_close();
     rig.wait_metric("holysheep_http_connections", 0.0);
     assert_eq!(rig.wait_log(1)[0]["error"], serde_json::Value::Null);
+}
+
+#[test]
+fn an_idle_h2_connection_is_closed_quietly() {
+    let rig = Rig::with("timeouts: {client_idle: 300ms}");
+    let client = H2::connect(rig.data_addr());
+    // The limit is for connections without a stream; this one has one for longer.
+    let mut slow = h2::request("POST", CHAT, h2::full(QUESTION));
+    let fault = "stall-before-headers;ms=900".parse().unwrap();
+    slow.headers_mut().insert("x-emulator-fault", fault);
+    assert_eq!(client.exchange(slow).status(), 200);
+    rig.wait_metric("holysheep_http_connections", 0.0);
+    assert_eq!(rig.wait_log(1)[0]["error"], serde_json::Value::Null);
+}
+
+#[test]
+fn an_h2_client_that_never_answers_is_closed() {
+    let rig = Rig::with("timeouts: {client_idle: 300ms}");
+    let preface: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let no_settings: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    for sent in [preface.to_vec(), [preface, no_settings].concat()] {
+        let mut client = rig.client();
+        client.send(sent);
+        // Settings and GOAWAY may come; the end does.
+        client.rest();
+    }
+    rig.wait_metric("holysheep_http_connections", 0.0);
+    assert!(rig.log_lines().is_empty());
 }
 
 #[test]

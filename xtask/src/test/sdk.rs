@@ -2,13 +2,13 @@
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use super::report::Outcome;
-use crate::process::{Event, Group};
+use crate::process::{Event, Group, bound_to_us};
 use crate::services::{self, Emulator};
 use crate::workspace::Workspace;
 use crate::{command, tools};
@@ -31,7 +31,7 @@ pub(super) fn run(workspace: &Workspace) -> Result<Outcome> {
     let emulator = Emulator::start(&mut group, &binary, &scratch.join("sdk-ca.pem"))?;
     let url = start_proxy(workspace, &mut group, &emulator, &log).with_context(|| tail(&log))?;
 
-    let mut python = Command::new(tools::sdk_python(workspace)?);
+    let mut python = bound_to_us(tools::sdk_python(workspace)?);
     python
         .arg(workspace.root().join("xtask/src/test/sdk.py"))
         .env("PROXY_URL", url)
@@ -43,6 +43,7 @@ pub(super) fn run(workspace: &Workspace) -> Result<Outcome> {
         .env("NO_PROXY", "*")
         // That a vendor retires a model does not matter to the emulator.
         .env("PYTHONWARNINGS", "ignore::DeprecationWarning")
+        .stdin(Stdio::null())
         .stdout(Stdio::piped());
     group.start("python", &mut python)?;
     let outcome = follow(&mut group)?;

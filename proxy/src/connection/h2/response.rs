@@ -3,6 +3,7 @@
 //! thread.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -11,8 +12,10 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use hyper::Response;
 
+use super::idle::OpenStream;
+
 /// Where the pipeline's response waits for hyper.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Cell {
     pub(super) head: Option<Response<()>>,
     pub(super) declared: Option<u64>,
@@ -23,9 +26,31 @@ pub(super) struct Cell {
     pub(super) abandoned: bool,
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,
+    _open: OpenStream,
 }
 
 impl Cell {
+    /// An empty one; it keeps the stream counted until both ends are gone.
+    pub(super) fn new(open: OpenStream) -> Self {
+        Self {
+            head: None,
+            declared: None,
+            data: BytesMut::new(),
+            ended: false,
+            broken: false,
+            abandoned: false,
+            reader: None,
+            writer: None,
+            _open: open,
+        }
+    }
+
+    /// Whatever was not said to be complete is not.
+    pub(super) fn break_off(&mut self) {
+        self.broken |= !self.ended;
+        self.wake_reader();
+    }
+
     pub(super) fn wake_reader(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.wake();
@@ -41,6 +66,28 @@ pub(super) struct ResponseBody(pub(super) Rc<RefCell<Cell>>);
 #[derive(Debug, thiserror::Error)]
 #[error("the response broke off")]
 pub(super) struct Broken;
+
+impl ResponseBody {
+    /// Waits for the response head.
+    ///
+    /// # Errors
+    /// If the pipeline has ended without one.
+    pub(super) async fn head(self) -> Result<Response<Self>, Broken> {
+        let head = poll_fn(|cx| {
+            let mut cell = self.0.borrow_mut();
+            match cell.head.take() {
+                Some(head) => Poll::Ready(Ok(head)),
+                None if cell.broken => Poll::Ready(Err(Broken)),
+                None => {
+                    cell.reader = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        });
+        let head = head.await?;
+        Ok(head.map(|()| self))
+    }
+}
 
 impl Body for ResponseBody {
     type Data = Bytes;
@@ -88,5 +135,37 @@ impl Drop for ResponseBody {
         if let Some(writer) = cell.writer.take() {
             writer.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::idle::Streams;
+    use super::*;
+
+    fn pair() -> (Rc<RefCell<Cell>>, ResponseBody) {
+        let cell = Rc::new(RefCell::new(Cell::new(Streams::new().open())));
+        (Rc::clone(&cell), ResponseBody(cell))
+    }
+
+    #[tokio::test]
+    async fn a_response_that_will_not_come_is_an_error() {
+        let (cell, end) = pair();
+        let mut head = std::pin::pin!(end.head());
+        let early = poll_fn(|cx| Poll::Ready(head.as_mut().poll(cx))).await;
+        assert!(early.is_pending());
+        // What dropping the pipeline's end does.
+        cell.borrow_mut().break_off();
+        assert!(head.await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_head_that_came_is_taken_also_when_the_rest_broke_off() {
+        let (cell, end) = pair();
+        cell.borrow_mut().head = Some(Response::new(()));
+        cell.borrow_mut().break_off();
+        let mut response = end.head().await.unwrap();
+        let frame = poll_fn(|cx| Pin::new(response.body_mut()).poll_frame(cx)).await;
+        assert!(frame.unwrap().is_err());
     }
 }

@@ -58,10 +58,7 @@ impl H2Stream {
 
 impl Drop for H2Stream {
     fn drop(&mut self) {
-        // Whatever was not said to be complete is not.
-        let mut cell = self.cell.borrow_mut();
-        cell.broken |= !cell.ended;
-        cell.wake_reader();
+        self.cell.borrow_mut().break_off();
     }
 }
 
