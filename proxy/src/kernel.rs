@@ -43,7 +43,7 @@ pub use flows::FlowTable;
 pub use proxy_common::BOUNDS_NANOS;
 pub use reason::{Missing, Reason};
 pub use snapshot::{Durations, Snapshot, UpstreamTimings};
-pub use sockets::{Followed, Sample, Sockets};
+pub use sockets::{FirstByte, Followed, Sample, Sockets};
 pub use tcp_info::TcpInfo;
 pub use timeline::Timeline;
 

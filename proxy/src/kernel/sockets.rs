@@ -26,6 +26,15 @@ pub struct Followed<'a> {
     cookie: u64,
 }
 
+/// Where and when the first byte of a response was read.
+#[derive(Clone, Copy, Debug)]
+pub struct FirstByte {
+    /// Bytes read from the socket before it, or before the TLS record it came in.
+    pub offset: u64,
+    /// When the read returned, see [`now_ns`].
+    pub read_ns: u64,
+}
+
 /// What `TCP_INFO` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
@@ -72,9 +81,9 @@ impl Sockets {
 
     /// See [`FlowTable::timeline`].
     #[inline]
-    pub fn timeline(&self, cookie: u64, offset: u64, read_ns: u64) -> Timeline {
+    pub fn timeline(&self, cookie: u64, first: FirstByte) -> Timeline {
         match &self.flows {
-            Some(flows) => flows.timeline(cookie, offset, read_ns),
+            Some(flows) => flows.timeline(cookie, first.offset, first.read_ns),
             None => Timeline::default(),
         }
     }
@@ -141,7 +150,11 @@ mod tests {
         assert_eq!(sample.retransmits, 0);
         assert_eq!(sockets.follow(&stream, 0).settle(), 0);
         assert_eq!(sockets.waited(&stream), None);
-        assert_eq!(sockets.timeline(0, 0, 0), Timeline::default());
+        let first = FirstByte {
+            offset: 0,
+            read_ns: 0,
+        };
+        assert_eq!(sockets.timeline(0, first), Timeline::default());
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl AnyExchange {
         };
         let seen = match (exchange.cookie(), exchange.first_byte()) {
             (0, _) => Timeline::default(),
-            (cookie, Some(first)) => sockets.timeline(cookie, first.offset, first.read_ns),
+            (cookie, Some(first)) => sockets.timeline(cookie, first),
             (cookie, None) => sockets.connection(cookie),
         };
         let sampled = exchange.connection().known();

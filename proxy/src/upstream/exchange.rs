@@ -17,7 +17,7 @@ use crate::http1::{
     framing::{self, FramingError},
     head::Version,
 };
-use crate::kernel;
+use crate::kernel::{self, FirstByte};
 
 /// Request bytes buffered for a socket that does not take them.
 const OUTPUT_HIGH_WATER: usize = 64 * 1024;
@@ -108,15 +108,6 @@ pub struct Exchange {
     body: BodyDecoder,
     pulled: u64,
     first: Option<FirstByte>,
-}
-
-/// Where and when the first byte of a response was read.
-#[derive(Clone, Copy, Debug)]
-pub struct FirstByte {
-    /// Bytes read from the socket before it, or before the TLS record it came in.
-    pub offset: u64,
-    /// When the read returned, see [`kernel::now_ns`].
-    pub read_ns: u64,
 }
 
 impl Exchange {
