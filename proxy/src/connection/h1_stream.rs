@@ -210,6 +210,9 @@ impl Downstream for H1Stream {
     }
 
     fn start_head(&mut self, status: u16) {
+        // Whoever waits to be asked for the body has the answer instead, and
+        // nothing may be written into it.
+        self.expects_continue = false;
         encode::status_line(&mut self.output.bytes, status);
     }
 
@@ -313,3 +316,6 @@ impl Downstream for H1Stream {
         &mut self.timer
     }
 }
+
+#[cfg(test)]
+mod tests;
