@@ -51,11 +51,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     };
     proxy.args(&options.serve_flags);
     group.start("proxy", &mut proxy)?;
-    services::wait_until_ready(&mut group, options.admin_listen).context(
-        "the proxy did not start; its messages are above. \
-         With a key, `holysheep-proxy check` tries the way to HolySheep step by step",
-    )?;
-    print!("{}", introduction(options, emulator.as_ref()));
+    let waits_for = services::wait_until_up(&mut group, options.admin_listen)
+        .context("the proxy did not start; its messages are above")?;
+    let text = introduction(options, emulator.as_ref(), waits_for.as_deref());
+    print!("{text}");
     attend(&mut group)
 }
 
@@ -107,12 +106,20 @@ fn start_emulator(
 }
 
 /// What a newcomer needs to know now.
-fn introduction(options: &Options, emulator: Option<&Emulator>) -> String {
+fn introduction(options: &Options, emulator: Option<&Emulator>, waits_for: Option<&str>) -> String {
     let data = services::reachable(options.listen);
     let admin = services::reachable(options.admin_listen);
     let upstream = match emulator {
         Some(emulator) => format!("the emulator, {} (no key set)", emulator.base_url),
         None => env::var("HOLYSHEEP_API_BASE_URL").unwrap_or_else(|_| "HolySheep".to_owned()),
+    };
+    let state = match waits_for {
+        None => "The proxy is ready.".to_owned(),
+        Some(reason) => format!(
+            "The proxy runs, but is not ready: {reason}.
+It goes on trying; http://{admin}/readyz shows how it is. `holysheep-proxy check` tries the way to
+upstream step by step."
+        ),
     };
     let fault = emulator.map(fault_lines).unwrap_or_default();
     let real = if emulator.is_some() {
@@ -122,7 +129,7 @@ fn introduction(options: &Options, emulator: Option<&Emulator>) -> String {
     };
     format!(
         "
-The proxy is ready.
+{state}
   proxy     http://{data}/v1  ->  {upstream}
   status    http://{admin}/  (also /metrics, /status, /readyz, /config)
 
@@ -152,14 +159,15 @@ See what an upstream failure looks like: the next request gets a 503, then all i
     )
 }
 
-/// The path relative to where the user is, if it lies below, quoted if need be.
+/// The whole path, as it is meant for another terminal, quoted if need be.
 fn shell_path(path: &Path) -> String {
-    let here = env::current_dir().unwrap_or_default();
-    let path = path.strip_prefix(here).unwrap_or(path).to_string_lossy();
-    if path.contains(' ') {
-        return format!("'{path}'");
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let path = path.to_string_lossy();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+@".contains(&byte);
+    if path.bytes().all(is_plain) {
+        return path.into_owned();
     }
-    path.into_owned()
+    format!("'{}'", path.replace('\'', r"'\''"))
 }
 
 /// Waits for Ctrl-C or the end of a child, and ends the others.
@@ -213,7 +221,7 @@ mod tests {
             key: "cr_secret".to_owned(),
             ca: "ca.pem".into(),
         };
-        let text = introduction(&options("0.0.0.0:8080"), Some(&emulator));
+        let text = introduction(&options("0.0.0.0:8080"), Some(&emulator), None);
         assert!(
             text.contains("export OPENAI_BASE_URL=http://127.0.0.1:8080/v1\n"),
             "{text}"
@@ -223,8 +231,26 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("cr_secret"), "{text}");
-        let text = introduction(&options("127.0.0.1:8080"), None);
+        let text = introduction(&options("127.0.0.1:8080"), None, None);
         assert!(!text.contains("emulator"), "{text}");
+    }
+
+    #[test]
+    fn the_introduction_says_what_the_proxy_waits_for() {
+        let text = introduction(&options("127.0.0.1:8080"), None, None);
+        assert!(text.starts_with("\nThe proxy is ready.\n"), "{text}");
+        let text = introduction(&options("127.0.0.1:8080"), None, Some("no address"));
+        assert!(text.contains("not ready: no address."), "{text}");
+        assert!(text.contains("http://127.0.0.1:9090/readyz"), "{text}");
+    }
+
+    #[test]
+    fn paths_work_in_another_terminal() {
+        let here = env::current_dir().unwrap();
+        let shown = shell_path(&here.join("target/ca.pem"));
+        assert!(shown.contains(&*here.to_string_lossy()), "{shown}");
+        assert_eq!(shell_path(Path::new("/a/b-1.pem")), "/a/b-1.pem");
+        assert_eq!(shell_path(Path::new("/it's here")), r"'/it'\''s here'");
     }
 
     #[test]

@@ -4,9 +4,9 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::process::{Group, bound_to_us};
 
@@ -73,22 +73,34 @@ pub(crate) fn serve(binary: &Path, listen: SocketAddr, admin: SocketAddr) -> Com
     command
 }
 
+/// How long a proxy that answers may take to be ready, too, before that is worth telling.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// Waits until the proxy answers, and a little longer for it to be ready.
+///
+/// Gives back what it waits for itself, if anything: upstream may come later.
+pub(crate) fn wait_until_up(group: &mut Group, admin: SocketAddr) -> Result<Option<String>> {
+    up(group, admin, SETTLE)
+}
+
+fn up(group: &mut Group, admin: SocketAddr, settle: Duration) -> Result<Option<String>> {
+    let mut answers_since = None;
+    group.wait_for("the proxy to answer", START_LIMIT, |_| {
+        let (status, body) = get(admin, "/readyz").ok()?;
+        if status == 200 {
+            return Some(None);
+        }
+        let since = *answers_since.get_or_insert_with(Instant::now);
+        let reasons = body.trim().lines().collect::<Vec<_>>().join("; ");
+        (since.elapsed() >= settle).then_some(Some(reasons))
+    })
+}
+
 /// Waits until the proxy takes requests, and else says what it waits for itself.
 pub(crate) fn wait_until_ready(group: &mut Group, admin: SocketAddr) -> Result<()> {
-    let mut reason = String::new();
-    let waited = group.wait_for("the proxy to be ready", START_LIMIT, |_| {
-        match get(admin, "/readyz") {
-            Ok((200, _)) => Some(()),
-            Ok((_, body)) => {
-                reason = body;
-                None
-            }
-            Err(_) => None,
-        }
-    });
-    match reason.trim() {
-        "" => waited,
-        reason => waited.with_context(|| format!("the proxy is not ready: {reason}")),
+    match up(group, admin, START_LIMIT / 2)? {
+        None => Ok(()),
+        Some(reason) => bail!("the proxy is not ready: {reason}"),
     }
 }
 
@@ -143,6 +155,35 @@ mod tests {
         let answer = "HTTP/1.1 503 Service Unavailable\r\na: b\r\n\r\nno key\n";
         assert_eq!(parse_answer(answer), Some((503, "no key\n".to_owned())));
         assert_eq!(parse_answer("garbage"), None);
+    }
+
+    /// An admin port whose `/readyz` gives these answers, the last one again and again.
+    fn admin(answers: &'static [&'static str]) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let mut answers = answers.iter().peekable();
+            let mut now = "";
+            for client in listener.incoming() {
+                now = answers.next().unwrap_or(&now);
+                let mut client = client.unwrap();
+                let mut request = [0; 1024];
+                let _read = client.read(&mut request).unwrap();
+                client.write_all(now.as_bytes()).unwrap();
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn a_proxy_that_answers_is_up_though_not_ready() {
+        let mut group = Group::new().unwrap();
+        const WAITING: &str = "HTTP/1.1 503 Service Unavailable\r\n\r\nno address\nno key\n";
+        const READY: &str = "HTTP/1.1 200 OK\r\n\r\nready\n";
+        let reason = up(&mut group, admin(&[WAITING]), Duration::ZERO).unwrap();
+        assert_eq!(reason.as_deref(), Some("no address; no key"));
+        let soon = up(&mut group, admin(&[WAITING, READY]), START_LIMIT).unwrap();
+        assert_eq!(soon, None);
     }
 
     #[test]
