@@ -42,7 +42,7 @@ impl Socket {
     }
 
     /// Says that the kernel programs follow this socket under `cookie`; with `tls`, that it will
-    /// carry TLS, of which the first response is to be found (see [`Records`]).
+    /// carry TLS, of which the first response is to be found (see `records.rs`).
     pub fn followed(&mut self, cookie: u64, tls: bool) {
         self.cookie = cookie;
         self.records = (tls && cookie != 0).then(Box::default);

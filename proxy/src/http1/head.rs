@@ -1,6 +1,6 @@
 //! A request or response head as ranges over the bytes it arrived in.
 //!
-//! [`parse`] fills it in; [`HeadView`] reads it, and copies what passes through.
+//! Its child `parse` fills it in; [`HeadView`] reads it, and copies what passes through.
 
 mod parse;
 
@@ -134,7 +134,7 @@ impl Head {
     /// nothing while it is incomplete. `seen` bytes were there when it last was.
     ///
     /// # Errors
-    /// What is not a head by [`parse`]'s grammar, as soon as that is certain.
+    /// What is not a head by the grammar of `parse`, as soon as that is certain.
     pub fn parse_request(&mut self, bytes: &[u8], seen: usize) -> Result<Option<usize>, HeadError> {
         self.parse(bytes, seen, parse::request)
     }

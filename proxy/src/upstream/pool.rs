@@ -83,7 +83,7 @@ impl Pool {
     }
 
     /// Takes a warm connection, if there is one that is neither too old at
-    /// `now` nor closed by the peer. `now` may be as coarse as [`ROUND`].
+    /// `now` nor closed by the peer. `now` may be as coarse as a round of opening new ones.
     pub fn take(&self, now: Instant) -> Option<Leased> {
         let mut idle = self.idle.borrow_mut();
         let found = loop {

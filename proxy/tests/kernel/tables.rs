@@ -3,7 +3,8 @@
 use std::net::TcpStream;
 use std::time::Duration;
 
-use holysheep_proxy::kernel::{Kernel, Timeline};
+use holysheep_proxy::kernel::{Kernel, Timeline, cookie};
+use proxy_common::{ACCEPT_RECORDS, accept_index};
 use socket2::SockRef;
 
 use crate::Outcome;
@@ -58,23 +59,34 @@ pub(crate) fn overwritten(lab: &Lab) -> Outcome {
     let (listener, address) = lab::listen("127.0.0.1:0", "127.0.0.1");
     kernel.listens_on(address.port()).unwrap();
     let mut connections = 0;
-    while dropped(&kernel, "accept_overwritten") == 0 {
-        assert!(
-            connections < SOCKETS,
-            "records are overwritten without being counted"
-        );
+    let mut sockets = 0;
+    let mut connect = || {
         let client = TcpStream::connect(address).unwrap();
         // Accepted, but nobody asks how long it has waited. Reset, so that ports do not run out.
         SockRef::from(&client)
             .set_linger(Some(Duration::ZERO))
             .unwrap();
-        drop(listener.accept().unwrap());
-        connections += 1;
+        cookie(&listener.accept().unwrap().0)
+    };
+    let first = connect();
+    while dropped(&kernel, "accept_overwritten") == 0 {
+        assert!(
+            sockets < 10 * SOCKETS,
+            "records are overwritten without being counted"
+        );
+        // Sockets that are never connected use up cookies until it is nearly the first one's turn again.
+        let (_, cookie) = lab::socket(address);
+        sockets += 1;
+        let ahead = accept_index(first).wrapping_sub(accept_index(cookie)) % ACCEPT_RECORDS;
+        if (1..16).contains(&ahead) {
+            connect();
+            connections += 1;
+        }
     }
     let snapshot = kernel.snapshot().unwrap();
     let (_, used, of) = snapshot.maps[1];
     println!(
-        "  the first record was overwritten after {connections} connections; {used} of {of} in use"
+        "  overwritten by one of {connections} connections, {sockets} sockets later; {used} of {of} in use"
     );
     assert!(used > 0 && used <= of);
     Ok(())
