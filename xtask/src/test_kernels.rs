@@ -69,15 +69,6 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     Ok(ExitCode::FAILURE)
 }
 
-/// The same as a step of `cargo xtask test`.
-pub(crate) fn check(workspace: &Workspace) -> Result<Outcome> {
-    let all = Options {
-        only: Vec::new(),
-        arguments: Vec::new(),
-    };
-    perform(workspace, &all)
-}
-
 fn perform(workspace: &Workspace, options: &Options) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     if !cfg!(target_arch = "x86_64") {

@@ -2,7 +2,7 @@
 //!
 //! hyper wants a response it can pull from; the pipeline pushes into a
 //! [`Downstream`](crate::downstream::Downstream). The two meet in a small
-//! exchange cell on one thread ([`response`]): the pipeline runs as a task of
+//! exchange cell on one thread (`response`): the pipeline runs as a task of
 //! its own, hyper polls the other end.
 
 mod idle;
