@@ -60,7 +60,7 @@ pub(crate) fn overwritten(lab: &Lab) -> Outcome {
     kernel.listens_on(address.port()).unwrap();
     let mut connections = 0;
     let mut sockets = 0;
-    let mut connect = || {
+    let connect = || {
         let client = TcpStream::connect(address).unwrap();
         // Accepted, but nobody asks how long it has waited. Reset, so that ports do not run out.
         SockRef::from(&client)
