@@ -12,6 +12,7 @@ use super::timer::Timer;
 use super::transport::{Transport, WriteBuffer};
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
+use crate::forward;
 use crate::http1::{BodyDecoder, FieldName, Framing, HeadView, Piece, ReadBuffer, encode};
 use crate::upstream::RequestBody;
 
@@ -201,6 +202,18 @@ impl RequestBody for H1Stream {
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    fn interim(&mut self, cx: &mut Context<'_>, head: &HeadView<'_>) {
+        // HTTP/1.0 knows none (RFC 9110 section 15.2). One nobody reads is not worth memory.
+        if self.http10 || self.response != Response::None || !self.has_room() {
+            return;
+        }
+        encode::status_line(&mut self.output.bytes, head.status());
+        forward::response_fields(head, self);
+        self.output.bytes.extend_from_slice(b"\r\n");
+        // That the client is gone shows when the response is written.
+        let _ = self.output.poll_flush(cx, &mut self.io);
     }
 }
 
