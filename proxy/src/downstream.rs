@@ -29,7 +29,8 @@ pub trait Downstream: RequestBody {
     /// nobody knows; the client's HTTP version decides how that is said.
     fn end_head(&mut self, framing: Framing);
 
-    /// The proxy answers without reading the rest of the request body.
+    /// The proxy answers without the rest of the request body. What has come of
+    /// it is dropped; if more is to follow, no other request can.
     fn refuse_body(&mut self);
 
     /// No other request may follow this one; said before the head is ended.

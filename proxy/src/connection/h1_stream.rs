@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::AsyncWrite;
 
@@ -130,6 +130,32 @@ impl H1Stream {
         }
     }
 
+    /// Drops what has come of the request body; whether that was all of it, and
+    /// not more than a body may have.
+    fn discard_body(&mut self) -> bool {
+        self.settle();
+        // Nothing is waited for: whoever reads next registers its own task.
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut room = BODY_BUFFER;
+        loop {
+            match self.body.next(&mut self.input) {
+                Ok(Piece::End) => return true,
+                Ok(Piece::Data(len)) if self.body_read + len as u64 <= self.body_limit => {
+                    self.body.consume(&mut self.input, len);
+                    self.body_read += len as u64;
+                }
+                Ok(Piece::NeedMore) => {
+                    let Self { io, input, .. } = self;
+                    match input.poll_fill(&mut cx, io, BODY_BUFFER) {
+                        Poll::Ready(Ok(count)) if (1..=room).contains(&count) => room -= count,
+                        _ => return false,
+                    }
+                }
+                Ok(Piece::Data(_)) | Err(_) => return false,
+            }
+        }
+    }
+
     fn progress(&self) -> Progress {
         Progress {
             begun: self.response != Response::None,
@@ -171,17 +197,19 @@ impl RequestBody for H1Stream {
             match self.body.next(&mut self.input) {
                 Ok(Piece::End) => return Poll::Ready(Ok(&[])),
                 Ok(Piece::Data(len)) => {
-                    self.body_read += len as u64;
-                    if self.body_read > self.body_limit {
-                        let limit = self.body_limit;
+                    let limit = self.body_limit;
+                    if self.body_read + len as u64 > limit {
                         return Poll::Ready(Err(ProxyError::RequestTooLarge { limit }));
                     }
+                    self.body_read += len as u64;
                     self.handed_out = len;
                     let data = self.input.filled().get(..len);
                     return Poll::Ready(Ok(data.unwrap_or_default()));
                 }
                 Ok(Piece::NeedMore) => {}
                 Err(error) => {
+                    // Where it ends will never be known.
+                    self.close = true;
                     let reason = Cow::Borrowed(error.0);
                     return Poll::Ready(Err(ProxyError::InvalidRequest(reason)));
                 }
@@ -261,8 +289,7 @@ impl Downstream for H1Stream {
     }
 
     fn refuse_body(&mut self) {
-        self.settle();
-        self.close |= !self.body.is_done();
+        self.close = self.close || !self.discard_body();
     }
 
     fn close_after(&mut self) {

@@ -76,6 +76,38 @@ fn the_body_of_a_refused_request_is_never_a_request() {
     }
 }
 
+/// What has come of a refused body is read past; what has not would have to be waited for.
+#[test]
+fn a_refusal_of_what_has_come_whole_keeps_the_connection() {
+    let rig = Rig::with("limits: {body: 100KB}");
+    let chunks = chunked(&[SMUGGLED, SMUGGLED]);
+    let framed = [("transfer-encoding", "chunked")];
+    let large = vec![b'x'; 30_000];
+    let mut client = rig.client();
+    for (method, path, fields, body, status) in [
+        ("POST", "/nope", &[][..], SMUGGLED, 404),
+        ("DELETE", CHAT, &[], SMUGGLED, 405),
+        ("POST", "/nope", &framed, &chunks, 404),
+        ("GET", "/health", &[], SMUGGLED, 200),
+        ("POST", "/nope", &[], &large, 404),
+    ] {
+        let reply = client.request(method, path, fields, body);
+        let context = format!("{method} {path} of {}: {reply:?}", body.len());
+        assert_eq!(reply.status, status, "{context}");
+        assert_eq!(reply.header("connection"), None, "{context}");
+    }
+    for fields in [[("content-length", "10")], framed] {
+        let mut client = rig.client();
+        client.send(request("POST", "/nope", &fields, b""));
+        let reply = client.reply();
+        assert_eq!(
+            (reply.status, reply.header("connection")),
+            (404, Some("close"))
+        );
+        client.expect_close();
+    }
+}
+
 #[test]
 fn the_body_of_a_forwarded_request_is_never_a_request() {
     let rig = Rig::start();
