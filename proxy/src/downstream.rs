@@ -48,6 +48,9 @@ pub trait Downstream: RequestBody {
     /// The response breaks off; the client must be able to tell.
     fn truncate(&mut self);
 
+    /// A number that changes whenever the client takes some of what has been added.
+    fn progress(&self) -> u64;
+
     /// Sends what has been added.
     ///
     /// # Errors

@@ -156,7 +156,7 @@ impl H1Stream {
         }
     }
 
-    fn progress(&self) -> Progress {
+    fn response_progress(&self) -> Progress {
         Progress {
             begun: self.response != Response::None,
             flushed: self.output.is_flushed(),
@@ -169,7 +169,7 @@ impl H1Stream {
     /// 15.2), finds out whether it still listens: a closed socket answers with
     /// a reset. An HTTP/1.0 client knows none and is taken to be gone.
     fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match self.half.poll(cx, self.progress()) {
+        match self.half.poll(cx, self.response_progress()) {
             Poll::Ready(Verdict::Gone) => return Poll::Ready(()),
             Poll::Ready(Verdict::Ask) if self.http10 => return Poll::Ready(()),
             Poll::Ready(Verdict::Ask) => self
@@ -321,6 +321,10 @@ impl Downstream for H1Stream {
         self.close = true;
     }
 
+    fn progress(&self) -> u64 {
+        self.io.written()
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
         let result = ready!(self.output.poll_flush(cx, &mut self.io));
         Poll::Ready(result.map_err(|_| ProxyError::ClientClosed))
@@ -336,7 +340,7 @@ impl Downstream for H1Stream {
             let Self { io, input, .. } = self;
             match ready!(input.poll_fill(cx, io, BODY_BUFFER)) {
                 Ok(0) => {
-                    self.half.closed(self.progress());
+                    self.half.closed(self.response_progress());
                     if !self.body.is_done() {
                         // What is missing will never come.
                         cx.waker().wake_by_ref();
