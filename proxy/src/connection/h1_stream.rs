@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::AsyncWrite;
 
 use super::half_close::{HalfClose, Progress, Verdict};
@@ -43,6 +45,8 @@ pub struct H1Stream {
     response: Response,
     /// No further request may follow on this connection.
     pub(super) close: bool,
+    /// The response broke off where only a reset can say so.
+    reset: bool,
 }
 
 /// What a request's head says about the rest of the exchange.
@@ -86,6 +90,7 @@ impl H1Stream {
             head_only: false,
             response: Response::None,
             close: false,
+            reset: false,
         }
     }
 
@@ -182,6 +187,15 @@ impl H1Stream {
             return Poll::Ready(());
         }
         self.half.poll_reset(cx, self.io.tcp())
+    }
+
+    /// Whether the connection was made to end with a reset: it has to be dropped
+    /// as it is, without FIN and without TLS' closing alert.
+    pub(super) fn is_reset(&self) -> bool {
+        self.reset
+            && SockRef::from(self.io.tcp())
+                .set_linger(Some(Duration::ZERO))
+                .is_ok()
     }
 
     /// Sends FIN, as the last step of a close.
@@ -317,8 +331,10 @@ impl Downstream for H1Stream {
 
     fn truncate(&mut self) {
         // Without its last chunk, or short of its length, the body is
-        // incomplete for every client (RFC 9112 section 8).
+        // incomplete for every client (RFC 9112 section 8). One that ends with
+        // the connection would look whole after a FIN.
         self.close = true;
+        self.reset = self.response == Response::Body(Framing::UntilClose);
     }
 
     fn progress(&self) -> u64 {
