@@ -29,7 +29,8 @@ pub trait Downstream: RequestBody {
     /// nobody knows; the client's HTTP version decides how that is said.
     fn end_head(&mut self, framing: Framing);
 
-    /// The proxy answers without reading the rest of the request body.
+    /// The proxy answers without the rest of the request body. What has come of
+    /// it is dropped; if more is to follow, no other request can.
     fn refuse_body(&mut self);
 
     /// No other request may follow this one; said before the head is ended.
@@ -46,6 +47,9 @@ pub trait Downstream: RequestBody {
 
     /// The response breaks off; the client must be able to tell.
     fn truncate(&mut self);
+
+    /// A number that changes whenever the client takes some of what has been added.
+    fn progress(&self) -> u64;
 
     /// Sends what has been added.
     ///

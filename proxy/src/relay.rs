@@ -6,7 +6,7 @@
 
 use std::future::poll_fn;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::account::{RequestRecord, Text};
 use crate::downstream::Downstream;
@@ -125,7 +125,7 @@ async fn pump<D: Downstream>(
             return Poll::Ready(Err(ProxyError::ClientClosed));
         }
         let on_client = matches!(pass, Pass::Waiting { on_client: true });
-        let state = (record.bytes_out, on_client);
+        let state = (record.bytes_out, client.progress(), on_client);
         if waited_at.replace(state) != Some(state) {
             let limit = if on_client {
                 timeouts.client_body
@@ -187,14 +187,23 @@ fn pass<D: Downstream>(
 /// # Errors
 /// If the client is gone, or does not read.
 pub async fn flush<D: Downstream>(worker: &Worker, client: &mut D) -> Result<(), ProxyError> {
-    let mut waiting = false;
+    flush_within(worker.config.timeouts.client_body, || worker.now(), client).await
+}
+
+/// The same with the longest time in which a client may take nothing.
+async fn flush_within<D: Downstream>(
+    limit: Duration,
+    now: impl Fn() -> tokio::time::Instant,
+    client: &mut D,
+) -> Result<(), ProxyError> {
+    let mut waited_at = None;
     poll_fn(|cx| {
         if let Poll::Ready(result) = client.poll_flush(cx) {
             return Poll::Ready(result);
         }
-        if !std::mem::replace(&mut waiting, true) {
-            let limit = worker.config.timeouts.client_body;
-            client.timer().set(worker.now(), limit);
+        let progress = client.progress();
+        if waited_at.replace(progress) != Some(progress) {
+            client.timer().set(now(), limit);
         }
         client
             .timer()
@@ -258,3 +267,6 @@ pub async fn collect(exchange: &mut AnyExchange, limit: usize) -> Result<Vec<u8>
     .await?;
     Ok(body)
 }
+
+#[cfg(test)]
+mod tests;

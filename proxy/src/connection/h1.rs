@@ -54,6 +54,9 @@ pub async fn serve(worker: Rc<Worker>, mut stream: H1Stream, https: bool) {
         }
         stream.shrink();
     }
+    if stream.is_reset() {
+        return;
+    }
     linger(&worker, &mut stream).await;
 }
 

@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::AsyncWrite;
 
 use super::half_close::{HalfClose, Progress, Verdict};
@@ -12,6 +14,7 @@ use super::timer::Timer;
 use super::transport::{Transport, WriteBuffer};
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
+use crate::forward;
 use crate::http1::{BodyDecoder, FieldName, Framing, HeadView, Piece, ReadBuffer, encode};
 use crate::upstream::RequestBody;
 
@@ -42,6 +45,8 @@ pub struct H1Stream {
     response: Response,
     /// No further request may follow on this connection.
     pub(super) close: bool,
+    /// The response broke off where only a reset can say so.
+    reset: bool,
 }
 
 /// What a request's head says about the rest of the exchange.
@@ -85,6 +90,7 @@ impl H1Stream {
             head_only: false,
             response: Response::None,
             close: false,
+            reset: false,
         }
     }
 
@@ -129,7 +135,33 @@ impl H1Stream {
         }
     }
 
-    fn progress(&self) -> Progress {
+    /// Drops what has come of the request body; whether that was all of it, and
+    /// not more than a body may have.
+    fn discard_body(&mut self) -> bool {
+        self.settle();
+        // Nothing is waited for: whoever reads next registers its own task.
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut room = BODY_BUFFER;
+        loop {
+            match self.body.next(&mut self.input) {
+                Ok(Piece::End) => return true,
+                Ok(Piece::Data(len)) if self.body_read + len as u64 <= self.body_limit => {
+                    self.body.consume(&mut self.input, len);
+                    self.body_read += len as u64;
+                }
+                Ok(Piece::NeedMore) => {
+                    let Self { io, input, .. } = self;
+                    match input.poll_fill(&mut cx, io, BODY_BUFFER) {
+                        Poll::Ready(Ok(count)) if (1..=room).contains(&count) => room -= count,
+                        _ => return false,
+                    }
+                }
+                Ok(Piece::Data(_)) | Err(_) => return false,
+            }
+        }
+    }
+
+    fn response_progress(&self) -> Progress {
         Progress {
             begun: self.response != Response::None,
             flushed: self.output.is_flushed(),
@@ -142,7 +174,7 @@ impl H1Stream {
     /// 15.2), finds out whether it still listens: a closed socket answers with
     /// a reset. An HTTP/1.0 client knows none and is taken to be gone.
     fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match self.half.poll(cx, self.progress()) {
+        match self.half.poll(cx, self.response_progress()) {
             Poll::Ready(Verdict::Gone) => return Poll::Ready(()),
             Poll::Ready(Verdict::Ask) if self.http10 => return Poll::Ready(()),
             Poll::Ready(Verdict::Ask) => self
@@ -155,6 +187,15 @@ impl H1Stream {
             return Poll::Ready(());
         }
         self.half.poll_reset(cx, self.io.tcp())
+    }
+
+    /// Whether the connection was made to end with a reset: it has to be dropped
+    /// as it is, without FIN and without TLS' closing alert.
+    pub(super) fn is_reset(&self) -> bool {
+        self.reset
+            && SockRef::from(self.io.tcp())
+                .set_linger(Some(Duration::ZERO))
+                .is_ok()
     }
 
     /// Sends FIN, as the last step of a close.
@@ -170,17 +211,19 @@ impl RequestBody for H1Stream {
             match self.body.next(&mut self.input) {
                 Ok(Piece::End) => return Poll::Ready(Ok(&[])),
                 Ok(Piece::Data(len)) => {
-                    self.body_read += len as u64;
-                    if self.body_read > self.body_limit {
-                        let limit = self.body_limit;
+                    let limit = self.body_limit;
+                    if self.body_read + len as u64 > limit {
                         return Poll::Ready(Err(ProxyError::RequestTooLarge { limit }));
                     }
+                    self.body_read += len as u64;
                     self.handed_out = len;
                     let data = self.input.filled().get(..len);
                     return Poll::Ready(Ok(data.unwrap_or_default()));
                 }
                 Ok(Piece::NeedMore) => {}
                 Err(error) => {
+                    // Where it ends will never be known.
+                    self.close = true;
                     let reason = Cow::Borrowed(error.0);
                     return Poll::Ready(Err(ProxyError::InvalidRequest(reason)));
                 }
@@ -201,6 +244,18 @@ impl RequestBody for H1Stream {
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    fn interim(&mut self, cx: &mut Context<'_>, head: &HeadView<'_>) {
+        // HTTP/1.0 knows none (RFC 9110 section 15.2). One nobody reads is not worth memory.
+        if self.http10 || self.response != Response::None || !self.has_room() {
+            return;
+        }
+        encode::status_line(&mut self.output.bytes, head.status());
+        forward::response_fields(head, self);
+        self.output.bytes.extend_from_slice(b"\r\n");
+        // That the client is gone shows when the response is written.
+        let _ = self.output.poll_flush(cx, &mut self.io);
     }
 }
 
@@ -248,8 +303,7 @@ impl Downstream for H1Stream {
     }
 
     fn refuse_body(&mut self) {
-        self.settle();
-        self.close |= !self.body.is_done();
+        self.close = self.close || !self.discard_body();
     }
 
     fn close_after(&mut self) {
@@ -277,8 +331,14 @@ impl Downstream for H1Stream {
 
     fn truncate(&mut self) {
         // Without its last chunk, or short of its length, the body is
-        // incomplete for every client (RFC 9112 section 8).
+        // incomplete for every client (RFC 9112 section 8). One that ends with
+        // the connection would look whole after a FIN.
         self.close = true;
+        self.reset = self.response == Response::Body(Framing::UntilClose);
+    }
+
+    fn progress(&self) -> u64 {
+        self.io.written()
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
@@ -296,7 +356,7 @@ impl Downstream for H1Stream {
             let Self { io, input, .. } = self;
             match ready!(input.poll_fill(cx, io, BODY_BUFFER)) {
                 Ok(0) => {
-                    self.half.closed(self.progress());
+                    self.half.closed(self.response_progress());
                     if !self.body.is_done() {
                         // What is missing will never come.
                         cx.waker().wake_by_ref();

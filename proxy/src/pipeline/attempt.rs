@@ -9,6 +9,7 @@ use crate::account::RequestRecord;
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::forward::{self, Outbound};
+use crate::http1::HeadView;
 use crate::stream::model::ModelScanner;
 use crate::upstream::pool::Leased;
 use crate::upstream::{AnyExchange, ExchangeError, H2Request, RequestBody, Unsent};
@@ -186,5 +187,9 @@ impl<D: Downstream> RequestBody for Observed<'_, D> {
             self.scanner = None;
         }
         Poll::Ready(Ok(data))
+    }
+
+    fn interim(&mut self, cx: &mut Context<'_>, head: &HeadView<'_>) {
+        self.client.interim(cx, head);
     }
 }

@@ -31,6 +31,9 @@ pub trait RequestBody {
     /// The next bytes of the body, or an empty slice at its end. They are
     /// handed out once: the next call gives what follows them.
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], ProxyError>>;
+
+    /// Passes an interim response on, if there is somebody who knows of them.
+    fn interim(&mut self, _cx: &mut Context<'_>, _head: &HeadView<'_>) {}
 }
 
 /// Why an exchange ended.
@@ -194,6 +197,7 @@ impl Exchange {
                 if self.take_head(end)? {
                     return Poll::Ready(Ok(()));
                 }
+                self.take_interim(cx, end, body);
                 continue;
             }
             if self.connection.input.is_full(HEAD_LIMIT) {
@@ -291,11 +295,7 @@ impl Exchange {
                 "it switches protocols unasked",
             ))
             .into()),
-            100..=199 => {
-                self.connection.input.consume(end);
-                self.seen = 0;
-                Ok(false)
-            }
+            100..=199 => Ok(false),
             _ => {
                 let framing = framing::of_response(&view, false)?;
                 // RFC 9112 section 6.1: a coding in HTTP/1.0 is not to be trusted twice.
@@ -308,6 +308,18 @@ impl Exchange {
                 Ok(true)
             }
         }
+    }
+
+    /// Drops the interim response that ends at `end`, after its reader has had it. `100
+    /// Continue` is for the proxy, which asks for bodies itself.
+    #[cold]
+    fn take_interim<B: RequestBody>(&mut self, cx: &mut Context<'_>, end: usize, body: &mut B) {
+        let view = self.head();
+        if view.status() != 100 {
+            body.interim(cx, &view);
+        }
+        self.connection.input.consume(end);
+        self.seen = 0;
     }
 
     /// Reads once; 0 is the end of the stream. A reset, or an end of TLS that

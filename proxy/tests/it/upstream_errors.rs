@@ -1,6 +1,6 @@
 //! The proxy's own errors when upstream fails: before the response has begun, and within it.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use holysheep_emulator::{FaultScope, Profile};
@@ -349,4 +349,28 @@ fn a_stream_that_drips_is_no_error() {
     let reply = ask(&rig, "/v1/audio/speech", "drip;ms=50", "{\"model\":\"m\"}");
     assert_eq!((reply.status, reply.complete), (200, true));
     assert_eq!(reply.body.len(), 16);
+}
+
+/// A body without a length looks whole after a FIN, so that only a reset says that it is not.
+#[test]
+fn a_response_to_http_1_0_that_breaks_off_ends_with_a_reset() {
+    let whole = "5\r\nfirst\r\n0\r\n\r\n";
+    for (body, end) in [
+        (whole, Ok(())),
+        (&whole[..10], Err(ErrorKind::ConnectionReset)),
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{body}");
+        let upstream = Scripted::start(move |mut stream| {
+            read_head(&mut stream);
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        let rig = Rig::with(&upstream.config());
+        let mut client = rig.connect();
+        let request = format!("POST {CHAT} HTTP/1.0\r\ncontent-length: 0\r\n\r\n");
+        client.write_all(request.as_bytes()).unwrap();
+        let mut read = Vec::new();
+        let ended = client.read_to_end(&mut read);
+        assert_eq!(ended.map(drop).map_err(|error| error.kind()), end);
+        assert!(read.ends_with(b"\r\n\r\nfirst"), "{body:?}");
+    }
 }

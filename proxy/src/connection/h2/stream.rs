@@ -163,6 +163,10 @@ impl Downstream for H2Stream {
         cell.wake_reader();
     }
 
+    fn progress(&self) -> u64 {
+        self.cell.borrow().data.len() as u64
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
         let mut cell = self.cell.borrow_mut();
         if cell.data.is_empty() || cell.broken {
