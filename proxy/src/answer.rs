@@ -79,24 +79,48 @@ pub async fn send<D: Downstream>(
     record: &mut RequestRecord,
     answer: Answer,
 ) -> Result<(), ProxyError> {
-    record.status = answer.status;
+    send_parts(
+        worker,
+        client,
+        record,
+        (answer.status, &answer.body),
+        |client| {
+            client.field(b"content-type", answer.content_type.as_bytes());
+            for (name, value) in &answer.fields {
+                client.field(name.as_bytes(), value.as_bytes());
+            }
+        },
+    )
+    .await
+}
+
+/// Sends a status and a body that are kept elsewhere, with the fields that
+/// `fields` adds and those every answer has.
+///
+/// # Errors
+/// If the client is gone.
+pub async fn send_parts<D: Downstream>(
+    worker: &Worker,
+    client: &mut D,
+    record: &mut RequestRecord,
+    (status, body): (u16, &[u8]),
+    fields: impl FnOnce(&mut D),
+) -> Result<(), ProxyError> {
+    record.status = status;
     record.bytes_out = match record.text.get(Text::Method) {
         b"HEAD" => 0,
-        _ => answer.body.len() as u64,
+        _ => body.len() as u64,
     };
     client.refuse_body();
     if worker.drain.is_draining() {
         client.close_after();
     }
-    client.start_head(answer.status);
+    client.start_head(status);
     worker.with_date(|date| client.field(b"date", date.as_bytes()));
-    client.field(b"content-type", answer.content_type.as_bytes());
-    for (name, value) in &answer.fields {
-        client.field(name.as_bytes(), value.as_bytes());
-    }
+    fields(client);
     client.field(b"x-request-id", record.text.get(Text::RequestId));
-    client.end_head(Framing::Length(answer.body.len() as u64));
-    client.push(&answer.body);
+    client.end_head(Framing::Length(body.len() as u64));
+    client.push(body);
     client.end();
     relay::flush(worker, client).await
 }

@@ -2,64 +2,62 @@
 //!
 //! The list is the same for everybody the proxy's key speaks for, changes
 //! rarely, and SDKs ask for it often. One entry for the whole process: fresh
-//! for its time to live, fetched by one request however many ask, and served
-//! beyond its time while upstream fails.
+//! for its time to live, then still served while a newer one is fetched in the
+//! background, by one request however many ask. Only who asks before there is
+//! any waits.
 
-use std::borrow::Cow;
-use std::future::poll_fn;
+mod entry;
+mod fetch;
+
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 
 use crate::account::RequestRecord;
-use crate::answer::{self, Answer};
 use crate::config::Auth;
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
-use crate::forward::{Outbound, OutboundHead};
-use crate::http1::{FieldName, Framing};
+use crate::forward::Outbound;
+use crate::http1::Framing;
 use crate::pipeline::{Inbound, Target};
-use crate::relay;
-use crate::upstream::{AnyExchange, H2Request, RequestBody, Unsent};
 use crate::worker::Worker;
+use entry::Entry;
+use fetch::{Turn, fetch};
 
-/// Longest list kept.
-const MAX_BYTES: usize = 4 * 1024 * 1024;
-/// How long a caller waits for a newer list when an old one is at hand.
-const STALE_WAIT: Duration = Duration::from_secs(1);
+/// Pauses between fetches in the background while they fail: the first, and
+/// the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
-/// An answer as upstream sent it. Only lists are kept; an error goes to those
-/// who wait for it.
-#[derive(Debug)]
-struct Entry {
-    fetched: Instant,
-    status: u16,
-    content_type: String,
-    retry_after: Option<String>,
-    body: Vec<u8>,
-}
-
-/// What the last fetch brought.
-type Fetched = Option<Result<Arc<Entry>, ProxyError>>;
+/// What a fetch brought.
+type Fetched = Result<Arc<Entry>, ProxyError>;
 
 /// The cache, shared by all workers.
 #[derive(Debug)]
 pub struct ModelsCache {
-    entry: ArcSwapOption<Entry>,
+    made: Instant,
+    list: ArcSwapOption<Entry>,
     fetching: AtomicBool,
+    /// Fetches that failed since the last that did not.
+    failures: AtomicU32,
+    /// No fetch in the background before this; milliseconds since `made`.
+    not_before: AtomicU64,
     /// Changes with every finished fetch.
-    fetched: watch::Sender<Fetched>,
+    fetched: watch::Sender<Option<Fetched>>,
 }
 
 impl Default for ModelsCache {
     fn default() -> Self {
         Self {
-            entry: ArcSwapOption::empty(),
+            made: Instant::now(),
+            list: ArcSwapOption::empty(),
             fetching: AtomicBool::new(false),
+            failures: AtomicU32::new(0),
+            not_before: AtomicU64::new(0),
             fetched: watch::Sender::new(None),
         }
     }
@@ -86,141 +84,130 @@ pub async fn answer<D: Downstream>(
 ) -> Result<(), ProxyError> {
     let cache = &worker.models;
     let ttl = worker.config.models_ttl;
-    let is_fresh = |entry: &Entry| entry.fetched.elapsed() < ttl;
-    let mut finished = cache.fetched.subscribe();
-    let known = cache.entry.load_full();
-    if let Some(entry) = known.as_ref().filter(|entry| is_fresh(entry)) {
-        return answer::send(worker, client, record, entry.answer(ttl)).await;
-    }
-    if !cache.fetching.swap(true, Ordering::AcqRel) {
-        // Another worker may have finished between the look and the swap.
-        if let Some(entry) = cache.entry.load_full().filter(|entry| is_fresh(entry)) {
-            cache.fetching.store(false, Ordering::Release);
-            return answer::send(worker, client, record, entry.answer(ttl)).await;
+    if let Some(list) = cache.list.load_full() {
+        if list.age(record.started) >= ttl
+            && let Some(turn) = cache.refresh(record.started, ttl)
+        {
+            tokio::task::spawn_local(fetch(Rc::clone(worker), outbound, turn, true));
         }
-        record.attempts = 1;
-        record.sent_upstream = Some(Instant::now());
-        // A task of its own: others wait for it too, should this client leave.
-        tokio::task::spawn_local(fetch(Rc::clone(worker), outbound));
+        return list.send(worker, client, record, ttl).await;
     }
-    let limit = match known {
-        Some(_) => STALE_WAIT,
-        None => worker.config.timeouts.connect + worker.config.timeouts.first_byte,
-    };
+    let mut finished = cache.fetched.subscribe();
+    if let Some(turn) = cache.take_turn() {
+        match cache.list.load_full() {
+            // Another fetch has ended between the look and the turn.
+            Some(list) => turn.end_with(Ok(list)),
+            None => {
+                record.attempts = 1;
+                record.sent_upstream = Some(Instant::now());
+                // A task of its own: others wait for it too, should this client leave.
+                tokio::task::spawn_local(fetch(Rc::clone(worker), outbound, turn, false));
+            }
+        }
+    }
+    let limit = worker.config.timeouts.connect + worker.config.timeouts.first_byte;
     let waited = tokio::time::timeout(limit, finished.changed()).await;
     record.header = record.sent_upstream.map(|sent| sent.elapsed());
     let last = match waited {
         Ok(_) => finished.borrow().clone(),
         Err(_) => Some(Err(ProxyError::UpstreamFirstByteTimeout(limit))),
     };
-    let entry = match (cache.entry.load_full(), last) {
+    let entry = match (cache.list.load_full(), last) {
         (Some(list), _) => list,
-        (None, Some(Ok(refusal))) => refusal,
-        (None, Some(Err(error))) => return Err(error),
+        (None, Some(fetched)) => fetched?,
         (None, None) => return Err(ProxyError::UpstreamClosed),
     };
-    answer::send(worker, client, record, entry.answer(ttl)).await
+    entry.send(worker, client, record, ttl).await
 }
 
-impl Entry {
-    fn answer(&self, ttl: Duration) -> Answer {
-        let mut fields = Vec::new();
-        if self.status == 200 {
-            let max_age = format!("public, max-age={}", ttl.as_secs());
-            let age = self.fetched.elapsed().as_secs().to_string();
-            fields.push(("cache-control", Cow::Owned(max_age)));
-            fields.push(("age", Cow::Owned(age)));
-        }
-        if let Some(retry_after) = &self.retry_after {
-            fields.push(("retry-after", Cow::Owned(retry_after.clone())));
-        }
-        Answer {
-            status: self.status,
-            content_type: Cow::Owned(self.content_type.clone()),
-            fields,
-            body: Cow::Owned(self.body.clone()),
-        }
+impl ModelsCache {
+    /// The right to fetch, unless somebody has it.
+    fn take_turn(self: &Arc<Self>) -> Option<Turn> {
+        let taken = self.fetching.swap(true, Ordering::AcqRel);
+        (!taken).then(|| Turn::new(Arc::clone(self)))
     }
-}
 
-async fn fetch(worker: Rc<Worker>, outbound: Outbound) {
-    let limit = worker.config.timeouts.connect + worker.config.timeouts.first_byte;
-    let result = tokio::time::timeout(limit, request(&worker, outbound))
-        .await
-        .unwrap_or(Err(ProxyError::UpstreamFirstByteTimeout(limit)));
-    let cache = &worker.models;
-    let result = result.map(Arc::new);
-    if let Ok(entry) = &result
-        && entry.status == 200
-    {
-        cache.entry.store(Some(Arc::clone(entry)));
-    }
-    // In this order: whoever sees the flag cleared also sees the entry.
-    cache.fetching.store(false, Ordering::Release);
-    cache.fetched.send_replace(Some(result));
-}
-
-async fn request(worker: &Rc<Worker>, outbound: Outbound) -> Result<Entry, ProxyError> {
-    let mut exchange = match outbound.head {
-        OutboundHead::Http1(head) => {
-            let connection = match worker.pool.take(worker.now().into_std()) {
-                Some(warm) => warm,
-                None => worker.pool.open().await?,
-            };
-            AnyExchange::h1(connection, head, Framing::None)
+    /// The right to replace a list older than `ttl`, unless somebody has it or
+    /// the last attempt failed a moment ago.
+    fn refresh(self: &Arc<Self>, now: Instant, ttl: Duration) -> Option<Turn> {
+        if self.millis(now) < self.not_before.load(Ordering::Relaxed) {
+            return None;
         }
-        OutboundHead::Http2(parts) => {
-            let request = H2Request::new(parts, Framing::None);
-            AnyExchange::H2(Box::new(worker.h2.send(request).await?))
-        }
-    };
-    let mut retried = false;
-    loop {
-        match poll_fn(|cx| exchange.poll_head(cx, &mut Empty)).await {
-            Ok(()) => break,
-            Err(failure) if std::mem::replace(&mut retried, true) => {
-                return Err(failure.into_error());
+        let turn = self.take_turn()?;
+        match self.list.load_full() {
+            // Somebody has replaced it between the look and the turn.
+            Some(list) if list.age(now) < ttl => {
+                turn.end_with(Ok(list));
+                None
             }
-            Err(failure) => {
-                let request = failure.repeatable()?;
-                worker.metrics.upstream.retries.inc();
-                match request {
-                    Unsent::Http1(bytes) => exchange.resend(worker.pool.open().await?, bytes),
-                    Unsent::Http2(request) => {
-                        exchange = AnyExchange::H2(Box::new(worker.h2.send(*request).await?));
-                    }
-                }
+            _ => Some(turn),
+        }
+    }
+
+    /// Ends a turn. In this order: whoever sees the flag cleared also sees the list.
+    fn finish(&self, result: Fetched) {
+        match &result {
+            Ok(entry) if entry.is_list() => {
+                self.list.store(Some(Arc::clone(entry)));
+                self.failures.store(0, Ordering::Relaxed);
+                self.not_before.store(0, Ordering::Relaxed);
+            }
+            _ => {
+                let failures = self.failures.fetch_add(1, Ordering::Relaxed).min(16);
+                let pause = (FIRST_PAUSE * (1 << failures)).min(MAX_PAUSE);
+                let end = self.millis(Instant::now() + pause);
+                self.not_before.store(end, Ordering::Relaxed);
             }
         }
+        self.fetching.store(false, Ordering::Release);
+        self.fetched.send_replace(Some(result));
     }
-    let head = exchange.head();
-    let text = |name| {
-        head.field(name)
-            .map(|value| String::from_utf8_lossy(value).into_owned())
-    };
-    let mut entry = Entry {
-        fetched: Instant::now(),
-        status: head.status(),
-        content_type: text(FieldName::ContentType).unwrap_or_else(|| "application/json".to_owned()),
-        retry_after: text(FieldName::RetryAfter),
-        body: Vec::new(),
-    };
-    if matches!(entry.status, 401 | 403) {
-        return Err(ProxyError::UpstreamInvalidApiKey);
+
+    fn millis(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.made);
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
-    entry.body = relay::collect(&mut exchange, MAX_BYTES).await?;
-    exchange.finish(worker, Instant::now());
-    Ok(entry)
 }
 
-/// The body of a `GET`.
-struct Empty;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl RequestBody for Empty {
-    fn poll_data(
-        &mut self,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<&[u8], ProxyError>> {
-        std::task::Poll::Ready(Ok(&[]))
+    #[test]
+    fn a_fetch_that_is_dropped_gives_its_turn_back_and_tells_those_who_wait() {
+        let cache = Arc::new(ModelsCache::default());
+        let mut waiting = cache.fetched.subscribe();
+        let turn = cache.take_turn().unwrap();
+        assert!(cache.take_turn().is_none());
+        let fetch = std::thread::spawn(move || {
+            let _turn = turn;
+            panic!("as a fetch might");
+        });
+        assert!(fetch.join().is_err());
+        assert!(waiting.has_changed().unwrap());
+        let told = waiting.borrow_and_update().clone();
+        assert_eq!(told.unwrap().unwrap_err(), ProxyError::UpstreamClosed);
+        assert!(cache.take_turn().is_some());
+    }
+
+    #[test]
+    fn the_pause_grows_with_each_failure_up_to_its_limit() {
+        let cache = Arc::new(ModelsCache::default());
+        let mut last = 0;
+        for failures in 0..40 {
+            let before = cache.millis(Instant::now());
+            drop(cache.take_turn());
+            let pause = cache.not_before.load(Ordering::Relaxed) - before;
+            let least = (500 << failures.min(10)).min(60_000);
+            assert!(
+                pause >= least && pause >= last.min(60_000),
+                "{pause} after {failures}"
+            );
+            last = least;
+            let now = Instant::now();
+            assert!(cache.refresh(now, Duration::ZERO).is_none());
+        }
+        let later = Instant::now() + MAX_PAUSE;
+        assert!(cache.refresh(later, Duration::ZERO).is_some());
     }
 }

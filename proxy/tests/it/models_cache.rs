@@ -1,11 +1,14 @@
 //! `GET /v1/models` from the cache.
 
-use std::time::Duration;
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use holysheep_emulator::{FaultScope, Profile};
 
 use crate::errors::assert_error;
-use crate::harness::{Rig, eventually};
+use crate::harness::upstream::{Scripted, read_head};
+use crate::harness::{Rig, SOON, eventually};
 
 const MODELS: &str = "/v1/models";
 
@@ -73,6 +76,19 @@ fn the_request_for_everybody_carries_nothing_of_the_client() {
         assert!(!request.has_header(name), "{name}");
     }
     assert_eq!(request.header("accept-encoding"), Some("identity"));
+    let agent = concat!("holysheep-proxy/", env!("CARGO_PKG_VERSION"));
+    assert_eq!(request.header("user-agent"), Some(agent));
+}
+
+/// Asks until the list has been fetched once more; what is answered meanwhile is `list`.
+#[track_caller]
+fn wait_refreshed(rig: &Rig, list: &[u8]) {
+    let completed = rig.emulator.stats().completed;
+    eventually(|| {
+        let reply = rig.get(MODELS);
+        assert_eq!((reply.status, &reply.body[..]), (200, list));
+        rig.emulator.stats().completed > completed
+    });
 }
 
 #[test]
@@ -95,22 +111,113 @@ fn an_old_list_is_served_while_upstream_fails() {
             rig.emulator.stats().requests > before
         });
         rig.emulator.clear_faults().unwrap();
+        wait_refreshed(&rig, &first.body);
     }
     rig.emulator.stop_accepting();
     let stale = rig.get(MODELS);
     assert_eq!((stale.status, &stale.body), (200, &first.body));
     rig.emulator.resume_accepting().unwrap();
-    let before = asked(&rig);
-    eventually(|| rig.get(MODELS).status == 200 && asked(&rig) > before);
+    wait_refreshed(&rig, &first.body);
 }
 
+/// Each would take as long as upstream does if it waited for it: for ever.
 #[test]
-fn an_old_list_is_served_while_upstream_stalls() {
+fn nobody_waits_for_a_newer_list_while_upstream_stalls() {
     let rig = Rig::with("models_cache: {ttl: 1ms}");
     let first = rig.get(MODELS);
     rig.fault("stall-before-headers", FaultScope::Always);
-    let stale = rig.get(MODELS);
-    assert_eq!((stale.status, stale.body), (200, first.body));
+    let end = Instant::now() + SOON;
+    for _ in 0..50 {
+        let stale = rig.get(MODELS);
+        assert_eq!((stale.status, &stale.body), (200, &first.body));
+    }
+    assert!(Instant::now() < end, "requests have waited");
+    rig.wait_stats(|stats| stats.in_flight == 1);
+    assert_eq!(asked(&rig), 2, "one fetch for all of them");
+}
+
+#[test]
+fn a_fetch_that_failed_is_not_repeated_by_every_request() {
+    let rig = Rig::with("models_cache: {ttl: 1ms}");
+    let first = rig.get(MODELS);
+    rig.fault("503", FaultScope::Always);
+    for _ in 0..200 {
+        let stale = rig.get(MODELS);
+        assert_eq!((stale.status, &stale.body), (200, &first.body));
+    }
+    // The pauses are 0.5, 1, 2, 4 … seconds.
+    assert!((2..20).contains(&asked(&rig)), "{}", asked(&rig));
+    let failed = "holysheep_upstream_requests_total{upstream=\"holysheep\",outcome=\"5xx\"}";
+    eventually(|| {
+        let fetches = u32::try_from(asked(&rig) - 1).unwrap();
+        (rig.metric(failed) - f64::from(fetches)).abs() < f64::EPSILON
+    });
+}
+
+/// Answers the first request with `first`, and a list to all others.
+fn answering_first(first: &'static str) -> Scripted {
+    const LIST: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+    let is_first = AtomicBool::new(true);
+    Scripted::start(move |mut stream| {
+        while read_head(&mut stream).is_some() {
+            let answer = if is_first.swap(false, Ordering::Relaxed) {
+                first
+            } else {
+                LIST
+            };
+            if stream.write_all(answer.as_bytes()).is_err() {
+                break;
+            }
+        }
+    })
+}
+
+#[test]
+fn a_coded_list_says_how_it_is_coded() {
+    let upstream = answering_first(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\n\
+         vary: accept-encoding\r\nset-cookie: a=b\r\nage: 100\r\ncache-control: no-store\r\n\
+         date: Thu, 01 Jan 1970 00:00:00 GMT\r\ncontent-length: 4\r\n\r\ngzip",
+    );
+    let rig = Rig::with(&upstream.config());
+    for _ in 0..2 {
+        let reply = rig.get(MODELS);
+        assert_eq!((reply.status, reply.text().as_str()), (200, "gzip"));
+        assert_eq!(reply.header("content-encoding"), Some("gzip"));
+        assert_eq!(reply.header("content-type"), Some("application/json"));
+        assert_eq!(reply.header("vary"), Some("accept-encoding"));
+        assert_eq!(reply.header("age"), Some("0"));
+        assert_eq!(reply.header("cache-control"), Some("public, max-age=300"));
+        assert_eq!(reply.header("set-cookie"), None, "one client's cookie");
+        assert!(!reply.header("date").unwrap().contains("1970"));
+    }
+}
+
+#[test]
+fn upstreams_own_error_keeps_its_fields() {
+    let upstream = answering_first(
+        "HTTP/1.1 429 Too Many Requests\r\ncontent-type: text/plain\r\nretry-after: 7\r\n\
+         x-ratelimit-reset-requests: 6m0s\r\nwww-authenticate: Basic\r\nx-named: 1\r\n\
+         x-request-id: theirs\r\nx-holysheep-error: forged\r\nconnection: x-named\r\n\
+         content-length: 4\r\n\r\nslow",
+    );
+    let rig = Rig::with(&upstream.config());
+    let reply = rig.get(MODELS);
+    assert_eq!((reply.status, reply.text().as_str()), (429, "slow"));
+    assert_eq!(reply.error(), None, "{reply:?}");
+    for (name, value) in [
+        ("content-type", Some("text/plain")),
+        ("retry-after", Some("7")),
+        ("x-ratelimit-reset-requests", Some("6m0s")),
+        ("www-authenticate", Some("Basic")),
+        ("x-upstream-request-id", Some("theirs")),
+        ("x-named", None),
+        ("cache-control", None),
+    ] {
+        assert_eq!(reply.header(name), value, "{name}");
+    }
+    assert_ne!(reply.header("x-request-id"), Some("theirs"));
+    assert_eq!(rig.get(MODELS).status, 200, "an error is not kept");
 }
 
 #[test]
