@@ -107,8 +107,7 @@ pub(crate) async fn run(options: Options, usual: &[Kind]) -> Result<()> {
         }
     }
     if !options.no_syscalls {
-        let connections = options.connections.iter().copied().max().unwrap_or(1);
-        count_syscalls(&rig, &site, &kinds, connections, &mut report).await;
+        count_syscalls(&rig, &site, &kinds, &mut report).await;
     }
     report.print();
     match &options.json {
@@ -164,28 +163,33 @@ fn order<T>(all: &[T], round: usize) -> Vec<&T> {
     order
 }
 
-/// Counts every peer's system calls; a failure is reported and ends nothing.
-async fn count_syscalls(
-    rig: &Rig,
-    site: &Site<'_>,
-    kinds: &[Kind],
-    connections: usize,
-    report: &mut Report,
-) {
-    for kind in kinds.iter().filter(|kind| **kind != Kind::Direct) {
-        report::progress(&format!("counting system calls of {}", kind.name()));
+/// Counts every peer's system calls at every number of connections measured; a failure is reported
+/// and ends nothing.
+async fn count_syscalls(rig: &Rig, site: &Site<'_>, kinds: &[Kind], report: &mut Report) {
+    for (connections, kind) in counts(&report.connections, kinds) {
+        let what = format!(
+            "system calls of {} at {connections} connections",
+            kind.name()
+        );
+        report::progress(&format!("counting {what}"));
         let count = async {
             let peer = Peer::start(kind, site).await?;
             syscalls::count(&peer, connections, rig.directory(), rig.own_cpu).await
         };
         match count.await {
             Ok(calls) => report.syscalls.push(calls),
-            Err(error) => {
-                let what = format!("system calls of {}: {error:#}", kind.name());
-                report.missing.push(what);
-            }
+            Err(error) => report.missing.push(format!("{what}: {error:#}")),
         }
     }
+}
+
+/// What has system calls to count, by number of connections.
+fn counts<'a>(connections: &[usize], kinds: &'a [Kind]) -> Vec<(usize, &'a Kind)> {
+    let proxies = kinds.iter().filter(|kind| **kind != Kind::Direct);
+    connections
+        .iter()
+        .flat_map(|&connections| proxies.clone().map(move |kind| (connections, kind)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -200,5 +204,17 @@ mod tests {
         assert_eq!(order(&all, 2), [&3, &1, &2]);
         assert_eq!(order(&all, 3), [&3, &2, &1]);
         assert!(order::<u8>(&[], 1).is_empty());
+    }
+
+    #[test]
+    fn system_calls_are_counted_at_every_number_of_connections() {
+        let kinds = [Kind::Direct, Kind::Nginx, Kind::HaProxy];
+        let expected = [
+            (4, &Kind::Nginx),
+            (4, &Kind::HaProxy),
+            (32, &Kind::Nginx),
+            (32, &Kind::HaProxy),
+        ];
+        assert_eq!(counts(&[4, 32], &kinds), expected);
     }
 }

@@ -29,7 +29,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     let mut cargo = workspace.cargo(["build", "--release", "-p", "holysheep-bench"]);
     command::run(&mut cargo, "the compiler's message is above")?;
     if measures_proxy(arguments) {
-        install_peers()?;
+        install_programs(arguments)?;
         // The bench takes this build by itself, unless `--proxy-bin` names another.
         let mut cargo = workspace.cargo(["build", "--profile", "dist", "-p", "holysheep-proxy"]);
         command::run(&mut cargo, "the compiler's message is above")?;
@@ -52,27 +52,51 @@ fn measures_proxy(arguments: &[String]) -> bool {
     !arguments.first().is_some_and(is_end) && !arguments.iter().any(asks)
 }
 
-fn install_peers() -> Result<()> {
-    let missing: Vec<_> = ["nginx", "haproxy"]
-        .into_iter()
-        .filter(|name| !apt::has_program(name))
-        .collect();
+/// What the proxy is compared with, each program with its Debian package.
+const PEERS: [(&str, &str); 2] = [("nginx", "nginx"), ("haproxy", "haproxy")];
+
+/// What counts system calls: perf slows a peer down less, strace works where perf is not allowed.
+const TRACERS: [(&str, &str); 2] = [("strace", "strace"), ("perf", PERF)];
+
+/// Debian's name of perf, which not all its children have.
+const PERF: &str = "linux-perf";
+
+/// The packages of programs that a bench with these flags wants and that are not there.
+fn missing(arguments: &[String], is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    let counts = !arguments.iter().any(|flag| flag == "--no-syscalls");
+    let tracers = TRACERS.into_iter().filter(|_| counts);
+    let wanted = PEERS.into_iter().chain(tracers);
+    let missing = wanted.filter(|(program, _)| !is_there(program));
+    missing.map(|(_, package)| package).collect()
+}
+
+fn install_programs(arguments: &[String]) -> Result<()> {
+    let mut missing = missing(arguments, apt::has_program);
     if missing.is_empty() {
         return Ok(());
     }
     let names = missing.join(" ");
     if !apt::is_possible() {
         println!(
-            "Not installed: {names}; the bench goes on without. To compare: {}",
+            "Not installed: {names}; the bench goes on without. To have all figures: {}",
             apt::by_hand(&missing)
         );
         return Ok(());
     }
     println!(
-        "Installing what the proxy is compared with: {names}. Where Debian starts them as services, \
-         `systemctl disable --now {names}` ends those; the bench starts its own."
+        "Installing what the proxy is compared with, and what counts system calls: {names}. Where Debian \
+         starts nginx or haproxy as a service, `systemctl disable --now nginx haproxy` ends that; the bench \
+         starts its own."
     );
-    apt::install(&missing)
+    let wants_perf = missing.contains(&PERF);
+    missing.retain(|package| *package != PERF);
+    if !missing.is_empty() {
+        apt::install(&missing)?;
+    }
+    if wants_perf && let Err(error) = apt::install(&[PERF]) {
+        println!("{error:#}. System calls are counted with strace.");
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -89,5 +113,14 @@ mod tests {
         assert!(!measures_proxy(&words("cpu --help")));
         assert!(!measures_proxy(&words("cpu --proxy-bin=target/x")));
         assert!(!measures_proxy(&words("upstream --port 1")));
+    }
+
+    #[test]
+    fn what_counts_system_calls_is_installed_with_the_peers() {
+        let fresh = |line| missing(&words(line), |_| false);
+        assert_eq!(fresh("cpu"), ["nginx", "haproxy", "strace", "linux-perf"]);
+        assert_eq!(fresh("cpu --no-syscalls"), ["nginx", "haproxy"]);
+        let complete = |program: &str| ["nginx", "haproxy", "perf"].contains(&program);
+        assert_eq!(missing(&words("ebpf --quick"), complete), ["strace"]);
     }
 }
