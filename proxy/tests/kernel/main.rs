@@ -1,4 +1,5 @@
-//! The kernel programs on the running kernel, over loopback, against what the kernel itself tells.
+//! The kernel programs on the running kernel, over loopback and an emulated path, against what the kernel and the path
+//! themselves tell.
 //!
 //! Not under cargo's test harness: the tests share one cgroup and watch the whole machine's programs, so they run one
 //! after the other; they print what they measured; and the binary, linked statically, also runs where there is no
@@ -21,6 +22,7 @@ mod foreign;
 mod lab;
 mod lifecycle;
 mod namespaces;
+mod path;
 mod privileges;
 mod tables;
 mod tickets;
@@ -44,12 +46,20 @@ mod foreign {
 
 type Test = (&'static str, fn(&Lab) -> Outcome);
 
-const TESTS: [Test; 17] = [
+const TESTS: [Test; 19] = [
     ("connect_and_rtt_agree_with_tcp_info", connect::agree),
     ("upstreams_are_told_apart", connect::slots),
     ("failed_connects_are_counted", failures::counted),
     ("orderly_ends_are_no_failures", failures::orderly),
     ("accept_queue_delay", accept::delay),
+    (
+        "connect_and_first_byte_over_a_path_of_known_delay",
+        path::delays,
+    ),
+    (
+        "retransmits_on_a_path_that_loses_every_nth_segment",
+        path::losses,
+    ),
     ("first_byte_of_plain_responses", first_byte::plain),
     (
         "first_byte_over_kept_alive_connections",
