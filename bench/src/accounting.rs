@@ -21,15 +21,13 @@ pub(crate) struct Usage {
     system_ticks: u64,
 }
 
-/// CPU time used between two samples.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+/// CPU time used between two samples, or between several pairs of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Spent {
     /// Nanoseconds on a CPU.
-    pub(crate) total_ns: f64,
-    /// The part in user mode, estimated from ticks.
-    pub(crate) user_ns: f64,
-    /// The part in the kernel, estimated from ticks.
-    pub(crate) system_ns: f64,
+    pub(crate) total_ns: u64,
+    user_ticks: u64,
+    system_ticks: u64,
     /// Threads that came or went in between; their time is partly lost.
     pub(crate) changed_threads: usize,
 }
@@ -68,20 +66,28 @@ impl Usage {
             .sum();
         let before: BTreeSet<_> = earlier.threads.keys().collect();
         let after: BTreeSet<_> = self.threads.keys().collect();
-        let user = self.user_ticks.saturating_sub(earlier.user_ticks) as f64;
-        let system = self.system_ticks.saturating_sub(earlier.system_ticks) as f64;
-        let total_ns = total as f64;
-        let user_share = if user + system > 0.0 {
-            user / (user + system)
-        } else {
-            0.0
-        };
         Spent {
-            total_ns,
-            user_ns: total_ns * user_share,
-            system_ns: total_ns * (1.0 - user_share),
+            total_ns: total,
+            user_ticks: self.user_ticks.saturating_sub(earlier.user_ticks),
+            system_ticks: self.system_ticks.saturating_sub(earlier.system_ticks),
             changed_threads: before.symmetric_difference(&after).count(),
         }
+    }
+}
+
+impl Spent {
+    /// Share of it in user mode (0 to 1), estimated from ticks.
+    pub(crate) fn user_share(&self) -> f64 {
+        let all = (self.user_ticks + self.system_ticks).max(1);
+        self.user_ticks as f64 / all as f64
+    }
+
+    /// Adds what was used between two other samples.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.total_ns += other.total_ns;
+        self.user_ticks += other.user_ticks;
+        self.system_ticks += other.system_ticks;
+        self.changed_threads += other.changed_threads;
     }
 }
 
@@ -258,10 +264,15 @@ mod tests {
             user_ticks: 11,
             system_ticks: 13,
         };
-        let spent = after.since(&before);
-        assert_eq!(spent.total_ns, 1007.0);
-        assert_eq!(spent.user_ns, 251.75);
+        let mut spent = after.since(&before);
+        assert_eq!((spent.total_ns, spent.user_share()), (1007, 0.25));
         assert_eq!(spent.changed_threads, 2);
+        spent.add(&Spent {
+            total_ns: 3,
+            user_ticks: 4,
+            ..Spent::default()
+        });
+        assert_eq!((spent.total_ns, spent.user_share()), (1010, 0.625));
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! A cgroup of the bench's own making, for the peer that is to be alone in it.
+//! Cgroups of the bench's own making, for peers that are to be alone in theirs.
 
 use std::path::{Path, PathBuf};
 
-/// A directory of the cgroup2 hierarchy, removed when dropped.
+/// A directory of the cgroup2 hierarchy with one for each peer in it, removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Cgroup(PathBuf);
 
@@ -20,14 +20,25 @@ impl Cgroup {
         Some(Self(path))
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
+    /// The one of a peer, made when it is asked for the first time.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn of(&self, peer: &str) -> std::io::Result<PathBuf> {
+        let path = self.0.join(peer);
+        match std::fs::create_dir(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(path),
+        }
     }
 }
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
         // Its processes have ended; should one be left, the directory stays, which harms nobody.
+        for peer in std::fs::read_dir(&self.0).into_iter().flatten().flatten() {
+            let _ = std::fs::remove_dir(peer.path());
+        }
         let _ = std::fs::remove_dir(&self.0);
     }
 }

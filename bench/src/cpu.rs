@@ -1,11 +1,11 @@
 //! `holysheep-bench cpu`: CPU time per proxied request, peer against peer.
 //!
 //! Every peer has one worker on one CPU; the load generator and the upstream
-//! share another. Within a round each peer is started, measured once and
-//! stopped: one start of a program differs from the next by some percent, as
-//! its memory lies elsewhere, and the spread over rounds must show that. The
-//! order rotates, so that what drifts on the machine meets all of them alike.
-//! [`turn`] measures, [`crate::peer`] starts, [`crate::report`] prints.
+//! share another. A round starts all peers, loads them in turn in slices of a
+//! quarter of a second, and stops them: a shared machine changes its speed
+//! within seconds, and the slices make that meet all of them alike. One start
+//! of a program differs from the next by some percent, as its memory lies
+//! elsewhere; the spread over rounds shows that. [`turn`] measures, [`crate::peer`] starts, [`crate::report`] prints.
 
 mod turn;
 
@@ -28,7 +28,7 @@ pub(crate) struct Options {
     /// How often each peer is measured at each number of connections [default: 5, quick: 3].
     #[arg(long)]
     rounds: Option<usize>,
-    /// Length of a measurement, without warm-up [default: 4, quick: 1].
+    /// How long each peer is measured in a round, without warm-up [default: 4, quick: 1].
     #[arg(long)]
     seconds: Option<f64>,
     /// Numbers of connections, each with one request in flight.
@@ -83,7 +83,7 @@ pub(crate) async fn run(options: Options, usual: &[Kind]) -> Result<()> {
         cpu: rig.peer_cpu,
         access_log: !options.peers_without_log,
         proxy_binary: options.proxy_bin.as_deref(),
-        cgroup: cgroup.as_ref().map(Cgroup::path),
+        cgroup: cgroup.as_ref(),
     };
     let mut report = Report {
         facts: Facts::gather(&rig),
@@ -98,9 +98,11 @@ pub(crate) async fn run(options: Options, usual: &[Kind]) -> Result<()> {
     let kinds = startable(kinds, &site, &mut report).await?;
     for &connections in &options.connections {
         for round in 0..rounds {
+            let mut peers = Vec::new();
             for kind in order(&kinds, round) {
-                let peer = Peer::start(kind, &site).await?;
-                let turn = turn::measure(&rig, &peer, (connections, round), seconds).await?;
+                peers.push(Peer::start(kind, &site).await?);
+            }
+            for turn in turn::round(&rig, &peers, (connections, round), seconds).await? {
                 report::progress_turn(&turn, rounds);
                 report.turns.push(turn);
             }
@@ -153,7 +155,7 @@ async fn startable(kinds: Vec<Kind>, site: &Site<'_>, report: &mut Report) -> Re
     Ok(found)
 }
 
-/// Rotated by one each round, and reversed every other round, so that neighbours change, too.
+/// Rotated by one each time, and reversed every other time, so that neighbours change, too.
 fn order<T>(all: &[T], round: usize) -> Vec<&T> {
     let mut order: Vec<&T> = all.iter().collect();
     order.rotate_left(round % all.len().max(1));

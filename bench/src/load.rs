@@ -20,6 +20,7 @@ use clap::Args;
 use hdrhistogram::Histogram;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
@@ -104,6 +105,11 @@ struct Shared {
     target: Target,
     recording: Cell<bool>,
     stopping: Cell<bool>,
+    paused: Cell<bool>,
+    /// Requests whose answers are not complete.
+    in_flight: Cell<usize>,
+    /// Told when a pause ends, and when the last answer before one is complete.
+    changed: Notify,
     /// Requests that may still be sent, when their number is bound.
     left: Cell<Option<u64>>,
     errors: Cell<u64>,
@@ -118,6 +124,21 @@ impl Shared {
         let left = self.left.get();
         self.left.set(left.map(|left| left.saturating_sub(1)));
         !self.stopping.get() && left != Some(0)
+    }
+
+    /// Waits while the load is paused.
+    async fn turn(&self) {
+        while self.paused.get() && !self.stopping.get() {
+            self.changed.notified().await;
+        }
+    }
+
+    /// One request more or less is under way.
+    fn in_flight(&self, count: usize) {
+        self.in_flight.set(count);
+        if count == 0 {
+            self.changed.notify_waiters();
+        }
     }
 
     fn answered(&self, latency: Duration) {
@@ -168,6 +189,9 @@ impl Load {
             target: target.clone(),
             recording: Cell::new(requests.is_some()),
             stopping: Cell::new(false),
+            paused: Cell::new(false),
+            in_flight: Cell::new(0),
+            changed: Notify::new(),
             left: Cell::new(requests),
             errors: Cell::new(0),
             first_error: RefCell::new(None),
@@ -188,9 +212,31 @@ impl Load {
         self.shared.recording.set(recording);
     }
 
+    /// Lets requests in flight finish and sends no more until [`Load::resume`]; connections stay open.
+    ///
+    /// # Errors
+    /// When an answer does not come.
+    pub(crate) async fn pause(&self) -> Result<()> {
+        self.shared.paused.set(true);
+        let quiet = async {
+            while self.shared.in_flight.get() > 0 {
+                self.shared.changed.notified().await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, quiet).await;
+        waited.with_context(|| format!("no answer within {PATIENCE:?}"))
+    }
+
+    /// Goes on after a pause.
+    pub(crate) fn resume(&self) {
+        self.shared.paused.set(false);
+        self.shared.changed.notify_waiters();
+    }
+
     /// Lets requests in flight finish, sends no more, and closes all connections.
     pub(crate) async fn stop(self) -> Measured {
         self.shared.stopping.set(true);
+        self.resume();
         self.finish(PATIENCE).await
     }
 

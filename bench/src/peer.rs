@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::accounting;
+use crate::cgroup::Cgroup;
 use crate::load::{self, Target};
 use crate::process::Process;
 pub(crate) use kind::{Kind, NO_EBPF};
@@ -41,8 +42,8 @@ pub(crate) struct Site<'a> {
     pub(crate) access_log: bool,
     /// The product's binary.
     pub(crate) proxy_binary: Option<&'a Path>,
-    /// A cgroup for the product alone, as a container has one; without, it shares the bench's.
-    pub(crate) cgroup: Option<&'a Path>,
+    /// For a cgroup of the product's own, as a container has one; without, it shares the bench's.
+    pub(crate) cgroup: Option<&'a Cgroup>,
 }
 
 /// How to start one peer.
@@ -93,8 +94,8 @@ impl Peer {
             Kind::NginxArticle => nginx::article(site, &directory, port)?,
             Kind::Nginx => nginx::tuned(site, &directory, port)?,
             Kind::HaProxy => haproxy::launch(site, &directory, port)?,
-            Kind::HolySheep => holysheep::launch(site, port, "auto")?,
-            Kind::HolySheepNoEbpf => holysheep::launch(site, port, "off")?,
+            Kind::HolySheep => holysheep::launch(site, port, &name, "auto")?,
+            Kind::HolySheepNoEbpf => holysheep::launch(site, port, &name, "off")?,
             Kind::Extra { command, .. } => extra::launch(command, site, port)?,
         };
         command

@@ -1,11 +1,12 @@
-//! One measurement of one peer: load, a timed window, and whose CPU time it took.
+//! A round: every peer under load in turn, in short slices, and whose CPU time each took.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use crate::accounting::{CpuTicks, Usage};
+use super::order;
+use crate::accounting::{CpuTicks, Spent, Usage};
 use crate::load::Load;
 use crate::peer::Peer;
 use crate::rig::Rig;
@@ -60,96 +61,176 @@ impl Turn {
     }
 }
 
-/// Loads `peer` for `seconds`, after a warm-up.
+/// Measures all peers of a round, `seconds` each, in slices of [`SLICE`] that take turns; all of them run all the time.
 ///
 /// # Errors
-/// When the peer or the upstream ends, or starts processes that would go uncounted.
-pub(super) async fn measure(
+/// When a peer or the upstream ends, or starts processes that would go uncounted.
+pub(super) async fn round(
     rig: &Rig,
-    peer: &Peer,
+    peers: &[Peer],
     (connections, round): (usize, usize),
     seconds: f64,
-) -> Result<Turn> {
-    let seen_before = rig.tally().await?;
-    let load = Load::start(&peer.target, connections, None)?;
-    // Fills the pools and the caches; long enough for the CPU's clock to settle.
-    tokio::time::sleep(Duration::from_secs_f64((seconds / 4.0).clamp(0.3, 1.0))).await;
-    let watch = Watch {
-        peer: peer.processes()?,
-        rig,
-    };
-
-    let before = watch.sample()?;
-    load.record(true);
-    let begin = Instant::now();
-    tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
-    let elapsed = begin.elapsed().as_secs_f64();
-    load.record(false);
-    let after = watch.sample()?;
-
-    let measured = load.stop().await;
-    ensure!(
-        watch.peer == peer.processes()?,
-        "{} started or lost processes",
-        peer.name
-    );
-    let upstream = rig.tally().await?.since(&seen_before);
-
-    let peer_spent = after.peer.since(&before.peer);
-    let generator = after.generator.since(&before.generator).total_ns;
-    let upstream_spent = after.upstream.since(&before.upstream).total_ns;
-    let (rig_cpu_busy, rig_steal) = after.rig_cpu.since(&before.rig_cpu);
-    let (peer_cpu_busy, peer_steal) = after.peer_cpu.since(&before.peer_cpu);
-    // Nanoseconds in the window to microseconds per request.
-    let per_request = |nanoseconds: f64| nanoseconds / 1000.0 / measured.requests.max(1) as f64;
-    Ok(Turn {
-        target: peer.name.clone(),
-        connections,
-        round,
-        seconds: elapsed,
-        requests: measured.requests,
-        errors: measured.errors,
-        requests_per_second: measured.requests as f64 / elapsed,
-        p50_us: measured.quantile_us(0.5),
-        p99_us: measured.quantile_us(0.99),
-        cpu_us: (!watch.peer.is_empty()).then(|| per_request(peer_spent.total_ns)),
-        user_us: per_request(peer_spent.user_ns),
-        system_us: per_request(peer_spent.system_ns),
-        generator_us: per_request(generator),
-        upstream_us: per_request(upstream_spent),
-        peer_utilisation: peer_spent.total_ns / 1e9 / elapsed,
-        peer_cpu_busy,
-        rig_utilisation: (generator + upstream_spent) / 1e9 / elapsed,
-        rig_cpu_busy,
-        steal: rig_steal.max(peer_steal),
-        changed_threads: peer_spent.changed_threads,
-        first_error: measured.first_error,
-        upstream,
-    })
+) -> Result<Vec<Turn>> {
+    let mut measurements = Vec::new();
+    for peer in peers {
+        measurements.push(Measurement::start(rig, peer, connections, seconds).await?);
+    }
+    let slices = (seconds / SLICE.as_secs_f64()).ceil().max(1.0);
+    let length = Duration::from_secs_f64(seconds / slices);
+    let all: Vec<usize> = (0..measurements.len()).collect();
+    for slice in 0..slices as usize {
+        for &index in order(&all, slice) {
+            if let Some(measurement) = measurements.get_mut(index) {
+                measurement.slice(length).await?;
+            }
+        }
+    }
+    let mut turns = Vec::new();
+    for measurement in measurements {
+        turns.push(measurement.end(connections, round).await?);
+    }
+    Ok(turns)
 }
 
-/// Whose CPU time is watched during a turn.
-struct Watch<'a> {
-    peer: Vec<u32>,
+/// Length of a slice: a shared machine changes its speed within seconds, and that must meet all peers alike.
+const SLICE: Duration = Duration::from_millis(250);
+
+/// From the beginning of a slice until measuring begins: the caches are somebody else's still.
+const SETTLE: Duration = Duration::from_millis(20);
+
+/// The measurement of one peer while it goes on.
+struct Measurement<'a> {
     rig: &'a Rig,
+    peer: &'a Peer,
+    load: Load,
+    processes: Vec<u32>,
+    spent: Sums,
+    seen: Tally,
+}
+
+/// What was used in all slices so far; busy and stolen times in seconds, of the peer's CPU and of the rig's.
+#[derive(Default)]
+struct Sums {
+    seconds: f64,
+    peer: Spent,
+    generator: Spent,
+    upstream: Spent,
+    busy: [f64; 2],
+    stolen: [f64; 2],
+}
+
+impl<'a> Measurement<'a> {
+    /// Fills the peer's pools and caches, and pauses.
+    async fn start(rig: &'a Rig, peer: &'a Peer, connections: usize, seconds: f64) -> Result<Self> {
+        let before = rig.tally().await?;
+        let load = Load::start(&peer.target, connections, None)?;
+        tokio::time::sleep(Duration::from_secs_f64((seconds / 4.0).clamp(0.3, 1.0))).await;
+        load.pause().await?;
+        Ok(Self {
+            rig,
+            peer,
+            load,
+            processes: peer.processes()?,
+            spent: Sums::default(),
+            seen: rig.tally().await?.since(&before),
+        })
+    }
+
+    async fn slice(&mut self, length: Duration) -> Result<()> {
+        let seen_before = self.rig.tally().await?;
+        self.load.resume();
+        tokio::time::sleep(SETTLE).await;
+        let before = self.sample()?;
+        self.load.record(true);
+        let begin = Instant::now();
+        tokio::time::sleep(length).await;
+        let elapsed = begin.elapsed().as_secs_f64();
+        self.load.record(false);
+        let after = self.sample()?;
+        self.load.pause().await?;
+        self.seen.add(&self.rig.tally().await?.since(&seen_before));
+        self.spent.add(elapsed, &before, &after);
+        Ok(())
+    }
+
+    async fn end(self, connections: usize, round: usize) -> Result<Turn> {
+        let measured = self.load.stop().await;
+        ensure!(
+            self.processes == self.peer.processes()?,
+            "{} started or lost processes",
+            self.peer.name
+        );
+        let Sums {
+            seconds,
+            peer,
+            generator,
+            upstream,
+            busy,
+            stolen,
+        } = self.spent;
+        let per_request =
+            |used: &Spent| used.total_ns as f64 / 1000.0 / measured.requests.max(1) as f64;
+        let (cpu_us, user) = (per_request(&peer), peer.user_share());
+        let rig_ns = generator.total_ns + upstream.total_ns;
+        Ok(Turn {
+            target: self.peer.name.clone(),
+            connections,
+            round,
+            seconds,
+            requests: measured.requests,
+            errors: measured.errors,
+            requests_per_second: measured.requests as f64 / seconds,
+            p50_us: measured.quantile_us(0.5),
+            p99_us: measured.quantile_us(0.99),
+            cpu_us: (!self.processes.is_empty()).then_some(cpu_us),
+            user_us: cpu_us * user,
+            system_us: cpu_us * (1.0 - user),
+            generator_us: per_request(&generator),
+            upstream_us: per_request(&upstream),
+            peer_utilisation: peer.total_ns as f64 / 1e9 / seconds,
+            peer_cpu_busy: busy[0] / seconds,
+            rig_utilisation: rig_ns as f64 / 1e9 / seconds,
+            rig_cpu_busy: busy[1] / seconds,
+            steal: stolen[0].max(stolen[1]) / seconds,
+            changed_threads: peer.changed_threads,
+            first_error: measured.first_error,
+            upstream: self.seen,
+        })
+    }
+
+    fn sample(&self) -> Result<Sample> {
+        Ok(Sample {
+            peer: Usage::sample(&self.processes)?,
+            generator: Usage::sample(&[std::process::id()])?,
+            upstream: Usage::sample(&[self.rig.upstream_id()])?,
+            cpus: [
+                CpuTicks::sample(self.rig.peer_cpu)?,
+                CpuTicks::sample(self.rig.own_cpu)?,
+            ],
+        })
+    }
 }
 
 struct Sample {
     peer: Usage,
     generator: Usage,
     upstream: Usage,
-    peer_cpu: CpuTicks,
-    rig_cpu: CpuTicks,
+    /// The peer's and the rig's.
+    cpus: [CpuTicks; 2],
 }
 
-impl Watch<'_> {
-    fn sample(&self) -> Result<Sample> {
-        Ok(Sample {
-            peer: Usage::sample(&self.peer)?,
-            generator: Usage::sample(&[std::process::id()])?,
-            upstream: Usage::sample(&[self.rig.upstream_id()])?,
-            peer_cpu: CpuTicks::sample(self.rig.peer_cpu)?,
-            rig_cpu: CpuTicks::sample(self.rig.own_cpu)?,
-        })
+impl Sums {
+    /// Adds a slice.
+    fn add(&mut self, elapsed: f64, before: &Sample, after: &Sample) {
+        self.seconds += elapsed;
+        self.peer.add(&after.peer.since(&before.peer));
+        self.generator
+            .add(&after.generator.since(&before.generator));
+        self.upstream.add(&after.upstream.since(&before.upstream));
+        for (index, (before, after)) in before.cpus.iter().zip(&after.cpus).enumerate() {
+            let (busy, stolen) = after.since(before);
+            self.busy[index] += busy * elapsed;
+            self.stolen[index] += stolen * elapsed;
+        }
     }
 }

@@ -41,12 +41,18 @@ async fn connect_and_send(shared: &Shared) -> Result<()> {
 /// Sends requests until the load stops or the server announces that it closes.
 async fn send<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, mut stream: S) -> Result<()> {
     let mut buffer = BytesMut::with_capacity(BUFFER);
-    while shared.next() {
+    loop {
+        shared.turn().await;
+        if !shared.next() {
+            return Ok(());
+        }
+        let in_flight = InFlight::new(shared);
         let begin = Instant::now();
         stream.write_all(&shared.target.request).await?;
         stream.flush().await?;
         let answer = receive(&mut stream, &mut buffer).await?;
         let latency = begin.elapsed();
+        drop(in_flight);
         ensure!(answer.status == 200, "status {}", answer.status);
         ensure!(
             answer.body == shared.target.body_length,
@@ -56,10 +62,25 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, mut stream: S)
         );
         shared.answered(latency);
         if answer.close {
-            break;
+            return Ok(());
         }
     }
-    Ok(())
+}
+
+/// A request whose answer is not complete; also one that never will be.
+struct InFlight<'a>(&'a Shared);
+
+impl<'a> InFlight<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.in_flight(shared.in_flight.get() + 1);
+        Self(shared)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight(self.0.in_flight.get() - 1);
+    }
 }
 
 /// A complete answer.

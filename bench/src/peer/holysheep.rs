@@ -11,7 +11,7 @@ use super::{Launch, Site, free_port, version};
 const IN_CGROUP: &str = r#"echo $$ > "$0/cgroup.procs" && exec "$@""#;
 
 /// The product with its access log on, in JSON, to standard output, and with kernel programs as `ebpf` says.
-pub(super) fn launch(site: &Site<'_>, port: u16, ebpf: &str) -> Result<Launch> {
+pub(super) fn launch(site: &Site<'_>, port: u16, name: &str, ebpf: &str) -> Result<Launch> {
     let binary = match site.proxy_binary {
         Some(path) => absolute(path)?,
         None => built()?,
@@ -21,7 +21,8 @@ pub(super) fn launch(site: &Site<'_>, port: u16, ebpf: &str) -> Result<Launch> {
         // Kernel programs are attached to a cgroup: the bench's own packets are not the product's to pay for.
         Some(cgroup) => {
             let mut shell = Command::new("sh");
-            shell.args(["-c", IN_CGROUP]).arg(cgroup).arg(&binary);
+            shell.args(["-c", IN_CGROUP]);
+            shell.arg(cgroup.of(name)?).arg(&binary);
             shell
         }
         None => Command::new(&binary),
