@@ -123,16 +123,47 @@ fn mount(root: &Path, version: &str, key: &str) {
     std::fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
 }
 
+/// The real program with a key file, so that its log tells when it has looked at the file.
+fn with_key_file(rig: &Rig, key: &Path) -> Served {
+    let mut program = command([
+        "serve",
+        "--listen=127.0.0.1:0",
+        "--admin-listen=127.0.0.1:0",
+        "--log-format=json",
+        "--workers=1",
+    ]);
+    program
+        .env("HOLYSHEEP_API_KEY_FILE", key)
+        .env("HOLYSHEEP_API_BASE_URL", rig.emulator.base_url())
+        .env("HOLYSHEEP_UPSTREAM_CA", rig.directory.path("ca.pem"))
+        .stdout(std::process::Stdio::null());
+    Served::start(&mut program)
+}
+
 #[test]
 fn a_file_without_a_key_leaves_the_old_one_in_use() {
     let rig = Rig::start();
-    rig.wait_watching();
-    rig.directory.write("key", "");
-    assert_eq!(rig.post(CHAT, QUESTION).status, 200);
-    std::fs::remove_file(rig.directory.path("key")).unwrap();
-    assert_eq!(rig.post(CHAT, QUESTION).status, 200);
-    rig.directory.write("key", "cr_other");
-    eventually(|| rig.post(CHAT, QUESTION).status == 502);
+    let path = rig.directory.write("program-key", EMULATOR_KEY);
+    let served = with_key_file(&rig, &path);
+    let ask = || {
+        let mut client = Client::connect(served.data_addr());
+        client
+            .request("POST", CHAT, &[], QUESTION.as_bytes())
+            .status
+    };
+    assert_eq!(ask(), 200);
+    let kept = || served.times_logged("the upstream API key stays as it was");
+    // The control thread watches files before it answers.
+    Client::connect(served.admin_addr()).request("GET", "/livez", &[], b"");
+    rig.directory.write("program-key", "");
+    eventually(|| kept() >= 1);
+    assert_eq!(ask(), 200);
+    let before = kept();
+    std::fs::remove_file(&path).unwrap();
+    eventually(|| kept() > before);
+    assert_eq!(ask(), 200);
+    rig.directory.write("program-key", "cr_other");
+    eventually(|| ask() == 502);
 }
 
 #[test]
@@ -234,10 +265,18 @@ fn assert_no_key(place: &str, text: &str) {
 
 #[test]
 fn no_key_shows_in_anything_the_proxy_says() {
-    let rig = Rig::with("timeouts: {first_byte: 200ms, idle: 200ms}");
+    // No connection ahead of need: the first request meets the certificate.
+    let yaml = "timeouts: {first_byte: 200ms, idle: 200ms}\nupstream: {min_idle: 0}";
+    let rig = Rig::with(yaml);
+    rig.fault("expired-certificate", FaultScope::Next(1));
+    let reply = post_with(&rig, CHAT, &[("authorization", BEARER)]);
+    assert_eq!(reply.error(), Some("upstream_certificate_expired"));
+    assert_no_key(
+        "a certificate's refusal",
+        &String::from_utf8_lossy(&reply.raw),
+    );
     assert_no_key("answers", &provoke(rig.data_addr()));
-    rig.fault("expired-certificate", FaultScope::Always);
-    rig.wait_log(30);
+    rig.wait_log(31);
     assert_no_key("the access log", &rig.log_text());
     for path in ["/metrics", "/status", "/config", "/", "/readyz", "/livez"] {
         assert_no_key(path, &rig.admin(path).text());

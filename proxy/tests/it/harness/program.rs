@@ -95,6 +95,15 @@ impl Served {
             .find(|line| line["message"] == message)
     }
 
+    /// How many log lines have a message.
+    pub(crate) fn times_logged(&self, message: &str) -> usize {
+        let log = self.log();
+        let lines = log
+            .iter()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["message"] == message).count()
+    }
+
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
