@@ -1,0 +1,30 @@
+//! Tests of `upstream.rs`.
+
+use super::*;
+
+#[test]
+fn head_tells_length_and_wish_to_close() {
+    let text =
+        b"POST /v1/chat/completions HTTP/1.1\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
+    let (request, framing, length) = parse_head(text).unwrap().unwrap();
+    assert_eq!(
+        request,
+        Request {
+            streaming: false,
+            close: true
+        }
+    );
+    assert_eq!(framing, Framing::Length(2));
+    assert_eq!(length, text.len() - 2);
+}
+
+#[test]
+fn incomplete_head_waits_for_more() {
+    assert!(parse_head(b"POST /v1 HTTP/1.1\r\nHost:").unwrap().is_none());
+}
+
+#[test]
+fn query_selects_the_stream() {
+    let text = b"POST /v1/chat/completions?stream HTTP/1.1\r\n\r\n";
+    assert!(parse_head(text).unwrap().unwrap().0.streaming);
+}
