@@ -5,19 +5,19 @@
 //! takes it, the response body is handed out as a slice of the read buffer, so
 //! back-pressure holds in both directions without a queue.
 
+mod failure;
+
 use std::borrow::Cow;
 use std::task::{Context, Poll, ready};
 
 use super::connect::Connection;
-use super::h2::H2Request;
 use super::pool::{Lease, Leased};
-use crate::error::{ProxyError, Retry};
+use crate::error::ProxyError;
 use crate::http1::{
-    BodyDecoder, Framing, Guarded, HeadView, Piece, encode,
-    framing::{self, FramingError},
-    head::Version,
+    BodyDecoder, Framing, Guarded, HeadView, Piece, encode, framing, head::Version,
 };
 use crate::kernel::{self, FirstByte};
+pub use failure::{ExchangeError, Unsent};
 
 /// Request bytes buffered for a socket that does not take them.
 const OUTPUT_HIGH_WATER: usize = 64 * 1024;
@@ -34,64 +34,6 @@ pub trait RequestBody {
 
     /// Passes an interim response on, if there is somebody who knows of them.
     fn interim(&mut self, _cx: &mut Context<'_>, _head: &HeadView<'_>) {}
-}
-
-/// Why an exchange ended.
-#[derive(Debug)]
-pub enum ExchangeError {
-    /// Upstream has had nothing of the request.
-    NotSent {
-        /// What to send again.
-        request: Unsent,
-        /// What to say if it is not.
-        error: ProxyError,
-    },
-    /// It cannot be repeated.
-    Failed(ProxyError),
-}
-
-/// A request upstream has had nothing of.
-#[derive(Debug)]
-pub enum Unsent {
-    /// The bytes for another HTTP/1.1 connection.
-    Http1(Guarded),
-    /// The request for another h2 stream.
-    Http2(Box<H2Request>),
-}
-
-impl ExchangeError {
-    /// The request, if another attempt may follow.
-    ///
-    /// # Errors
-    /// What to tell the client if none may.
-    pub fn repeatable(self) -> Result<Unsent, ProxyError> {
-        match self {
-            Self::NotSent { request, error } => match error.class().retry {
-                Retry::BeforeSent => Ok(request),
-                Retry::Never | Retry::Elsewhere => Err(error),
-            },
-            Self::Failed(error) => Err(error),
-        }
-    }
-
-    /// What to tell the client, if no other attempt follows.
-    pub fn into_error(self) -> ProxyError {
-        match self {
-            Self::NotSent { error, .. } | Self::Failed(error) => error,
-        }
-    }
-}
-
-impl From<ProxyError> for ExchangeError {
-    fn from(error: ProxyError) -> Self {
-        Self::Failed(error)
-    }
-}
-
-impl From<FramingError> for ExchangeError {
-    fn from(error: FramingError) -> Self {
-        Self::Failed(ProxyError::UpstreamInvalidResponse(Cow::Borrowed(error.0)))
-    }
 }
 
 /// A request under way on an HTTP/1.1 connection.
