@@ -17,7 +17,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::tools::{self, Lack, Tool};
 use crate::workspace::Workspace;
-use crate::{build_ebpf, command, stats};
+use crate::{build_ebpf, command, stats, test_kernels};
 pub(crate) use cargo::Tests;
 pub(crate) use report::Outcome;
 use report::Row;
@@ -45,7 +45,7 @@ struct Step {
     remedy: &'static str,
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step {
         name: "ebpf",
         title: "the kernel programs, which the others test with",
@@ -83,6 +83,13 @@ const STEPS: [Step; 10] = [
         needs: &[],
         run: cargo::test,
         remedy: "run the failing test alone: `cargo test -p CRATE NAME`",
+    },
+    Step {
+        name: "kernels",
+        title: "kernel tests on Linux 6.1 and 6.12, in QEMU",
+        needs: &[test_kernels::TOOL],
+        run: test_kernels::check,
+        remedy: "run the failing test alone: `cargo xtask test-kernels --only 6.1 -- NAME --nocapture`",
     },
     Step {
         name: "doc",

@@ -69,6 +69,15 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     Ok(ExitCode::FAILURE)
 }
 
+/// The same as a step of `cargo xtask test`.
+pub(crate) fn check(workspace: &Workspace) -> Result<Outcome> {
+    let all = Options {
+        only: Vec::new(),
+        arguments: Vec::new(),
+    };
+    perform(workspace, &all)
+}
+
 fn perform(workspace: &Workspace, options: &Options) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     if !cfg!(target_arch = "x86_64") {
@@ -91,7 +100,12 @@ fn perform(workspace: &Workspace, options: &Options) -> Result<Outcome> {
     if kernels.is_empty() {
         return Ok(outcome);
     }
+    let started = Instant::now();
     let suites = suite::build(workspace)?;
+    println!(
+        "The test programs took {:.1} s to build.",
+        started.elapsed().as_secs_f64()
+    );
     for kernel in &kernels {
         boot(workspace, kernel, &suites, options, &mut outcome)?;
     }
