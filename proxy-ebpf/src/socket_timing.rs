@@ -22,16 +22,32 @@ use crate::maps;
 const FLAGS: u32 =
     BPF_SOCK_OPS_RTT_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG | BPF_SOCK_OPS_STATE_CB_FLAG;
 
-/// The entry point. Returning 1 leaves the kernel's own decision alone.
+/// The entry point.
 #[sock_ops]
 fn socket_timing(ctx: SockOpsContext) -> u32 {
+    run::<false>(&ctx)
+}
+
+/// The same with messages, for `--ebpf-log`.
+///
+/// A program of its own, because code that a constant switches off is not out of the verifier's way: where the loader
+/// has no `CAP_PERFMON`, older kernels (6.1) also follow branches that only a speculating processor could take, and
+/// refuse what sends messages there.
+#[sock_ops]
+fn socket_messages(ctx: SockOpsContext) -> u32 {
+    run::<true>(&ctx)
+}
+
+/// Returning 1 leaves the kernel's own decision alone.
+#[inline(always)]
+fn run<const MESSAGES: bool>(ctx: &SockOpsContext) -> u32 {
     match ctx.op() {
-        BPF_SOCK_OPS_TCP_CONNECT_CB => connecting(&ctx),
-        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => established(&ctx),
-        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => accepted(&ctx),
-        BPF_SOCK_OPS_RTT_CB => round_trip(&ctx),
-        BPF_SOCK_OPS_RETRANS_CB => retransmitted(&ctx),
-        BPF_SOCK_OPS_STATE_CB => changed_state(&ctx),
+        BPF_SOCK_OPS_TCP_CONNECT_CB => connecting::<MESSAGES>(ctx),
+        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => established::<MESSAGES>(ctx),
+        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => accepted::<MESSAGES>(ctx),
+        BPF_SOCK_OPS_RTT_CB => round_trip(ctx),
+        BPF_SOCK_OPS_RETRANS_CB => retransmitted(ctx),
+        BPF_SOCK_OPS_STATE_CB => changed_state::<MESSAGES>(ctx),
         _ => {}
     }
     1
@@ -39,7 +55,7 @@ fn socket_timing(ctx: SockOpsContext) -> u32 {
 
 /// A SYN is about to leave.
 #[inline(always)]
-fn connecting(ctx: &SockOpsContext) {
+fn connecting<const MESSAGES: bool>(ctx: &SockOpsContext) {
     let Some(record) = flow(ctx) else { return };
     // Now and not once established, or connections that never get there would end unnoticed.
     ask_for_callbacks(ctx);
@@ -50,11 +66,10 @@ fn connecting(ctx: &SockOpsContext) {
         (*record).state = 0;
         (*record).connect_start_ns = bpf_ktime_get_ns();
     }
-    debug!(
-        ctx,
-        "connecting to port {}",
-        u32::from_be(ctx.remote_port())
-    );
+    if MESSAGES {
+        let port = u32::from_be(ctx.remote_port());
+        debug!(ctx, "connecting to port {}", port);
+    }
 }
 
 /// The flags are one word for all programs on a socket: those of others stay.
@@ -68,7 +83,7 @@ fn ask_for_callbacks(ctx: &SockOpsContext) {
 
 /// The handshake of a connection to upstream is complete.
 #[inline(always)]
-fn established(ctx: &SockOpsContext) {
+fn established<const MESSAGES: bool>(ctx: &SockOpsContext) {
     let now = now();
     let Some(record) = flow(ctx) else { return };
     // Once more: a program behind ours may have put its flags in place of ours.
@@ -83,13 +98,15 @@ fn established(ctx: &SockOpsContext) {
         (*record).connect_ns = elapsed;
         (*record).srtt_us = (*ctx.ops).srtt_us >> 3;
         maps::count((*record).slot, Figure::Connect(elapsed), 1, elapsed);
-        debug!(ctx, "connected within {} ns", elapsed);
+        if MESSAGES {
+            debug!(ctx, "connected within {} ns", elapsed);
+        }
     }
 }
 
 /// The handshake of a connection to one of our ports is complete; it waits to be accepted.
 #[inline(always)]
-fn accepted(ctx: &SockOpsContext) {
+fn accepted<const MESSAGES: bool>(ctx: &SockOpsContext) {
     if !maps::is_ours(ctx.local_port() as u16) {
         return;
     }
@@ -108,7 +125,9 @@ fn accepted(ctx: &SockOpsContext) {
         (&raw mut (*record).established_ns).write_volatile(now());
         (&raw mut (*record).cookie).write_volatile(cookie);
     }
-    debug!(ctx, "a connection to port {} waits", ctx.local_port());
+    if MESSAGES {
+        debug!(ctx, "a connection to port {} waits", ctx.local_port());
+    }
 }
 
 /// The kernel has measured a round trip; about once for each acknowledgement.
@@ -144,7 +163,7 @@ fn retransmitted(ctx: &SockOpsContext) {
 
 /// The socket has gone from one state to another.
 #[inline(always)]
-fn changed_state(ctx: &SockOpsContext) {
+fn changed_state<const MESSAGES: bool>(ctx: &SockOpsContext) {
     let (from, to) = (ctx.arg(0), ctx.arg(1));
     if to != BPF_TCP_CLOSE {
         return;
@@ -160,7 +179,9 @@ fn changed_state(ctx: &SockOpsContext) {
         if failed {
             maps::count((*record).slot, Figure::ConnectFailures, 1, 0);
         }
-        debug!(ctx, "closed from state {}", from);
+        if MESSAGES {
+            debug!(ctx, "closed from state {}", from);
+        }
     }
 }
 

@@ -271,7 +271,7 @@ fn begin(settings: &Settings) -> Result<Kernel, Vec<Reason>> {
     };
     let mut loaded =
         load::load(object, settings.upstreams, settings.log).map_err(|reason| vec![reason])?;
-    let socket_timing = load::attach_socket_timing(&mut loaded.ebpf, &cgroup);
+    let socket_timing = load::attach_socket_timing(&mut loaded.ebpf, &cgroup, settings.log);
     let payload_timing = load::attach_payload_timing(&mut loaded.ebpf, &cgroup);
     Ok(finish(
         settings,

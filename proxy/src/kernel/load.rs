@@ -113,16 +113,25 @@ fn mapped<T: Shared>(ebpf: &Ebpf, name: &str, length: u32) -> Result<Mapped<T>, 
         .map_err(|error| because(&format!("mapping {name}"), &error))
 }
 
-/// Loads and attaches the program of connections.
-pub(super) fn attach_socket_timing(ebpf: &mut Ebpf, cgroup: &File) -> Result<(), Reason> {
-    let program: &mut SockOps = program(ebpf, "socket_timing")?;
+/// Loads and attaches the program of connections; that with messages for `log`.
+pub(super) fn attach_socket_timing(
+    ebpf: &mut Ebpf,
+    cgroup: &File,
+    log: bool,
+) -> Result<(), Reason> {
+    let name = if log {
+        "socket_messages"
+    } else {
+        "socket_timing"
+    };
+    let program: &mut SockOps = program(ebpf, name)?;
     program
         .load()
-        .map_err(|error| failed("loading socket_timing", error))?;
+        .map_err(|error| failed(&format!("loading {name}"), error))?;
     // Single: several links on a cgroup stack anyway, and asking for more than one is an error for links.
     program
         .attach(cgroup, CgroupAttachMode::Single)
-        .map_err(|error| failed("attaching socket_timing", error))?;
+        .map_err(|error| failed(&format!("attaching {name}"), error))?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Messages of the kernel programs (`--ebpf-log`), on their way into the proxy's own log.
 //!
-//! Off, the programs are loaded with a level of 0: the verifier then removes the code that would send messages.
+//! The program that sends them is loaded in the place of the one that does not, so that they cost nothing when off.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
