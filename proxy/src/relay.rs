@@ -34,7 +34,11 @@ pub fn start<D: Downstream>(
     }
     client.field(b"x-request-id", record.text.get(Text::RequestId));
     if record.wants_timing {
-        client.field(b"server-timing", record.kernel.server_timing().as_bytes());
+        let timing = record.kernel.server_timing();
+        // Of a request over h2 nothing is known.
+        if !timing.is_empty() {
+            client.field(b"server-timing", timing.as_bytes());
+        }
     }
     if worker.drain.is_draining() {
         client.close_after();

@@ -31,8 +31,9 @@ impl Timeline {
             ("wakeup_lag", self.wakeup_lag),
         ];
         let known = durations.iter().filter_map(|(name, time)| {
-            let millis = time.as_ref()?.as_secs_f64() * 1000.0;
-            Some(format!("{name};dur={millis:.3}"))
+            // Cut off as in the log line, so that the two are the same number.
+            let micros = time.as_ref()?.as_micros();
+            Some(format!("{name};dur={}.{:03}", micros / 1000, micros % 1000))
         });
         let retransmits = self.retransmits;
         let retransmits = retransmits.map(|count| format!("retransmits;desc=\"{count}\""));

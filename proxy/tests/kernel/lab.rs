@@ -19,10 +19,6 @@ pub(crate) const CHILD: &str = "--child";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The cgroup the tests run in.
-#[cfg_attr(
-    not(holysheep_ebpf_foreign),
-    expect(dead_code, reason = "the foreign program asks for it")
-)]
 pub(crate) struct Lab {
     pub(crate) cgroup: PathBuf,
 }

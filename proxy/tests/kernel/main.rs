@@ -14,6 +14,7 @@
 )]
 
 mod accept;
+mod app;
 mod connect;
 mod failures;
 mod first_byte;
@@ -24,6 +25,7 @@ mod lifecycle;
 mod namespaces;
 mod path;
 mod privileges;
+mod proxy;
 mod tables;
 mod tickets;
 
@@ -46,7 +48,7 @@ mod foreign {
 
 type Test = (&'static str, fn(&Lab) -> Outcome);
 
-const TESTS: [Test; 19] = [
+const TESTS: [Test; 24] = [
     ("connect_and_rtt_agree_with_tcp_info", connect::agree),
     ("upstreams_are_told_apart", connect::slots),
     ("failed_connects_are_counted", failures::counted),
@@ -80,6 +82,14 @@ const TESTS: [Test; 19] = [
     ("loads_leave_nothing_behind", lifecycle::leaks),
     ("bpf_and_net_admin_are_enough", privileges::enough),
     ("without_them_each_is_named", privileges::named),
+    ("a_proxy_tells_what_the_kernel_saw", app::told),
+    ("a_proxy_counts_failed_connects", app::failures),
+    ("a_proxy_says_nothing_of_requests_over_h2", app::multiplexed),
+    ("an_app_refuses_to_start_without_them", app::refuses),
+    (
+        "the_program_refuses_to_start_without_them",
+        app::program_refuses,
+    ),
     (
         "a_read_only_mount_in_a_private_cgroup_namespace",
         namespaces::private,

@@ -35,8 +35,8 @@ pub(crate) fn drop_all_and_go_on() {
     go_on("named");
 }
 
-/// Bounds what this process and its children may ever have.
-fn leave(left: CapabilitySet) {
+/// Bounds what this thread and its children may ever have.
+pub(crate) fn leave(left: CapabilitySet) {
     for capability in CapabilitySet::all().difference(left).iter() {
         // Younger kernels know more of them than older ones.
         let _ = remove_capability_from_bounding_set(capability);

@@ -58,8 +58,10 @@ pub(super) fn run(kernel: &Kernel, image: &Path, suites: &[Suite]) -> Result<Rep
 
 fn qemu(kernel: &Kernel, image: &Path) -> Command {
     let mut command = Command::new("qemu-system-x86_64");
-    // Emulated: it works everywhere, while KVM inside virtual machines often is there and fails.
-    command.args(["-accel", "tcg", "-cpu", "max", "-smp", "2"]);
+    // Emulated: it works everywhere, while KVM inside virtual machines often is there and fails. Both processors
+    // by one thread: with one each, a processor may still run what the other has just patched, and the kernel
+    // patches itself when programs are attached.
+    command.args(["-accel", "tcg,thread=single", "-cpu", "max", "-smp", "2"]);
     command.args(["-m", "1024", "-no-reboot", "-nic", "none"]);
     command.args(["-display", "none", "-monitor", "none", "-serial", "stdio"]);
     command.arg("-kernel").arg(&kernel.image);

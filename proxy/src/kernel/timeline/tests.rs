@@ -44,7 +44,7 @@ fn a_response_is_timed_by_the_packet_with_its_first_byte() {
 #[test]
 fn server_timing_says_what_is_known() {
     let mut timeline = Timeline {
-        connect: Some(Duration::from_micros(30_123)),
+        connect: Some(Duration::from_nanos(30_123_999)),
         first_byte: Some(Duration::from_millis(80)),
         retransmits: Some(2),
         ..Timeline::default()
