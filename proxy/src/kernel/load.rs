@@ -18,6 +18,8 @@ const MIN_KERNEL: (u32, u32) = (5, 11);
 /// As text.
 const MIN_KERNEL_TEXT: &str = "5.11";
 
+/// Messages of each level aya-log has.
+const ALL_LEVELS: u8 = 5;
 /// The smallest ring buffer there is, for messages nobody will send.
 const NO_MESSAGES: u32 = 4096;
 /// Room for messages.
@@ -60,12 +62,11 @@ fn is_old(release: &str) -> bool {
 
 /// Makes the maps and maps those into memory that are read there.
 pub(super) fn load(object: &[u8], upstreams: u32, log: bool) -> Result<Loaded, Reason> {
-    // All of the levels aya-log has, or none.
-    let level: u8 = if log { 5 } else { 0 };
     let mut ebpf = EbpfLoader::new()
         // No program reads structures of the kernel, so nobody has to parse their description, which takes a while.
         .btf(None)
-        .override_global(aya_log::LEVEL, &level, true)
+        // For `socket_messages`, the only one that sends any.
+        .override_global(aya_log::LEVEL, &ALL_LEVELS, true)
         .map_max_entries("STATS", (upstreams.min(SLOTS) + 1) * CELLS)
         .map_max_entries("AYA_LOGS", if log { MESSAGES } else { NO_MESSAGES })
         .load(object)
