@@ -123,20 +123,26 @@ fn mount(root: &Path, version: &str, key: &str) {
     std::fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
 }
 
-/// The real program with a key file, so that its log tells when it has looked at the file.
-fn with_key_file(rig: &Rig, key: &Path) -> Served {
+/// The real program in front of the rig's emulator; it lacks a key still.
+fn program(rig: &Rig) -> std::process::Command {
     let mut program = command([
         "serve",
         "--listen=127.0.0.1:0",
         "--admin-listen=127.0.0.1:0",
-        "--log-format=json",
-        "--workers=1",
     ]);
     program
-        .env("HOLYSHEEP_API_KEY_FILE", key)
         .env("HOLYSHEEP_API_BASE_URL", rig.emulator.base_url())
         .env("HOLYSHEEP_UPSTREAM_CA", rig.directory.path("ca.pem"))
         .stdout(std::process::Stdio::null());
+    program
+}
+
+/// With a key file, so that its log tells when it has looked at the file.
+fn with_key_file(rig: &Rig, key: &Path) -> Served {
+    let mut program = program(rig);
+    program
+        .args(["--log-format=json", "--workers=1"])
+        .env("HOLYSHEEP_API_KEY_FILE", key);
     Served::start(&mut program)
 }
 
@@ -292,17 +298,10 @@ fn no_key_shows_in_the_programs_own_log() {
         "config.yaml",
         "timeouts: {first_byte: 200ms, idle: 200ms}\nlog: {level: trace, format: json}\n",
     );
-    let mut program = command([
-        "serve",
-        "--listen=127.0.0.1:0",
-        "--admin-listen=127.0.0.1:0",
-    ]);
+    let mut program = program(&rig);
     program
         .env("HOLYSHEEP_API_KEY", EMULATOR_KEY)
-        .env("HOLYSHEEP_API_BASE_URL", rig.emulator.base_url())
-        .env("HOLYSHEEP_UPSTREAM_CA", rig.directory.path("ca.pem"))
-        .env("HOLYSHEEP_CONFIG", config)
-        .stdout(std::process::Stdio::null());
+        .env("HOLYSHEEP_CONFIG", config);
     let served = Served::start(&mut program);
     assert_no_key("answers", &provoke(served.data_addr()));
     let shown = Client::connect(served.admin_addr()).request("GET", "/config", &[], b"");
