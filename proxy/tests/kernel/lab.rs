@@ -184,6 +184,27 @@ pub(crate) fn tolerance(truth: Duration) -> Duration {
     if is_emulated() { exact * 10 } else { exact }
 }
 
+/// Prints what was measured in two ways, as difference, ours and theirs; the median difference has to be within
+/// tolerance, so that an interrupt between two moments is no failure. The median's two values.
+pub(crate) fn agree(
+    what: &str,
+    truth: &str,
+    mut values: Vec<(Duration, Duration, Duration)>,
+) -> (Duration, Duration) {
+    values.sort_unstable();
+    let (difference, ours, theirs) = values[values.len() / 2];
+    let worst = values.last().unwrap().0;
+    println!(
+        "  {what} ours {ours:?}, {truth} {theirs:?}; difference: median {difference:?}, worst {worst:?} of {}",
+        values.len()
+    );
+    assert!(
+        difference <= tolerance(theirs),
+        "{what} is off by {difference:?}"
+    );
+    (ours, theirs)
+}
+
 /// Whether QEMU interprets the processor.
 pub(crate) fn is_emulated() -> bool {
     fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("QEMU TCG"))

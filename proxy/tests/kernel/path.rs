@@ -8,7 +8,7 @@ use holysheep_proxy::kernel::{FlowTable, TcpInfo, now_ns};
 use netlab::{Direction, Path};
 
 use crate::Outcome;
-use crate::lab::{self, Lab, tolerance};
+use crate::lab::{self, Lab};
 
 /// In milliseconds. Where the processor is emulated, waking the relay takes so long that the shortest says nothing.
 fn round_trips() -> &'static [u64] {
@@ -80,27 +80,14 @@ pub(crate) fn delays(lab: &Lab) -> Outcome {
             }
             assert_eq!(path.overruns().unwrap(), 0);
             let family = if to.is_ipv4() { "IPv4" } else { "IPv6" };
-            report(millis, family, "connect", connects);
-            report(millis, family, "first byte", first_bytes);
+            for (what, values) in [("connect", connects), ("first byte", first_bytes)] {
+                let name = format!("{millis:>3} ms {family} {what:<10}");
+                let (_, theirs) = lab::agree(&name, "the path", values);
+                assert!(theirs >= round_trip, "{theirs:?}");
+            }
         }
     }
     Ok(())
-}
-
-fn report(millis: u64, family: &str, what: &str, mut values: Vec<(Duration, Duration, Duration)>) {
-    values.sort_unstable();
-    let (difference, ours, theirs) = values[values.len() / 2];
-    let worst = values.last().unwrap().0;
-    println!(
-        "  {millis:>3} ms {family} {what:<10} ours {ours:?}, the path {theirs:?}; difference: median {difference:?}, \
-         worst {worst:?} of {}",
-        values.len()
-    );
-    assert!(theirs >= Duration::from_millis(millis), "{theirs:?}");
-    assert!(
-        difference <= tolerance(theirs),
-        "{what} is off by {difference:?}"
-    );
 }
 
 pub(crate) fn losses(lab: &Lab) -> Outcome {
