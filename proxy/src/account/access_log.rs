@@ -136,12 +136,20 @@ impl Batch {
     }
 }
 
+/// What stands before each of [`write::kernel`]'s figures.
+const KERNEL_KEYS: [&[u8]; 5] = [
+    b"{\"connect_us\":",
+    b",\"rtt_us\":",
+    b",\"first_byte_us\":",
+    b",\"wakeup_lag_us\":",
+    b",\"retransmits\":",
+];
+
 /// An object; `null` is what is not known.
 fn kernel(out: &mut Vec<u8>, seen: &Timeline) {
-    for (index, (key, value)) in write::kernel(seen).into_iter().enumerate() {
-        out.extend_from_slice(if index == 0 { b"{\"" } else { b",\"" });
-        out.extend_from_slice(key.as_bytes());
-        out.extend_from_slice(b"\":");
+    let values = write::kernel(seen).map(|(_, value)| value);
+    for (key, value) in KERNEL_KEYS.iter().zip(values) {
+        out.extend_from_slice(key);
         match value {
             Some(value) => number(out, value),
             None => out.extend_from_slice(b"null"),

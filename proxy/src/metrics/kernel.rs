@@ -2,7 +2,9 @@
 //!
 //! First byte, wake-up lag and the accept queue need both sides: the kernel notes when, the worker knows for what.
 
-use super::cell::{Counter, Histogram};
+use std::time::Duration;
+
+use super::cell::{Counter, Histogram, nanos};
 use crate::kernel::{BOUNDS_NANOS, Sample, Timeline};
 
 /// One worker's share.
@@ -44,10 +46,10 @@ impl KernelMetrics {
     #[inline]
     pub fn request(&self, timeline: &Timeline) {
         if let Some(first_byte) = timeline.first_byte {
-            self.first_byte.observe(first_byte);
+            observe(&self.first_byte, first_byte);
         }
         if let Some(lag) = timeline.wakeup_lag {
-            self.wakeup_lag.observe(lag);
+            observe(&self.wakeup_lag, lag);
         }
     }
 
@@ -66,10 +68,15 @@ impl KernelMetrics {
     }
 }
 
+/// Records a duration in a histogram with the kernel's bounds, which are powers of two: no search.
+#[inline]
+fn observe(histogram: &Histogram, duration: Duration) {
+    let nanos = nanos(duration);
+    histogram.observe_in(proxy_common::bucket(nanos), nanos);
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::metrics::cell::Snapshot;
 
