@@ -37,6 +37,9 @@ pub type WordLong = u64;
 pub type WordLong = core::sync::atomic::AtomicU64;
 
 /// A connection to upstream. Zeroed by the proxy when it registers the socket; each field says who writes it then.
+///
+/// What a request usually needs fills the first cache line, the first packet of its response included: a response arrives
+/// on whatever CPU the network chose, so each line the proxy reads after it has to come from there.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct FlowRecord {
@@ -44,33 +47,32 @@ pub struct FlowRecord {
     pub cookie: WordLong,
     /// Number of the request the connection carries, 0 before the first. The proxy.
     pub request: Word,
-    /// Where the kernel adds up. The proxy.
-    pub slot: Word,
-    /// When the first SYN was about to leave. `socket_timing`.
-    pub connect_start_ns: WordLong,
-    /// How long connecting took, 0 while unknown. `socket_timing`.
-    pub connect_ns: WordLong,
-    /// When the first byte of the request in `epoch` left. `payload_timing`.
-    pub request_ns: WordLong,
     /// Smoothed round-trip time in microseconds, 0 while unknown. Both programs.
     pub srtt_us: Word,
     /// Segments sent again since the connection began. `socket_timing`.
     pub retransmits: Word,
     /// `retransmits` when the request began. The proxy.
     pub retransmits_before: Word,
-    /// The request `request_ns` and `arrivals` belong to. `payload_timing`.
-    pub epoch: Word,
-    /// How many of `arrivals` are filled. `payload_timing`.
+    /// How many of `arrivals` are filled. `payload_timing`; the proxy empties them for a request.
     pub arrived: WordShort,
     /// A bit for each of `arrivals`: bytes before it were missing when it came. `payload_timing`.
     pub holes: WordShort,
-    /// [`CLOSED`], or 0. `socket_timing`.
-    pub state: Word,
+    /// Where the kernel adds up. The proxy.
+    pub slot: Word,
+    /// How long connecting took, 0 while unknown. `socket_timing`.
+    pub connect_ns: WordLong,
+    /// When the first SYN was about to leave. `socket_timing`.
+    pub connect_start_ns: WordLong,
     /// The first packets after the request, in the order of their arrival. `payload_timing`.
     pub arrivals: [Arrival; ARRIVALS],
+    /// [`CLOSED`], or 0. `socket_timing`.
+    pub state: Word,
+    /// Nothing; fills the record up to whole cache lines.
+    pub unused: [Word; 3],
 }
 
 const _: () = assert!(size_of::<FlowRecord>() == 128);
+const _: () = assert!(core::mem::offset_of!(FlowRecord, arrivals) + size_of::<Arrival>() == 64);
 
 /// A packet of a response.
 #[repr(C)]

@@ -10,7 +10,7 @@ use proxy_common::{
     PORT_WORDS, SLOTS, accept_index, flow_index, port_bit,
 };
 
-/// Proxy (registration), both programs → proxy, both programs. Mapped into the proxy.
+/// Proxy (registration, requests), both programs → proxy, both programs. Mapped into the proxy.
 #[map]
 static FLOWS: Array<FlowRecord> = Array::with_max_entries(FLOW_RECORDS, BPF_F_MMAPABLE);
 
@@ -18,7 +18,7 @@ static FLOWS: Array<FlowRecord> = Array::with_max_entries(FLOW_RECORDS, BPF_F_MM
 #[map]
 static ACCEPTED: Array<AcceptRecord> = Array::with_max_entries(ACCEPT_RECORDS, BPF_F_MMAPABLE);
 
-/// Proxy → `socket_timing`: a bit for each port the proxy listens on.
+/// Proxy → both programs: a bit for each port the proxy listens on.
 #[map]
 static PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
 

@@ -1,12 +1,15 @@
-//! `cgroup_skb` on the proxy's cgroup: when a request's first byte left, and when the packets of its response came.
+//! `cgroup_skb` on the proxy's cgroup, for packets that arrive: when those of a response came.
 //!
-//! The proxy numbers the requests of a connection in the connection's record; the first new byte that leaves
-//! after that is the request's. Which of the packets that follow carries the response only the proxy can tell, because
-//! it alone sees what is inside TLS, so the first few are kept with their place in the byte stream. Everything that
-//! does not concern a registered socket leaves after a lookup and a comparison.
+//! Which of the packets after a request carries the response only the proxy can tell, because it alone sees what is
+//! inside TLS, so the first few are kept with their place in the byte stream. Packets of clients leave after a look at
+//! the port, others that do not concern a registered socket after a lookup and a comparison.
+//!
+//! There is no such program for packets that leave. When a request left, the proxy knows within a few microseconds from
+//! the clock before and after its write; to be called for each packet of every socket costs many times that
+//! (`docs/kernel.md`).
 
-use aya_ebpf::bindings::bpf_tcp_sock;
-use aya_ebpf::helpers::{bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_sk_fullsock};
+use aya_ebpf::bindings::{bpf_sock, bpf_tcp_sock};
+use aya_ebpf::helpers::{bpf_get_socket_cookie, bpf_ktime_get_ns};
 use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use proxy_common::{ARRIVALS, Arrival, FlowRecord};
@@ -16,56 +19,24 @@ use crate::{maps, segment};
 /// Lets a packet pass. There is no other verdict.
 const PASS: i32 = 1;
 
-/// Packets that leave.
-#[cgroup_skb(egress)]
-fn payload_egress(ctx: SkBuffContext) -> i32 {
-    let _ = leaving(&ctx);
-    PASS
-}
-
 /// Packets that arrive.
 #[cgroup_skb(ingress)]
-fn payload_ingress(ctx: SkBuffContext) -> i32 {
+fn payload_timing(ctx: SkBuffContext) -> i32 {
     let _ = arriving(&ctx);
     PASS
 }
 
 #[inline(always)]
-fn leaving(ctx: &SkBuffContext) -> Option<()> {
-    let record = flow(ctx)?;
-    // SAFETY: `flow` returned an element of the map.
-    unsafe {
-        let request = (&raw const (*record).request).read_volatile();
-        if request == (*record).epoch {
-            return None;
-        }
-        let segment = segment::parse(ctx.skb.skb)?;
-        let socket = socket(ctx)?;
-        // What is below the next byte to be sent was sent before.
-        if (segment.sequence.wrapping_sub((*socket).snd_nxt) as i32) < 0 {
-            return None;
-        }
-        (*record).request_ns = bpf_ktime_get_ns();
-        (*record).arrived = 0;
-        (*record).holes = 0;
-        (*record).srtt_us = (*socket).srtt_us >> 3;
-        (&raw mut (*record).epoch).write_volatile(request);
-    }
-    Some(())
-}
-
-#[inline(always)]
 fn arriving(ctx: &SkBuffContext) -> Option<()> {
-    let record = flow(ctx)?;
+    let (sock, record) = flow(ctx)?;
     // SAFETY: `flow` returned an element of the map; the index is compared with the number of elements.
     unsafe {
-        let epoch = (&raw const (*record).epoch).read_volatile();
         let arrived = (&raw const (*record).arrived).read_volatile();
-        if epoch == 0 || arrived >= ARRIVALS as u16 || epoch != (*record).request {
+        if (*record).request == 0 || arrived >= ARRIVALS as u16 {
             return None;
         }
         let segment = segment::parse(ctx.skb.skb)?;
-        let socket = socket(ctx)?;
+        let socket = tcp(sock)?;
         // How far it lies beyond what has been received in order; negative for what comes again.
         let ahead = segment.sequence.wrapping_sub((*socket).rcv_nxt);
         if (ahead.wrapping_add(segment.length) as i32) <= 0 {
@@ -77,37 +48,36 @@ fn arriving(ctx: &SkBuffContext) -> Option<()> {
         (*arrival).at_ns = bpf_ktime_get_ns();
         (*arrival).start = start;
         (*arrival).end = start.wrapping_add(segment.length);
-        if ahead as i32 > 0 {
-            (*record).holes |= 1 << arrived;
-        }
+        let (bit, hole) = (1 << arrived, (ahead as i32 > 0) as u16);
+        (*record).holes = (*record).holes & !bit | hole << arrived;
+        (*record).srtt_us = (*socket).srtt_us >> 3;
         (&raw mut (*record).arrived).write_volatile(arrived + 1);
     }
     Some(())
 }
 
+/// The packet's socket and its record. `None` for connections of clients, which are most of the packets, after no more
+/// than a look at the port.
 #[inline(always)]
-fn flow(ctx: &SkBuffContext) -> Option<*mut FlowRecord> {
-    // SAFETY: the helper takes the context of a cgroup_skb program.
-    maps::flow(unsafe { bpf_get_socket_cookie(ctx.skb.skb.cast()) })
+fn flow(ctx: &SkBuffContext) -> Option<(*mut bpf_sock, *mut FlowRecord)> {
+    // SAFETY: `ctx` is what the kernel gave us; the socket is compared with null before it is used.
+    unsafe {
+        let sock = (*ctx.skb.skb).__bindgen_anon_2.sk;
+        if sock.is_null() || maps::is_ours((*sock).src_port as u16) {
+            return None;
+        }
+        let cookie = bpf_get_socket_cookie(ctx.skb.skb.cast());
+        Some((sock, maps::flow(cookie)?))
+    }
 }
 
-/// The packet's connection. `None` while it is a request for one, or no TCP.
+/// The packet's connection. `None` while it is a request for one.
 ///
 /// # Safety
-/// `ctx` is what the kernel gave us.
+/// `sock` is the socket of a context, and not null.
 #[inline(always)]
-unsafe fn socket(ctx: &SkBuffContext) -> Option<*mut bpf_tcp_sock> {
-    // SAFETY: by the caller; each pointer is compared with null before it is used.
-    unsafe {
-        let socket = (*ctx.skb.skb).__bindgen_anon_2.sk;
-        if socket.is_null() {
-            return None;
-        }
-        let socket = bpf_sk_fullsock(socket);
-        if socket.is_null() {
-            return None;
-        }
-        let socket = aya_ebpf::helpers::bpf_tcp_sock(socket);
-        (!socket.is_null()).then_some(socket)
-    }
+unsafe fn tcp(sock: *mut bpf_sock) -> Option<*mut bpf_tcp_sock> {
+    // SAFETY: by the caller. The helper takes any kind of socket, and returns null for what is no full one of TCP.
+    let socket = unsafe { aya_ebpf::helpers::bpf_tcp_sock(sock) };
+    (!socket.is_null()).then_some(socket)
 }

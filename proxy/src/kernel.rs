@@ -7,7 +7,7 @@
 //!   ([`Kernel::programs`]), unless all are [`Settings::required`]. Log the reasons once.
 //! * For each listening socket: [`Kernel::listens_on`] with its port.
 //! * A worker gets [`Kernel::flows`]. For a new upstream socket, before `connect`: its cookie from
-//!   [`cookie`], once, then [`FlowTable::register`]; before a request's first write: [`FlowTable::begin`]; at its first
+//!   [`cookie`], once, then [`FlowTable::register`]; before a request's first write: [`FlowTable::begin`], and a look at the clock before and after it; at its first
 //!   response byte: [`FlowTable::timeline`].
 //! * A worker gets [`Kernel::accepts`]. After `accept`: [`AcceptTable::take`] with the socket's [`cookie`], and the
 //!   difference to [`now_ns`] is the time it has waited.
@@ -30,7 +30,8 @@ mod timeline;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use aya::Ebpf;
 use aya::maps::MapError;
@@ -45,7 +46,7 @@ pub use reason::{Missing, Reason};
 pub use snapshot::{Durations, Snapshot, UpstreamTimings};
 pub use sockets::{FirstByte, Followed, Sample, Sockets};
 pub use tcp_info::TcpInfo;
-pub use timeline::Timeline;
+pub use timeline::{Sent, Timeline};
 
 /// A program, by the name it has in metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,6 +245,18 @@ pub fn now_ns() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     // It starts at zero and is never negative.
     now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
+/// The same of a moment at which the standard library looked at the clock, which on Linux is the same one. No second look.
+#[inline]
+fn nanos_at(moment: Instant) -> u64 {
+    static BOTH: LazyLock<(Instant, u64)> = LazyLock::new(|| (Instant::now(), now_ns()));
+    let (base, base_ns) = *BOTH;
+    let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    match moment.checked_duration_since(base) {
+        Some(since) => base_ns.saturating_add(nanos(since)),
+        None => base_ns.saturating_sub(nanos(base.duration_since(moment))),
+    }
 }
 
 /// The number by which a socket is known in the kernel; one system call. 0 if it cannot be had, which no socket has.

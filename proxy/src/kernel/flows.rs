@@ -10,7 +10,7 @@ use std::sync::atomic::fence;
 use proxy_common::{Arrival, CLOSED, FlowRecord, flow_index};
 
 use super::raw::Mapped;
-use super::timeline::{self, Timeline};
+use super::timeline::{self, Sent, Timeline};
 
 /// All connections to upstream.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub struct FlowTable {
     upstreams: u32,
     evicted: AtomicU64,
     beyond: AtomicU64,
+    unsure: AtomicU64,
 }
 
 impl FlowTable {
@@ -29,6 +30,7 @@ impl FlowTable {
             upstreams,
             evicted: AtomicU64::new(0),
             beyond: AtomicU64::new(0),
+            unsure: AtomicU64::new(0),
         }
     }
 
@@ -72,29 +74,37 @@ impl FlowTable {
         if let Some(record) = self.known(cookie) {
             let retransmits = record.retransmits.load(Relaxed);
             record.retransmits_before.store(retransmits, Relaxed);
+            // A packet that comes at this very moment may be kept yet: its place tells it from the response.
+            record.arrived.store(0, Relaxed);
             // 0 means that there was no request yet.
             let next = record.request.load(Relaxed).wrapping_add(1).max(1);
             record.request.store(next, Release);
         }
     }
 
-    /// What the kernel saw of the request begun last. `offset` is how many bytes had been read from the socket (as they
+    /// What the kernel saw of the request begun last, which left when `sent` says. `offset` is how many bytes had been read from the socket (as they
     /// came, encrypted) before those of the response; `read_ns` is [`super::now_ns`] right after the read that returned the
     /// byte at that place.
     #[inline]
-    pub fn timeline(&self, cookie: u64, offset: u64, read_ns: u64) -> Timeline {
+    pub fn timeline(&self, cookie: u64, sent: Option<Sent>, offset: u64, read_ns: u64) -> Timeline {
         let Some(record) = self.known(cookie) else {
             return Timeline::default();
         };
         let arrival = timeline::arrival(record, offset);
-        let result = timeline::read(record, &arrival, read_ns);
+        let result = timeline::read(record, sent, &arrival, read_ns);
         fence(Acquire);
         // Somebody else's by now?
         if record.cookie.load(Relaxed) != cookie {
             return Timeline::default();
         }
-        if arrival == timeline::Arrival::Beyond {
-            self.beyond.fetch_add(1, Relaxed);
+        match arrival {
+            timeline::Arrival::Beyond => _ = self.beyond.fetch_add(1, Relaxed),
+            timeline::Arrival::InOrder(_) | timeline::Arrival::Early(_)
+                if result.first_byte.is_none() =>
+            {
+                self.unsure.fetch_add(1, Relaxed);
+            }
+            _ => {}
         }
         result
     }
@@ -104,7 +114,7 @@ impl FlowTable {
         let Some(record) = self.known(cookie) else {
             return Timeline::default();
         };
-        let result = timeline::read(record, &timeline::Arrival::Unknown, 0);
+        let result = timeline::read(record, None, &timeline::Arrival::Unknown, 0);
         fence(Acquire);
         match record.cookie.load(Relaxed) == cookie {
             true => result,
@@ -120,6 +130,11 @@ impl FlowTable {
     /// Responses that began after the packets a record has room for, so that their first byte is unknown.
     pub fn beyond(&self) -> u64 {
         self.beyond.load(Relaxed)
+    }
+
+    /// Responses whose request may have left at any time within too long a one, so that their first byte is unknown.
+    pub fn unsure(&self) -> u64 {
+        self.unsure.load(Relaxed)
     }
 
     /// Records in use. Looks at every one: for a scrape, not for a request.
@@ -151,17 +166,16 @@ fn clear(record: &FlowRecord) {
         slot,
         connect_start_ns,
         connect_ns,
-        request_ns,
         srtt_us,
         retransmits,
         retransmits_before,
-        epoch,
         arrived,
         holes,
         state,
         arrivals,
+        unused: _,
     } = record;
-    for long in [connect_start_ns, connect_ns, request_ns] {
+    for long in [connect_start_ns, connect_ns] {
         long.store(0, Relaxed);
     }
     let words = [
@@ -170,7 +184,6 @@ fn clear(record: &FlowRecord) {
         srtt_us,
         retransmits,
         retransmits_before,
-        epoch,
         state,
     ];
     for word in words {

@@ -136,30 +136,21 @@ pub(super) fn attach_socket_timing(
     Ok(())
 }
 
-/// Loads and attaches the two halves of the program of packets; both or none.
+/// Loads and attaches the program of packets.
 pub(super) fn attach_payload_timing(ebpf: &mut Ebpf, cgroup: &File) -> Result<(), Reason> {
-    let halves = [
-        ("payload_egress", CgroupSkbAttachType::Egress),
-        ("payload_ingress", CgroupSkbAttachType::Ingress),
-    ];
-    let mut result = Ok(());
-    for (name, direction) in halves {
-        let program: &mut CgroupSkb = program(ebpf, name)?;
-        result = program.load().and_then(|()| {
-            program.attach(cgroup, direction, CgroupAttachMode::Single)?;
-            Ok(())
-        });
-        if result.is_err() {
-            break;
-        }
-    }
-    let Err(error) = result else { return Ok(()) };
-    for (name, _) in halves {
-        let program: &mut CgroupSkb = program(ebpf, name)?;
-        // Also lets go of its links; not loaded is as good as unloaded.
-        let _ = program.unload();
-    }
-    Err(failed("loading payload_timing", error))
+    let name = "payload_timing";
+    let program: &mut CgroupSkb = program(ebpf, name)?;
+    program
+        .load()
+        .map_err(|error| failed(&format!("loading {name}"), error))?;
+    program
+        .attach(
+            cgroup,
+            CgroupSkbAttachType::Ingress,
+            CgroupAttachMode::Single,
+        )
+        .map_err(|error| failed(&format!("attaching {name}"), error))?;
+    Ok(())
 }
 
 fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, Reason>

@@ -32,7 +32,7 @@ pub struct Snapshot {
     /// By index of the upstream; the last one is all those without figures of their own. Empty without `socket_timing`.
     pub upstreams: Vec<UpstreamTimings>,
     /// What was lost, by reason.
-    pub dropped: [(&'static str, u64); 3],
+    pub dropped: [(&'static str, u64); 4],
     /// Entries in use of each map that can fill up, and how many it has.
     pub maps: Vec<(&'static str, u64, u64)>,
 }
@@ -121,11 +121,12 @@ pub(super) fn counters(map: &Map) -> Result<Counters, MapError> {
 }
 
 /// The labels and values of `dropped`.
-pub(super) fn dropped(counters: Counters, flows: &FlowTable) -> [(&'static str, u64); 3] {
+pub(super) fn dropped(counters: Counters, flows: &FlowTable) -> [(&'static str, u64); 4] {
     [
         ("accept_overwritten", counters.accepts_overwritten),
         ("flow_evicted", flows.evicted()),
         ("first_byte_beyond", flows.beyond()),
+        ("first_byte_unsure", flows.unsure()),
     ]
 }
 

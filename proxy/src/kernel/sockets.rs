@@ -5,9 +5,11 @@
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{AcceptTable, FlowTable, Kernel, Program, TcpInfo, Timeline, cookie, now_ns};
+use super::{
+    AcceptTable, FlowTable, Kernel, Program, Sent, TcpInfo, Timeline, cookie, nanos_at, now_ns,
+};
 
 /// What a worker follows its sockets with.
 #[derive(Clone, Debug, Default)]
@@ -26,13 +28,15 @@ pub struct Followed<'a> {
     cookie: u64,
 }
 
-/// Where and when the first byte of a response was read.
+/// Where and when the first byte of a response was read, and when its request had left.
 #[derive(Clone, Copy, Debug)]
 pub struct FirstByte {
     /// Bytes read from the socket before it, or before the TLS record it came in.
     pub offset: u64,
-    /// When the read returned, see [`now_ns`].
-    pub read_ns: u64,
+    /// When the read returned.
+    pub read: Instant,
+    /// Before and after the request's first byte was written.
+    pub sent: Option<(Instant, Instant)>,
 }
 
 /// What `TCP_INFO` says.
@@ -83,7 +87,13 @@ impl Sockets {
     #[inline]
     pub fn timeline(&self, cookie: u64, first: FirstByte) -> Timeline {
         match &self.flows {
-            Some(flows) => flows.timeline(cookie, first.offset, first.read_ns),
+            Some(flows) => {
+                let sent = first.sent.map(|(before, after)| Sent {
+                    before_ns: nanos_at(before),
+                    after_ns: nanos_at(after),
+                });
+                flows.timeline(cookie, sent, first.offset, nanos_at(first.read))
+            }
             None => Timeline::default(),
         }
     }

@@ -41,6 +41,30 @@ impl Timeline {
     }
 }
 
+/// When a request's first byte left: not before, and not after. Nanoseconds of [`super::now_ns`], looked at around the
+/// write.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// Before the write.
+    pub before_ns: u64,
+    /// After it.
+    pub after_ns: u64,
+}
+
+/// How far a first byte may be off to be told at all, besides one part in a hundred of itself.
+const TOLERANCE_NS: u64 = 50_000;
+
+impl Sent {
+    /// From the middle of what is possible to `arrived_ns`. Unknown if the request may have left so much earlier or later
+    /// that this would not be true: the writer was not scheduled, or had to wait for the socket.
+    fn until(self, arrived_ns: u64) -> Option<u64> {
+        // What has been answered has left.
+        let possible = self.after_ns.min(arrived_ns).checked_sub(self.before_ns)?;
+        let elapsed = arrived_ns - self.before_ns - possible / 2;
+        (possible / 2 <= TOLERANCE_NS + elapsed / 100).then_some(elapsed)
+    }
+}
+
 /// When the packet with a certain byte came.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
@@ -50,27 +74,32 @@ pub(super) enum Arrival {
     Early(u64),
     /// Not among the packets remembered; more have come than that.
     Beyond,
-    /// It has not come, or the request has not left, or nobody looked.
+    /// It has not come, or nobody looked.
     Unknown,
 }
 
 /// Reads a record; the caller has compared the cookie.
-pub(super) fn read(record: &FlowRecord, arrival: &Arrival, read_ns: u64) -> Timeline {
-    let known = |micros: u64| (micros != 0).then_some(micros);
-    let sent = record.request_ns.load(Relaxed);
+pub(super) fn read(
+    record: &FlowRecord,
+    sent: Option<Sent>,
+    arrival: &Arrival,
+    read_ns: u64,
+) -> Timeline {
+    let known = |time: u64| (time != 0).then_some(time);
     let (arrived, readable) = match *arrival {
         Arrival::InOrder(at) => (Some(at), Some(at)),
         Arrival::Early(at) => (Some(at), None),
         Arrival::Beyond | Arrival::Unknown => (None, None),
     };
-    let followed = record.connect_start_ns.load(Relaxed) != 0;
+    let connect = record.connect_ns.load(Relaxed);
+    let followed = connect != 0 || record.connect_start_ns.load(Relaxed) != 0;
     let retransmits = record.retransmits.load(Relaxed);
     let before = record.retransmits_before.load(Relaxed);
     Timeline {
-        connect: known(record.connect_ns.load(Relaxed)).map(Duration::from_nanos),
+        connect: known(connect).map(Duration::from_nanos),
         rtt: known(u64::from(record.srtt_us.load(Relaxed))).map(Duration::from_micros),
         first_byte: arrived
-            .and_then(|at| at.checked_sub(sent))
+            .and_then(|at| sent?.until(at))
             .map(Duration::from_nanos),
         wakeup_lag: readable
             .and_then(|at| read_ns.checked_sub(at))
@@ -87,10 +116,6 @@ pub(super) fn read(record: &FlowRecord, arrival: &Arrival, read_ns: u64) -> Time
     reason = "places are compared by their low 32 bits, as TCP does"
 )]
 pub(super) fn arrival(record: &FlowRecord, offset: u64) -> Arrival {
-    let epoch = record.epoch.load(Relaxed);
-    if epoch == 0 || epoch != record.request.load(Relaxed) {
-        return Arrival::Unknown;
-    }
     let offset = offset as u32;
     let arrived = record.arrived.load(Relaxed) as usize;
     let arrivals = record.arrivals.get(..arrived).unwrap_or(&record.arrivals);

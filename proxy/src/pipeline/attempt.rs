@@ -22,7 +22,7 @@ pub(super) async fn pick<D: Downstream>(
     body: &mut Observed<'_, D>,
     record: &mut RequestRecord,
 ) -> Result<AnyExchange, ProxyError> {
-    let exchange = match outbound.head {
+    let mut exchange = match outbound.head {
         forward::OutboundHead::Http2(parts) => {
             let request = H2Request::new(parts, outbound.body);
             open_stream(worker, request, body, record).await?
@@ -38,8 +38,8 @@ pub(super) async fn pick<D: Downstream>(
             AnyExchange::h1(connection, head, outbound.body)
         }
     };
-    exchange.begin(&worker.sockets);
     let now = Instant::now();
+    exchange.begin(&worker.sockets, now);
     record.overhead = now
         .duration_since(record.started)
         .saturating_sub(record.connect);
@@ -60,7 +60,7 @@ pub(super) async fn resend<D: Downstream>(
         Unsent::Http1(bytes) => {
             let fresh = open(worker, body, record).await?;
             exchange.resend(fresh, bytes);
-            exchange.begin(&worker.sockets);
+            exchange.begin(&worker.sockets, Instant::now());
         }
         Unsent::Http2(request) => {
             *exchange = open_stream(worker, *request, body, record).await?;
@@ -163,9 +163,9 @@ pub(super) async fn send<D: Downstream>(
     record.kernel = exchange.timeline(&worker.sockets);
     worker.metrics.kernel.request(&record.kernel);
     if result.is_ok() {
-        let now = Instant::now();
-        record.head_came = Some(now);
-        record.header = record.sent_upstream.map(|sent| now.duration_since(sent));
+        let came = exchange.head_read().unwrap_or_else(Instant::now);
+        record.head_came = Some(came);
+        record.header = record.sent_upstream.map(|sent| came.duration_since(sent));
     }
     result
 }

@@ -139,11 +139,20 @@ impl AnyExchange {
         }
     }
 
-    /// Says that the request is about to be written.
+    /// Says that the request is about to be written, it being `now`.
     #[inline]
-    pub fn begin(&self, sockets: &Sockets) {
+    pub fn begin(&mut self, sockets: &Sockets, now: Instant) {
         if let Self::H1(exchange) = self {
-            sockets.begin(exchange.cookie());
+            exchange.begin(sockets, now);
+        }
+    }
+
+    /// When the response's head had been read, if the exchange has looked at the clock.
+    #[inline]
+    pub const fn head_read(&self) -> Option<Instant> {
+        match self {
+            Self::H1(exchange) => exchange.head_read(),
+            Self::H2(_) => None,
         }
     }
 

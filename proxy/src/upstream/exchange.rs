@@ -9,6 +9,7 @@ mod failure;
 
 use std::borrow::Cow;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use super::connect::Connection;
 use super::pool::{Lease, Leased};
@@ -16,7 +17,7 @@ use crate::error::ProxyError;
 use crate::http1::{
     BodyDecoder, Framing, Guarded, HeadView, Piece, encode, framing, head::Version,
 };
-use crate::kernel::{self, FirstByte};
+use crate::kernel::{FirstByte, Sockets};
 pub use failure::{ExchangeError, Unsent};
 
 /// Request bytes buffered for a socket that does not take them.
@@ -53,6 +54,12 @@ pub struct Exchange {
     body: BodyDecoder,
     pulled: u64,
     first: Option<FirstByte>,
+    /// When it was about to be written, if its connection is followed.
+    begun: Option<Instant>,
+    /// When its first byte had been.
+    left: Option<Instant>,
+    /// When a part of the head was last read.
+    head_read: Option<Instant>,
 }
 
 impl Exchange {
@@ -74,7 +81,18 @@ impl Exchange {
             body: BodyDecoder::new(Framing::None),
             pulled: 0,
             first: None,
+            begun: None,
+            left: None,
+            head_read: None,
         }
+    }
+
+    /// Says that the request is about to be written, for the kernel's figures.
+    pub fn begin(&mut self, sockets: &Sockets, now: Instant) {
+        let cookie = self.cookie();
+        sockets.begin(cookie);
+        self.begun = (cookie != 0).then_some(now);
+        self.left = None;
     }
 
     /// The connection's name in the kernel; 0 if no program follows it.
@@ -85,6 +103,11 @@ impl Exchange {
     /// Where the response began, if its connection is followed and it has.
     pub const fn first_byte(&self) -> Option<FirstByte> {
         self.first
+    }
+
+    /// When the last part of the head was read; `None` if all of it lay behind an interim response.
+    pub const fn head_read(&self) -> Option<Instant> {
+        self.head_read
     }
 
     /// The connection.
@@ -145,7 +168,7 @@ impl Exchange {
             if self.connection.input.is_full(HEAD_LIMIT) {
                 return invalid("its head is too long");
             }
-            if ready!(self.poll_read(cx, HEAD_LIMIT))? == 0 {
+            if ready!(self.poll_read_head(cx))? == 0 {
                 return Poll::Ready(Err(ProxyError::UpstreamClosed.into()));
             }
         }
@@ -264,19 +287,27 @@ impl Exchange {
         self.seen = 0;
     }
 
+    /// The same for the head, with a look at the clock: one for the kernel's figures and for ours.
+    fn poll_read_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, ProxyError>> {
+        let before = self.connection.io.received();
+        let result = ready!(self.poll_read(cx, HEAD_LIMIT));
+        let read = Instant::now();
+        self.head_read = Some(read);
+        let io = &mut self.connection.io;
+        if self.first.is_none() && io.cookie() != 0 {
+            let offset = io.first_record().unwrap_or(before);
+            let sent = self.begun.zip(self.left);
+            self.first = Some(FirstByte { offset, read, sent });
+        }
+        Poll::Ready(result)
+    }
+
     /// Reads once; 0 is the end of the stream. A reset, or an end of TLS that
     /// its peer did not announce, is none: a body that ends with its connection
     /// would be taken for complete (RFC 9112 section 9.8).
     fn poll_read(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<usize, ProxyError>> {
         let Connection { io, input, .. } = &mut self.connection;
-        let before = io.received();
         let result = ready!(input.poll_fill(cx, io, limit));
-        if self.first.is_none() && io.cookie() != 0 {
-            self.first = Some(FirstByte {
-                offset: io.first_record().unwrap_or(before),
-                read_ns: kernel::now_ns(),
-            });
-        }
         Poll::Ready(result.map_err(|error| {
             tracing::debug!(%error, "reading from upstream failed");
             ProxyError::UpstreamClosed
@@ -301,7 +332,11 @@ impl Exchange {
                 }
             }
             let Connection { io, output, .. } = &mut self.connection;
-            match ready!(output.poll_flush(cx, io)) {
+            let flushed = output.poll_flush(cx, io);
+            if self.left.is_none() && self.begun.is_some() && io.written() > self.written_before {
+                self.left = Some(Instant::now());
+            }
+            match ready!(flushed) {
                 Ok(()) if self.sent => return Poll::Ready(Ok(())),
                 Ok(()) if starved => return Poll::Pending,
                 Ok(()) => {}

@@ -23,16 +23,13 @@ pub(crate) fn agree(lab: &Lab) -> Outcome {
             let (mut stream, cookie) = lab::connect(&flows, address, 0);
             // Nothing but the handshake has been measured so far.
             let handshake = Duration::from_micros(TcpInfo::of(&stream).unwrap().rtt_us.into());
-            let ours = flows
-                .timeline(cookie, 0, 0)
-                .connect
-                .expect("a connect time");
+            let ours = flows.connection(cookie).connect.expect("a connect time");
             connects.push((ours.abs_diff(handshake), ours, handshake));
             let mut previous = handshake;
             for _ in 0..PINGS {
                 lab::ping(&mut stream);
                 let theirs = Duration::from_micros(TcpInfo::of(&stream).unwrap().rtt_us.into());
-                let ours = flows.timeline(cookie, 0, 0).rtt.expect("a round trip");
+                let ours = flows.connection(cookie).rtt.expect("a round trip");
                 // Before 6.10 a program is told the estimate before the one just made.
                 let difference = ours.abs_diff(theirs).min(ours.abs_diff(previous));
                 round_trips.push((difference, ours, theirs));

@@ -67,7 +67,7 @@ fn timed_out(flows: &FlowTable, bind: &str, to: &str) -> u32 {
     let told = TcpInfo::of(&socket).unwrap().total_retransmits;
     let error = socket.take_error().unwrap().unwrap();
     assert!(lab::is_broken(&error), "{error}");
-    let ours = flows.timeline(cookie, 0, 0).retransmits;
+    let ours = flows.connection(cookie).retransmits;
     assert_eq!(ours, Some(told));
     assert!(told > 0, "a connect that times out sends more than one SYN");
     drop(full);

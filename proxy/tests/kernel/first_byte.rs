@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use holysheep_proxy::kernel::{FlowTable, now_ns};
+use holysheep_proxy::kernel::{FlowTable, Sent, now_ns};
 
 use crate::Outcome;
 use crate::lab::{self, FAMILIES, Lab, between};
@@ -21,7 +21,7 @@ pub(crate) struct Served {
 /// What came of an exchange, for the client.
 pub(crate) struct Exchange {
     /// Just before and after the request was written.
-    pub(crate) sent_ns: (u64, u64),
+    pub(crate) sent: Sent,
     /// Right after the response's first byte was read.
     pub(crate) read_ns: u64,
 }
@@ -33,10 +33,22 @@ pub(crate) fn check(
     client: &Exchange,
     server: &Served,
 ) {
-    let first_byte = ours.first_byte.expect("a first byte");
+    let Sent {
+        before_ns,
+        after_ns,
+    } = client.sent;
     let lag = ours.wakeup_lag.expect("a lag");
-    let least = between(client.sent_ns.1.min(server.read_ns), server.answer_ns);
-    let most = between(client.sent_ns.0, client.read_ns);
+    let least = between(after_ns.min(server.read_ns), server.answer_ns);
+    let most = between(before_ns, client.read_ns);
+    let Some(first_byte) = ours.first_byte else {
+        let write = between(before_ns, after_ns);
+        println!("  {name}: first byte unknown, as the write took {write:?}");
+        assert!(
+            write / 2 > Duration::from_micros(50) + least / 100,
+            "{write:?}"
+        );
+        return;
+    };
     println!(
         "  {name}: first byte {first_byte:?}, from outside {least:?} to {most:?}; read {lag:?} later"
     );
@@ -71,14 +83,17 @@ fn exchange(
     answer: usize,
 ) -> Exchange {
     flows.begin(cookie);
-    let before = now_ns();
+    let before_ns = now_ns();
     stream.write_all(b"r").unwrap();
-    let after = now_ns();
+    let after_ns = now_ns();
     stream.read_exact(&mut [0]).unwrap();
     let read_ns = now_ns();
     stream.read_exact(&mut vec![0; answer - 1]).unwrap();
     Exchange {
-        sent_ns: (before, after),
+        sent: Sent {
+            before_ns,
+            after_ns,
+        },
         read_ns,
     }
 }
@@ -91,10 +106,12 @@ pub(crate) fn plain(lab: &Lab) -> Outcome {
         let served = serve(listener, vec![Duration::from_millis(20)], 1);
         let (mut stream, cookie) = lab::connect(&flows, address, 0);
         let client = exchange(&flows, cookie, &mut stream, 1);
-        let ours = flows.timeline(cookie, 0, client.read_ns);
+        let ours = flows.timeline(cookie, Some(client.sent), 0, client.read_ns);
         check(family, ours, &client, &served.recv().unwrap());
         assert_eq!(ours.retransmits, Some(0));
-        let unread = flows.timeline(cookie, 1, client.read_ns).first_byte;
+        let unread = flows
+            .timeline(cookie, Some(client.sent), 1, client.read_ns)
+            .first_byte;
         assert_eq!(unread, None, "nothing is known of a byte that has not come");
     }
     Ok(())
@@ -113,14 +130,24 @@ pub(crate) fn kept_alive(lab: &Lab) -> Outcome {
         // A connection that has been idle is as good as a fresh one.
         lab::pass(Duration::from_millis(15));
         let client = exchange(&flows, cookie, &mut stream, answer);
-        let ours = flows.timeline(cookie, (number * answer) as u64, client.read_ns);
+        let ours = flows.timeline(
+            cookie,
+            Some(client.sent),
+            (number * answer) as u64,
+            client.read_ns,
+        );
         check(
             &format!("request {number}, {delay:?}"),
             ours,
             &client,
             &served.recv().unwrap(),
         );
-        let late = flows.timeline(cookie, ((number + 1) * answer - 1) as u64, now_ns());
+        let late = flows.timeline(
+            cookie,
+            Some(client.sent),
+            ((number + 1) * answer - 1) as u64,
+            now_ns(),
+        );
         assert_eq!(
             late.first_byte, None,
             "the last of many packets is not remembered"
@@ -129,6 +156,7 @@ pub(crate) fn kept_alive(lab: &Lab) -> Outcome {
     assert_eq!(flows.beyond(), delays.len() as u64);
     // A request that is begun and not sent is unknown.
     flows.begin(cookie);
-    assert_eq!(flows.timeline(cookie, 0, now_ns()).first_byte, None);
+    let unsent = flows.timeline(cookie, None, 0, now_ns());
+    assert_eq!((unsent.first_byte, unsent.wakeup_lag), (None, None));
     Ok(())
 }

@@ -85,7 +85,7 @@ fn pings(kernel: &Kernel) {
     for _ in 0..50 {
         lab::ping(&mut stream);
     }
-    assert!(flows.timeline(cookie, 0, 0).connect.is_some());
+    assert!(flows.connection(cookie).connect.is_some());
     drop(stream);
     peer.join().unwrap();
 }

@@ -49,7 +49,7 @@ pub(crate) fn child() {
     let flows = kernel.flows().unwrap();
     let (_stream, cookie) = lab::connect(&flows, address, 0);
     drop(listener);
-    let connect = flows.timeline(cookie, 0, 0).connect;
+    let connect = flows.connection(cookie).connect;
     println!(
         "attached to {}, connect time {connect:?}",
         directory.display()

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use holysheep_proxy::kernel::{FlowTable, TcpInfo, now_ns};
+use holysheep_proxy::kernel::{FlowTable, Sent, TcpInfo, now_ns};
 use netlab::{Direction, Path};
 
 use crate::Outcome;
@@ -58,11 +58,17 @@ pub(crate) fn delays(lab: &Lab) -> Outcome {
             for _ in 0..CONNECTIONS {
                 let (mut stream, cookie, mut peer) = connect(&path, &flows, to);
                 flows.begin(cookie);
+                let before_ns = now_ns();
                 stream.write_all(b"r").unwrap();
+                let after_ns = now_ns();
                 peer.read_exact(&mut [0]).unwrap();
                 peer.write_all(b"a").unwrap();
                 stream.read_exact(&mut [0]).unwrap();
-                let ours = flows.timeline(cookie, 0, now_ns());
+                let sent = Sent {
+                    before_ns,
+                    after_ns,
+                };
+                let ours = flows.timeline(cookie, Some(sent), 0, now_ns());
                 let passed = path.journal().flow(stream.local_addr().unwrap().port());
                 let request = passed.data(Direction::ToServer, Duration::ZERO).unwrap();
                 let answer = passed.data(Direction::ToClient, Duration::ZERO).unwrap();
@@ -109,7 +115,7 @@ pub(crate) fn losses(lab: &Lab) -> Outcome {
             flows.begin(cookie);
             stream.write_all(&vec![7; REQUEST]).unwrap();
             stream.read_exact(&mut [0]).unwrap();
-            counted += u64::from(flows.timeline(cookie, 0, now_ns()).retransmits.unwrap());
+            counted += u64::from(flows.connection(cookie).retransmits.unwrap());
         }
         let told = u64::from(TcpInfo::of(&stream).unwrap().total_retransmits);
         let passed = path.journal().flow(port);

@@ -80,7 +80,7 @@ pub(crate) fn child_with_both() {
     let (stream, cookie) = lab::connect(&flows, address, 0);
     let accepted: TcpStream = listener.accept().unwrap().0;
     assert!(accepts.take(kernel::cookie(&accepted)).is_some());
-    assert!(flows.timeline(cookie, 0, 0).connect.is_some());
+    assert!(flows.connection(cookie).connect.is_some());
     assert_eq!(kernel.snapshot().unwrap().upstreams[0].connect.count(), 1);
     drop(stream);
     println!("and without any, maps are still read, shared and changed");

@@ -25,7 +25,7 @@ pub(crate) fn collision(lab: &Lab) -> Outcome {
     let peer = lab::echo(listener);
     let (mut first, cookie) = lab::connect(&flows, address, 0);
     lab::ping(&mut first);
-    assert!(flows.timeline(cookie, 0, 0).connect.is_some());
+    assert!(flows.connection(cookie).connect.is_some());
     let (listener, address) = lab::listen("127.0.0.1:0", "127.0.0.1");
     let other_peer = lab::echo(listener);
     let (socket, other) = (0..SOCKETS)
@@ -40,8 +40,8 @@ pub(crate) fn collision(lab: &Lab) -> Outcome {
         lab::ping(&mut second);
     }
     println!("  sockets {cookie} and {other} have the same record");
-    assert_eq!(flows.timeline(cookie, 0, 0), Timeline::default());
-    let newer = flows.timeline(other, 0, 0);
+    assert_eq!(flows.connection(cookie), Timeline::default());
+    let newer = flows.connection(other);
     assert!(newer.connect.is_some() && newer.rtt.is_some(), "{newer:?}");
     assert_eq!(dropped(&kernel, "flow_evicted"), 1);
     let upstreams = kernel.snapshot().unwrap().upstreams;

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use holysheep_emulator::{Authority, CertificateKind};
-use holysheep_proxy::kernel::now_ns;
+use holysheep_proxy::kernel::{Sent, now_ns};
 use rustls::{ClientConnection, ServerConnection};
 
 use crate::Outcome;
@@ -37,19 +37,22 @@ pub(crate) fn first_byte(lab: &Lab) -> Outcome {
     }
     // The last flight of the handshake and the request leave together, so the tickets come after both.
     flows.begin(cookie);
-    let before = now_ns();
+    let before_ns = now_ns();
     tls.writer().write_all(b"r").unwrap();
     flush(&mut tls, &mut stream);
-    let after = now_ns();
+    let after_ns = now_ns();
     let request_at = raw;
     let (offset, read_ns) = first_plaintext(&mut tls, &mut stream, raw);
     let client = Exchange {
-        sent_ns: (before, after),
+        sent: Sent {
+            before_ns,
+            after_ns,
+        },
         read_ns,
     };
     let server = served.recv().unwrap();
     let tickets = flows
-        .timeline(cookie, request_at, read_ns)
+        .timeline(cookie, Some(client.sent), request_at, read_ns)
         .first_byte
         .expect("tickets");
     println!(
@@ -62,7 +65,7 @@ pub(crate) fn first_byte(lab: &Lab) -> Outcome {
     );
     first_byte::check(
         "behind the tickets",
-        flows.timeline(cookie, offset, read_ns),
+        flows.timeline(cookie, Some(client.sent), offset, read_ns),
         &client,
         &server,
     );

@@ -19,7 +19,7 @@ fn a_socket_is_known_from_registration_until_another_takes_its_record() {
     table.register(other, 0);
     assert!(table.known(5).is_none());
     assert_eq!((table.evicted(), table.occupied()), (1, 1));
-    assert_eq!(table.timeline(5, 0, 0), Timeline::default());
+    assert_eq!(table.connection(5), Timeline::default());
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn requests_are_numbered_and_their_retransmits_counted_from_there() {
     table.begin(5);
     assert_eq!(record.request.load(Relaxed), 1);
     record.retransmits.store(4, Relaxed);
-    assert_eq!(table.timeline(5, 0, 0).retransmits, Some(1));
+    assert_eq!(table.connection(5).retransmits, Some(1));
     record.request.store(u32::MAX, Relaxed);
     table.begin(5);
     assert_eq!(record.request.load(Relaxed), 1);

@@ -16,7 +16,8 @@ fn without_programs_tcp_info_knows_the_round_trip() {
     assert_eq!(sockets.waited(&stream), None);
     let first = FirstByte {
         offset: 0,
-        read_ns: 0,
+        read: Instant::now(),
+        sent: None,
     };
     assert_eq!(sockets.timeline(0, first), Timeline::default());
 }

@@ -4,15 +4,13 @@ use super::*;
 
 const MS: u64 = 1_000_000;
 
-/// A connection whose request left at 100 ms.
+/// A connection on whose second request these packets came.
 fn record(packets: &[(u64, u32, u32)]) -> FlowRecord {
     let record = FlowRecord::default();
     record.connect_start_ns.store(10 * MS, Relaxed);
     record.connect_ns.store(30 * MS, Relaxed);
     record.srtt_us.store(31_000, Relaxed);
     record.request.store(2, Relaxed);
-    record.epoch.store(2, Relaxed);
-    record.request_ns.store(100 * MS, Relaxed);
     record.retransmits.store(7, Relaxed);
     record.retransmits_before.store(5, Relaxed);
     record.arrived.store(packets.len() as u16, Relaxed);
@@ -24,8 +22,13 @@ fn record(packets: &[(u64, u32, u32)]) -> FlowRecord {
     record
 }
 
+/// Of a request that left at 100 ms, or within 20 µs of it.
 fn timeline(record: &FlowRecord, offset: u64, read_ms: u64) -> Timeline {
-    read(record, &arrival(record, offset), read_ms * MS)
+    let sent = Sent {
+        before_ns: 100 * MS - 20_000,
+        after_ns: 100 * MS + 20_000,
+    };
+    read(record, Some(sent), &arrival(record, offset), read_ms * MS)
 }
 
 #[test]
@@ -82,10 +85,25 @@ fn what_is_beyond_the_packets_kept_is_unknown() {
 }
 
 #[test]
-fn packets_of_another_request_say_nothing() {
+fn a_first_byte_is_told_if_it_is_right_within_50_microseconds_and_one_percent() {
     let record = record(&[(180, 1000, 2400)]);
-    record.request.store(3, Relaxed);
-    assert_eq!(arrival(&record, 1000), Arrival::Unknown);
+    let first_byte = |before_us: u64, after_us: u64| {
+        let sent = Sent {
+            before_ns: before_us * 1000,
+            after_ns: after_us * 1000,
+        };
+        let timeline = read(&record, Some(sent), &arrival(&record, 1000), 181 * MS);
+        assert_eq!(timeline.wakeup_lag, Some(Duration::from_millis(1)));
+        timeline.first_byte.map(|time| time.as_micros())
+    };
+    assert_eq!(first_byte(100_000, 100_010), Some(79_995));
+    // 50 µs and 800 µs on either side, and no more.
+    assert_eq!(first_byte(99_155, 100_845), Some(80_000));
+    assert_eq!(first_byte(99_145, 100_855), None);
+    // The answer was there before the writer looked again.
+    assert_eq!(first_byte(179_980, 180_400), Some(10));
+    assert_eq!(first_byte(179_000, 180_400), None);
+    assert_eq!(first_byte(180_001, 180_010), None);
 }
 
 #[test]
