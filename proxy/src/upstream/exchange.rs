@@ -105,7 +105,7 @@ impl Exchange {
         self.first
     }
 
-    /// When the last part of the head was read; `None` if all of it lay behind an interim response.
+    /// When the last part of the head was read; `None` before that.
     pub const fn head_read(&self) -> Option<Instant> {
         self.head_read
     }
@@ -287,7 +287,7 @@ impl Exchange {
         self.seen = 0;
     }
 
-    /// The same for the head, with a look at the clock: one for the kernel's figures and for ours.
+    /// [`Exchange::poll_read`] for the head, with one look at the clock for the kernel's figures and for ours.
     fn poll_read_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, ProxyError>> {
         let before = self.connection.io.received();
         let result = ready!(self.poll_read(cx, HEAD_LIMIT));

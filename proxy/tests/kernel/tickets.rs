@@ -53,16 +53,14 @@ pub(crate) fn first_byte(lab: &Lab) -> Outcome {
     let server = served.recv().unwrap();
     let tickets = flows
         .timeline(cookie, Some(client.sent), request_at, read_ns)
-        .first_byte
-        .expect("tickets");
+        .first_byte;
     println!(
         "  {} bytes of tickets came after {tickets:?}",
         offset - request_at
     );
-    assert!(
-        offset > request_at && tickets < answer_delay(),
-        "this server sends tickets"
-    );
+    assert!(offset > request_at, "this server sends tickets");
+    // An emulated processor writes for longer than the tickets take to come.
+    assert!(tickets.map_or(lab::is_emulated(), |after| after < answer_delay()));
     first_byte::check(
         "behind the tickets",
         flows.timeline(cookie, Some(client.sent), offset, read_ns),
