@@ -5,7 +5,7 @@
 //! the port, others that do not concern a registered socket after a lookup and a comparison.
 //!
 //! There is no such program for packets that leave. When a request left, the proxy knows within a few microseconds from
-//! the clock before and after its write; to be called for each packet of every socket costs many times that
+//! the clock before and after its write, and to be called for each packet of every socket cost more than all the rest
 //! (`docs/kernel.md`).
 
 use aya_ebpf::bindings::{bpf_sock, bpf_tcp_sock};

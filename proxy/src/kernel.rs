@@ -7,7 +7,8 @@
 //!   ([`Kernel::programs`]), unless all are [`Settings::required`]. Log the reasons once.
 //! * For each listening socket: [`Kernel::listens_on`] with its port.
 //! * A worker gets [`Kernel::flows`]. For a new upstream socket, before `connect`: its cookie from
-//!   [`cookie`], once, then [`FlowTable::register`]; before a request's first write: [`FlowTable::begin`], and a look at the clock before and after it; at its first
+//!   [`cookie`], once, then [`FlowTable::register`]; before a request's first write: [`FlowTable::begin`], and a
+//!   look at the clock before and after it; at its first
 //!   response byte: [`FlowTable::timeline`].
 //! * A worker gets [`Kernel::accepts`]. After `accept`: [`AcceptTable::take`] with the socket's [`cookie`], and the
 //!   difference to [`now_ns`] is the time it has waited.
