@@ -1,15 +1,12 @@
-//! The TUN device of a host: made, given addresses, brought up.
+//! The TUN device of a host, and what it dropped.
 
 use std::io;
-use std::net::{Ipv6Addr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::thread;
-use std::time::Duration;
 
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use tokio_tun::Tun;
 
-use crate::{Error, Host, now};
+use crate::{Error, Host, interface};
 
 /// The same on both hosts: a namespace each has its own names.
 pub(crate) const NAME: &str = "path0";
@@ -17,42 +14,14 @@ pub(crate) const NAME: &str = "path0";
 /// Packets the kernel keeps for us: more than the largest window, so that it drops none by itself.
 const QUEUE: &str = "20000";
 
-/// For an address to become usable, which takes less than a millisecond.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// Makes the host's device; packets are read from and written to the descriptor, one a call.
 pub(crate) fn create(host: &Host, mtu: u16) -> Result<OwnedFd, Error> {
     let device = host.run(open)?.map_err(|source| Error::Tun { source })?;
-    // A host may have been told to come up without IPv6.
-    host.set_sysctl(&format!("net.ipv6.conf.{NAME}.disable_ipv6"), "0")?;
-    let (ipv4, ipv6) = (host.ipv4().to_string(), host.ipv6().to_string());
-    host.ip(&["addr", "add", &format!("{ipv4}/24"), "dev", NAME])?;
     let mtu = mtu.to_string();
-    // Only words that busybox knows, too.
     host.ip(&["link", "set", NAME, "mtu", &mtu, "qlen", QUEUE])?;
-    host.ip(&["link", "set", NAME, "up"])?;
-    // Last, as a device that is taken down loses them.
-    host.ip(&["-6", "addr", "add", &format!("{ipv6}/64"), "dev", NAME])?;
-    host.run(|| wait_for(host.ipv6()))??;
+    interface::bring_up(host, NAME)?;
+    interface::wait_until_usable(host)?;
     Ok(device)
-}
-
-/// Waits until an IPv6 address can be used. On a device without ARP duplicates are not looked for, but that this
-/// is so the kernel decides a moment after it has added the address.
-fn wait_for(address: Ipv6Addr) -> Result<(), Error> {
-    let deadline = now() + PATIENCE;
-    loop {
-        match UdpSocket::bind((address, 0)) {
-            Ok(_) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable && now() < deadline => {
-                thread::park_timeout(Duration::from_micros(200));
-            }
-            Err(source) => {
-                let what = "using the new IPv6 address";
-                return Err(Error::System { what, source });
-            }
-        }
-    }
 }
 
 fn open() -> io::Result<OwnedFd> {

@@ -31,6 +31,7 @@ mod congestion;
 mod device;
 mod error;
 mod flow;
+mod interface;
 mod journal;
 mod link;
 mod namespace;

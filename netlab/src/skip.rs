@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use crate::{Error, Path};
+use crate::Error;
 
-/// The path; or nothing, with a line `SKIPPED: …`, where this machine lacks what a path needs.
+/// The network; or nothing, with a line `SKIPPED: …`, where this machine lacks what it needs.
 ///
 /// The line goes to standard output past the capture of the test harness, so that it is seen, and counted by
 /// `cargo xtask test`, although the test then passes.
@@ -12,9 +12,9 @@ use crate::{Error, Path};
 /// # Panics
 /// On any other error: that is a failure, not a lack.
 #[must_use]
-pub fn or_skip(started: Result<Path, Error>) -> Option<Path> {
+pub fn or_skip<T>(started: Result<T, Error>) -> Option<T> {
     match started {
-        Ok(path) => Some(path),
+        Ok(network) => Some(network),
         Err(error) if error.is_lack() => {
             let test = std::thread::current().name().unwrap_or("?").to_owned();
             // One write, so that lines of tests that run beside this one stay whole.
@@ -26,6 +26,6 @@ pub fn or_skip(started: Result<Path, Error>) -> Option<Path> {
             clippy::panic,
             reason = "called by tests only, for which this is the way to fail"
         )]
-        Err(error) => panic!("no emulated path: {error}"),
+        Err(error) => panic!("no emulated network: {error}"),
     }
 }
