@@ -1,11 +1,11 @@
-//! Nothing of a path outlives it.
+//! Nothing of a path outlives it. How that is seen, [`pair`](crate::pair) uses, too.
 
 use std::fs;
 use std::os::linux::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use netlab::{Path, now, or_skip};
+use netlab::{Host, Path, now, or_skip};
 
 use crate::traffic;
 
@@ -25,7 +25,34 @@ fn holders(inode: u64) -> Vec<PathBuf> {
     links.filter(is_it).collect()
 }
 
-fn devices() -> Vec<String> {
+/// By which a host's namespace is known, also when it is gone.
+pub(crate) fn inode(host: &Host) -> u64 {
+    let inode = fs::metadata(host.namespace()).unwrap().st_ino();
+    assert!(!holders(inode).is_empty(), "the search finds nothing");
+    inode
+}
+
+/// Nothing holds these namespaces, or nothing does in a moment.
+pub(crate) fn assert_gone(inodes: [u64; 2]) {
+    for inode in inodes {
+        // A child of another test may hold copies of our descriptors between its fork and its exec.
+        let deadline = now() + Duration::from_secs(5);
+        loop {
+            let left = holders(inode);
+            if left.is_empty() {
+                break;
+            }
+            assert!(now() < deadline, "still held by {left:?}");
+        }
+    }
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    for inode in inodes {
+        assert!(!mounts.contains(&format!("net:[{inode}]")));
+    }
+}
+
+/// The devices of this machine, outside of the hosts.
+pub(crate) fn devices() -> Vec<String> {
     let entries = fs::read_dir("/sys/class/net")
         .into_iter()
         .flatten()
@@ -45,29 +72,11 @@ fn a_dropped_path_leaves_nothing() {
     };
     let (client, server) = traffic::connect(&path, path.server().ipv4().into());
     traffic::send(&client, &server, 1000);
-    let inodes = [path.client(), path.server()].map(|host| {
-        let inode = fs::metadata(host.namespace()).unwrap().st_ino();
-        assert!(!holders(inode).is_empty(), "the search finds nothing");
-        inode
-    });
+    let inodes = [path.client(), path.server()].map(inode);
     assert_ne!(inodes[0], inodes[1]);
     assert_eq!(devices(), before, "the devices are inside");
     drop((client, server, path));
-    for inode in inodes {
-        // A child of another test may hold copies of our descriptors between its fork and its exec.
-        let deadline = now() + Duration::from_secs(5);
-        loop {
-            let left = holders(inode);
-            if left.is_empty() {
-                break;
-            }
-            assert!(now() < deadline, "still held by {left:?}");
-        }
-    }
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    for inode in inodes {
-        assert!(!mounts.contains(&format!("net:[{inode}]")));
-    }
+    assert_gone(inodes);
 }
 
 #[test]

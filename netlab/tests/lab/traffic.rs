@@ -1,4 +1,4 @@
-//! Connections over a path, and what the kernel says of them.
+//! Connections between hosts, and what the kernel says of them.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -18,11 +18,20 @@ pub(crate) struct Retransmits {
 
 /// Connects to the server host's `address`; client's end, server's end.
 pub(crate) fn connect(path: &Path, address: IpAddr) -> (TcpStream, TcpStream) {
+    connect_hosts(path.client(), path.server(), address)
+}
+
+/// Connects from one host to an `address` of the other; client's end, server's end.
+pub(crate) fn connect_hosts(
+    client: &Host,
+    server: &Host,
+    address: IpAddr,
+) -> (TcpStream, TcpStream) {
     let listen = || TcpListener::bind((address, 0)).unwrap();
-    let listener = path.server().run(listen).unwrap();
+    let listener = server.run(listen).unwrap();
     let target = listener.local_addr().unwrap();
     let connect = || TcpStream::connect(target).unwrap();
-    let client = path.client().run(connect).unwrap();
+    let client = client.run(connect).unwrap();
     let (server, _) = listener.accept().unwrap();
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
