@@ -32,7 +32,15 @@ impl Host {
             ipv4,
             ipv6,
         };
-        host.ip(&["link", "set", "lo", "up"])?;
+        // The first thing for which CAP_NET_ADMIN is needed.
+        host.ip(&["link", "set", "lo", "up"])
+            .map_err(|error| match error {
+                Error::Ip { message, .. } if message.contains("not permitted") => {
+                    let what = "bringing loopback up";
+                    Error::Privilege { what }
+                }
+                other => other,
+            })?;
         Ok(host)
     }
 
