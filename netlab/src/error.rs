@@ -1,11 +1,11 @@
-//! What can keep a path from being set up, each with its remedy.
+//! What can keep a network from being set up, each with its remedy.
 
 use std::io;
 
-/// Why there is no path.
+/// Why there is no network.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// We may not do what a path needs.
+    /// We may not do what a network needs.
     #[error(
         "{what} is not permitted: run as root, in a container with CAP_SYS_ADMIN and CAP_NET_ADMIN"
     )]
@@ -18,6 +18,12 @@ pub enum Error {
     Tun {
         /// What opening or configuring it gave.
         source: io::Error,
+    },
+    /// There are no veth devices to be had.
+    #[error("no veth devices ({message}): run `modprobe veth`, in a container on its host")]
+    Veth {
+        /// What `ip` said.
+        message: String,
     },
     /// There is no `ip` program.
     #[error(
@@ -66,6 +72,7 @@ impl Error {
         match self {
             Self::Privilege { .. }
             | Self::Tun { .. }
+            | Self::Veth { .. }
             | Self::NoIp { .. }
             | Self::CongestionControl { .. } => true,
             Self::Ip { .. } | Self::Setting(_) | Self::System { .. } => false,

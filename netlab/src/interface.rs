@@ -14,6 +14,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) fn bring_up(host: &Host, name: &str) -> Result<(), Error> {
     // A host may have been told to come up without IPv6.
     host.set_sysctl(&format!("net.ipv6.conf.{name}.disable_ipv6"), "0")?;
+    // Whoever made both hosts knows that no address is there twice; looking for it takes a second or two.
+    for scope in ["all", name] {
+        host.set_sysctl(&format!("net.ipv6.conf.{scope}.accept_dad"), "0")?;
+    }
     let (ipv4, ipv6) = (host.ipv4().to_string(), host.ipv6().to_string());
     host.ip(&["addr", "add", &format!("{ipv4}/24"), "dev", name])?;
     host.ip(&["link", "set", name, "up"])?;

@@ -1,7 +1,10 @@
-//! An emulated network path: two hosts, and between them a delay, losses and a narrow link.
+//! Networks of two hosts: an emulated path with a delay, losses and a narrow link, or a pod and its node.
 //!
-//! For tests and benches; the proxy does not use it. Each host is a network namespace with a TUN device.
-//! A thread per direction carries packets from one device to the other: [`Link`] says how late, how fast
+//! For tests and benches; the proxy does not use it. Each host is a network namespace.
+//!
+//! # A path
+//!
+//! Each host of a [`Path`] has a TUN device. A thread per direction carries packets from one device to the other: [`Link`] says how late, how fast
 //! and with which losses, and the [`Journal`] knows of every packet when it came and when it left. So a test
 //! compares what the proxy measured with what the path did, not with what the path was told to do.
 //!
@@ -20,8 +23,29 @@
 //! # }
 //! ```
 //!
-//! It needs root (`CAP_SYS_ADMIN` and `CAP_NET_ADMIN`), `/dev/net/tun` and an `ip` program, that of busybox
-//! included. Where one is missing, [`Builder::start`] says which; [`or_skip`] turns that into a loud skip.
+//! # A pair
+//!
+//! The hosts of a [`Pair`] are joined by a veth pair, as a pod and its node are. Nothing is between them but the
+//! kernel, so what is at the devices and in the stack is that of a cluster: Ethernet, offloads, routes.
+//!
+//! ```no_run
+//! use std::net::{TcpListener, TcpStream};
+//!
+//! # fn main() -> Result<(), netlab::Error> {
+//! let pair = netlab::Pair::new()?;
+//! pair.pod().set_sysctl("net.core.somaxconn", "16")?;
+//! let address = (pair.pod().ipv6(), 8080);
+//! let listener = pair.pod().run(|| TcpListener::bind(address))?;
+//! let stream = pair.node().run(|| TcpStream::connect(address))?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What they need and leave
+//!
+//! They need root (`CAP_SYS_ADMIN` and `CAP_NET_ADMIN`) and an `ip` program, that of busybox included; a path needs
+//! `/dev/net/tun`, a pair the kernel's module `veth`. Where one is missing, [`Builder::start`] and [`Pair::new`] say
+//! which; [`or_skip`] turns that into a loud skip.
 //!
 //! The namespaces have no names: descriptors hold them, so nothing is left behind however the process ends.
 //! [`Host::namespace`] is a path for `nsenter --net=`, and a child started in [`Host::run`] is inside.
@@ -36,6 +60,7 @@ mod journal;
 mod link;
 mod namespace;
 mod packet;
+mod pair;
 mod path;
 mod relay;
 mod skip;
@@ -47,5 +72,6 @@ pub use journal::{Counts, Direction, Fate, Journal, Record};
 pub use link::{Link, Loss, Rate};
 pub use namespace::Host;
 pub use packet::{Flags, Segment};
+pub use pair::Pair;
 pub use path::{Builder, Path};
 pub use skip::or_skip;

@@ -1,4 +1,4 @@
-//! A host at one end of the path: a network namespace without a name, held by a descriptor.
+//! A host: a network namespace without a name, held by a descriptor.
 //!
 //! Named namespaces (`ip netns`) outlive the process that made them; these end with their last descriptor,
 //! thread and socket, whatever becomes of us.
@@ -15,7 +15,7 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space}
 
 use crate::Error;
 
-/// One end of a path. Clones mean the same host.
+/// One end of a path or a pair. Clones mean the same host.
 #[derive(Clone, Debug)]
 pub struct Host {
     namespace: Arc<OwnedFd>,
@@ -44,13 +44,13 @@ impl Host {
         Ok(host)
     }
 
-    /// Its address on the path.
+    /// Its address on the path or pair.
     #[must_use]
     pub fn ipv4(&self) -> Ipv4Addr {
         self.ipv4
     }
 
-    /// Its address on the path.
+    /// Its address on the path or pair.
     #[must_use]
     pub fn ipv6(&self) -> Ipv6Addr {
         self.ipv6

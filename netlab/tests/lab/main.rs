@@ -10,5 +10,6 @@ mod addresses;
 mod cleanup;
 mod delay;
 mod drops;
+mod pair;
 mod rate;
 mod traffic;

@@ -28,8 +28,14 @@ const SUITES: [(&str, &str, u32, &[&str]); 2] = [
     (
         "netlab",
         "lab",
-        60,
-        &["--test-threads=1", "addresses", "cleanup", "drops::every"],
+        90,
+        &[
+            "--test-threads=1",
+            "addresses",
+            "cleanup",
+            "drops::every",
+            "pair",
+        ],
     ),
 ];
 
