@@ -8,6 +8,7 @@
 mod flow;
 mod histogram;
 mod stats;
+mod steering;
 
 pub use flow::{
     ACCEPT_RECORDS, ARRIVALS, AcceptRecord, Arrival, CLOSED, FLOW_RECORDS, FlowRecord, Word,
@@ -15,3 +16,6 @@ pub use flow::{
 };
 pub use histogram::{BOUNDS_NANOS, BUCKETS, bucket};
 pub use stats::{CELLS, Cell, Counters, Figure, PORT_WORDS, SLOTS, port_bit};
+pub use steering::{
+    IPV4_PREFIX_BITS, LISTENER_IPV4, LISTENER_IPV6, LISTENERS, SOURCES, SourceAddress, Steered,
+};

@@ -1,4 +1,5 @@
-//! The kernel programs: one file each, and the maps they share in [`maps`].
+//! The kernel programs that time connections: one file each, and the maps they share in [`maps`]. `probe_steering` is an
+//! object of its own, so that a kernel without what it needs still has these.
 //!
 //! Built by `cargo xtask build-ebpf`, embedded into the proxy by `proxy/build.rs`, loaded by
 //! `proxy/src/kernel/load.rs`. All fail open: whatever happens, the packet or the callback goes on as if the
@@ -7,6 +8,7 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod atomic;
 mod maps;
 mod payload_timing;
 mod segment;

@@ -1,6 +1,4 @@
-//! All maps, with writer → reader of each. `docs/kernel.md` has the same list.
-
-use core::arch::asm;
+//! The maps of the programs that time, with writer → reader of each. `docs/kernel.md` has the same list.
 
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
@@ -9,6 +7,8 @@ use proxy_common::{
     ACCEPT_RECORDS, AcceptRecord, CELLS, Cell, Counters, FLOW_RECORDS, Figure, FlowRecord,
     PORT_WORDS, SLOTS, accept_index, flow_index, port_bit,
 };
+
+use crate::atomic::add;
 
 /// Proxy (registration, requests), both programs → proxy, both programs. Mapped into the proxy.
 #[map]
@@ -56,17 +56,6 @@ pub(crate) fn is_ours(port: u16) -> bool {
 #[inline(always)]
 pub(crate) fn counters() -> Option<*mut Counters> {
     COUNTERS.get_ptr_mut(0)
-}
-
-/// Adds to a number of this CPU's. Atomic, because a callback in an interrupt may come between another's read
-/// and its write. The library's `fetch_add` is not offered for this target.
-///
-/// # Safety
-/// `number` points into an element of a map.
-#[inline(always)]
-pub(crate) unsafe fn add(number: *mut u64, amount: u64) {
-    // SAFETY: by the caller; map elements are aligned to 8 bytes, and nothing else is touched.
-    unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) number, in(reg) amount) };
 }
 
 /// Adds to an upstream's figures: how many, and how long together.

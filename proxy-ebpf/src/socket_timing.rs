@@ -16,6 +16,7 @@ use aya_ebpf::programs::SockOpsContext;
 use aya_log_ebpf::debug;
 use proxy_common::{CLOSED, Figure, FlowRecord};
 
+use crate::atomic::add;
 use crate::maps;
 
 /// What we want to be called for.
@@ -119,7 +120,7 @@ fn accepted<const MESSAGES: bool>(ctx: &SockOpsContext) {
         if (*record).cookie != 0
             && let Some(counters) = maps::counters()
         {
-            maps::add(&raw mut (*counters).accepts_overwritten, 1);
+            add(&raw mut (*counters).accepts_overwritten, 1);
         }
         (&raw mut (*record).cookie).write_volatile(0);
         (&raw mut (*record).established_ns).write_volatile(now());

@@ -22,9 +22,10 @@ use toolchain::Toolchain;
 /// The kernel's virtual machine, little-endian as all machines we run on.
 const TARGET: &str = "bpfel-unknown-none";
 
-/// Programs of the crate and what they become. The first is embedded into the proxy, the second belongs to its tests.
-const OBJECTS: [(&str, &str); 2] = [
+/// Programs of the crate and what they become. The first two are embedded into the proxy, the last belongs to its tests.
+const OBJECTS: [(&str, &str); 3] = [
     ("proxy-ebpf", "holysheep-proxy.bpf.o"),
+    ("probe_steering", "probe-steering.bpf.o"),
     ("foreign", "foreign.bpf.o"),
 ];
 

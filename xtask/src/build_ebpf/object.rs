@@ -79,6 +79,8 @@ fn map(definition: &[u8]) -> Option<String> {
     Some(match kind {
         2 => format!("array of {entries}, {value} bytes each"),
         6 => format!("array of {entries} per CPU, {value} bytes each"),
+        11 => format!("prefixes, up to {entries}, {value} bytes each"),
+        15 => format!("sockets, {entries}"),
         27 => format!("ring buffer, {entries} bytes"),
         other => format!("type {other}, {entries} entries of {value} bytes"),
     })

@@ -1,0 +1,123 @@
+//! `sk_lookup` on the proxy's network namespace: connections from where probes come go to the listener for probes.
+//!
+//! The kernel asks when a packet finds no connection, so once for each new one, before any accept queue. By then only
+//! addresses and ports are known: who asks for something else from such an address is handed on by the proxy
+//! (`proxy/src/probe.rs`), which loads this program and fills its maps (`proxy/src/kernel/steering.rs`).
+//!
+//! Whatever is missing, the connection takes the usual way: an empty slot (a socket that is closed leaves its slot by
+//! itself), a source that is not listed, another program that has chosen before.
+#![no_std]
+#![no_main]
+#![feature(asm_experimental_arch)]
+
+mod atomic;
+
+use aya_ebpf::bindings::{BPF_F_RDONLY_PROG, bpf_sk_lookup};
+use aya_ebpf::macros::{map, sk_lookup};
+use aya_ebpf::maps::lpm_trie::Key;
+use aya_ebpf::maps::{Array, LpmTrie, PerCpuArray, SockMap};
+use aya_ebpf::programs::SkLookupContext;
+use proxy_common::{
+    LISTENER_IPV4, LISTENER_IPV6, LISTENERS, PORT_WORDS, SOURCES as MAX_SOURCES, Steered, port_bit,
+};
+
+/// From linux/socket.h.
+const AF_INET: u32 = 2;
+/// From linux/in.h.
+const TCP: u32 = 6;
+/// Goes on as if nothing had been asked, unless a socket was assigned.
+const PASS: u32 = 1;
+
+/// A source as four words in network order; the same bytes as [`proxy_common::SourceAddress`].
+type Address = [u32; 4];
+
+/// Proxy → program: a bit for each data port.
+#[map]
+static STEERED_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, BPF_F_RDONLY_PROG);
+
+/// Proxy → program: prefixes of addresses that probes come from.
+#[map]
+static SOURCES: LpmTrie<Address, u32> = LpmTrie::with_max_entries(MAX_SOURCES, BPF_F_RDONLY_PROG);
+
+/// Proxy → program: the listeners for probes, one for each family.
+#[map]
+static PROBE_SOCKETS: SockMap = SockMap::with_max_entries(LISTENERS, 0);
+
+/// Program → proxy (at a scrape).
+#[map]
+static STEERED: PerCpuArray<Steered> = PerCpuArray::with_max_entries(1, 0);
+
+/// The entry point.
+#[sk_lookup]
+fn probe_steering(ctx: SkLookupContext) -> u32 {
+    let _ = steer(&ctx);
+    PASS
+}
+
+#[inline(always)]
+fn steer(ctx: &SkLookupContext) -> Option<()> {
+    // SAFETY: the context the kernel gave us. Fields are read one by one, as the verifier wants them.
+    let (protocol, port, family) = unsafe {
+        let lookup: *const bpf_sk_lookup = ctx.lookup;
+        (
+            (&raw const (*lookup).protocol).read_volatile(),
+            (&raw const (*lookup).local_port).read_volatile(),
+            (&raw const (*lookup).family).read_volatile(),
+        )
+    };
+    // Other connections to this host leave here, after one look at an array.
+    let (word, bit) = port_bit(port as u16);
+    if protocol != TCP || STEERED_PORTS.get(word)? & bit == 0 {
+        return None;
+    }
+    SOURCES.get(Key::new(u128::BITS, source(ctx, family)))?;
+    let slot = if family == AF_INET {
+        LISTENER_IPV4
+    } else {
+        LISTENER_IPV6
+    };
+    let assigned = PROBE_SOCKETS.redirect_sk_lookup(ctx, slot, 0);
+    let counters = STEERED.get_ptr_mut(0)?;
+    // SAFETY: an element of the map.
+    unsafe {
+        atomic::add(
+            match assigned {
+                Ok(()) => &raw mut (*counters).steered,
+                Err(_) => &raw mut (*counters).left,
+            },
+            1,
+        );
+    }
+    Some(())
+}
+
+/// The address a connection comes from.
+#[inline(always)]
+fn source(ctx: &SkLookupContext, family: u32) -> Address {
+    // SAFETY: as in `steer`.
+    unsafe {
+        let lookup: *const bpf_sk_lookup = ctx.lookup;
+        if family == AF_INET {
+            let address = (&raw const (*lookup).remote_ip4).read_volatile();
+            return [0, 0, 0xffff_u32.to_be(), address];
+        }
+        let words = (&raw const (*lookup).remote_ip6).cast::<u32>();
+        [
+            words.read_volatile(),
+            words.add(1).read_volatile(),
+            words.add(2).read_volatile(),
+            words.add(3).read_volatile(),
+        ]
+    }
+}
+
+/// The kernel asks for one.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// No program can panic: the verifier would refuse one that might get here.
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
