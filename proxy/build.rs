@@ -8,7 +8,9 @@ use std::{env, fs, io};
 const VARIABLE: &str = "HOLYSHEEP_EBPF_OBJECT";
 /// Below the target directory; `xtask/src/build_ebpf.rs` writes it.
 const BUILT: &str = "bpf/holysheep-proxy.bpf.o";
-/// Beside it: a program for the tests of the kernel side, which the proxy itself does not embed.
+/// Beside it: the program that steers probes, embedded as well.
+const STEERING: &str = "probe-steering.bpf.o";
+/// Beside it, too: a program for the tests of the kernel side, which the proxy itself does not embed.
 const FOREIGN: &str = "foreign.bpf.o";
 
 fn main() -> Result<(), String> {
@@ -19,6 +21,7 @@ fn main() -> Result<(), String> {
         return Ok(());
     };
     embed(&object, "proxy.bpf.o")?;
+    embed(&object.with_file_name(STEERING), STEERING)?;
     println!("cargo::rustc-cfg=holysheep_ebpf");
     let foreign = object.with_file_name(FOREIGN);
     if foreign.is_file() {

@@ -5,7 +5,7 @@ pub mod page;
 pub mod status;
 
 use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,13 +16,12 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use crate::config::{Auth, Config};
-use crate::drain::Drain;
-use crate::health::Health;
+use ipnet::IpNet;
+
+use crate::app::Addresses;
 use crate::kernel::Kernel;
-use crate::metrics::{Format, Metrics};
-use crate::upstream::Link;
-use crate::upstream::dns::Resolution;
+use crate::metrics::Format;
+use crate::readiness::Readiness;
 
 /// How long a scraper may take to send its request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,22 +29,14 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// What the admin port can tell.
 #[derive(Debug)]
 pub struct Admin {
-    /// The effective configuration.
-    pub config: Arc<Config>,
-    /// Upstream's addresses and key.
-    pub link: Arc<Link>,
-    /// All metrics.
-    pub metrics: Arc<Metrics>,
+    /// Configuration, upstream, metrics and health, and what follows for traffic.
+    pub readiness: Arc<Readiness>,
     /// Kernel programs.
     pub kernel: Arc<Kernel>,
-    /// The workers' heartbeats.
-    pub health: Arc<Health>,
-    /// Whether the proxy is stopping.
-    pub drain: Drain,
-    /// The data port's address.
-    pub data: SocketAddr,
-    /// The TLS data port's address.
-    pub tls: Option<SocketAddr>,
+    /// Where the proxy listens.
+    pub addresses: Addresses,
+    /// Where steered probes come from.
+    pub sources: Vec<IpNet>,
     /// When the proxy started.
     pub started: Instant,
 }
@@ -98,10 +89,10 @@ impl Admin {
         }
         match request.uri().path() {
             "/metrics" => self.metrics(accept::format(request.headers())),
-            "/livez" => verdict(&self.not_alive()),
-            "/readyz" => verdict(&self.not_ready()),
+            "/livez" => verdict(&self.readiness.health.not_alive()),
+            "/readyz" => verdict(&self.readiness.not_ready()),
             "/status" => json(serde_json::to_string_pretty(&self.status())),
-            "/config" => json(serde_json::to_string_pretty(&*self.config)),
+            "/config" => json(serde_json::to_string_pretty(&*self.readiness.config)),
             "/" => answer(
                 StatusCode::OK,
                 "text/html; charset=utf-8",
@@ -115,7 +106,7 @@ impl Admin {
     }
 
     fn metrics(&self, format: Format) -> Answer {
-        match self.metrics.encode(format) {
+        match self.readiness.metrics.encode(format) {
             Ok(text) => {
                 let mut answer = answer(StatusCode::OK, format.content_type(), text);
                 let accept = http::HeaderValue::from_static("accept");
@@ -126,49 +117,8 @@ impl Admin {
         }
     }
 
-    /// Why the process should be restarted.
-    fn not_alive(&self) -> Vec<String> {
-        let stalled = self.health.stalled();
-        stalled
-            .map(|worker| format!("{worker} has not run for 5 s"))
-            .into_iter()
-            .collect()
-    }
-
-    /// Why no traffic should come, a reason a line.
-    fn not_ready(&self) -> Vec<String> {
-        let mut reasons = self.not_alive();
-        if self.drain.is_draining() {
-            reasons.push("the proxy is stopping".to_owned());
-        }
-        match &*self.link.addresses.now() {
-            Resolution::Known(_) => reasons.extend(self.unreachable()),
-            Resolution::Pending => reasons.push("upstream's name is being resolved".to_owned()),
-            Resolution::Failed(reason) => {
-                reasons.push(format!("upstream's name cannot be resolved: {reason}"));
-            }
-        }
-        if self.config.auth == Auth::Open && self.link.key.with(|key| key.is_none()) {
-            reasons.push("there is no upstream API key".to_owned());
-        }
-        reasons
-    }
-
-    /// Why upstream cannot be used, as far as is known: there is no connection,
-    /// and the last attempt at one failed.
-    fn unreachable(&self) -> Option<String> {
-        let upstreams = self.metrics.workers().iter().map(|worker| &worker.upstream);
-        let open: i64 = upstreams.map(|u| u.idle.get() + u.active.get()).sum();
-        if open > 0 {
-            return None;
-        }
-        let failure = self.link.dials.iter().find_map(|dial| dial.failure())?;
-        let name = &self.config.upstream.name;
-        Some(format!("upstream {name} cannot be reached: {failure}"))
-    }
-
     fn status(&self) -> status::Status {
-        status::Status::of(self, self.not_ready())
+        status::Status::of(self, self.readiness.not_ready())
     }
 }
 

@@ -24,14 +24,12 @@ pub struct Answer {
 }
 
 /// `GET /health`: the worker that answers is alive, and the others' heartbeats
-/// are looked at.
+/// and all threads are looked at. The probe thread says the same.
 pub fn health(worker: &Worker) -> Answer {
-    let (status, body): (u16, Cow<'static, [u8]>) = match worker.health.stalled() {
-        None => (200, Cow::Borrowed(b"healthy\n")),
-        Some(name) => (
-            503,
-            Cow::Owned(format!("{name} has stalled\n").into_bytes()),
-        ),
+    let reasons = worker.health.not_alive();
+    let (status, body): (u16, Cow<'static, [u8]>) = match reasons.as_slice() {
+        [] => (200, Cow::Borrowed(b"healthy\n")),
+        reasons => (503, Cow::Owned(format!("{}\n", reasons.join("\n")).into())),
     };
     Answer {
         status,

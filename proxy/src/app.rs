@@ -1,36 +1,53 @@
 //! The one place where parts are made and wired together.
 
-use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+mod control;
+mod listeners;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use anyhow::{Context, Result};
-use tokio::runtime::LocalOptions;
+use anyhow::{Context, Result, ensure};
+use ipnet::IpNet;
+use tokio::sync::oneshot;
 
 use crate::account::log_thread::{self, LogThread};
-use crate::admin::{self, Admin};
+use crate::admin::Admin;
 use crate::config::{Auth, Config, EbpfMode};
 use crate::drain::{self, DrainTrigger};
 use crate::health::Health;
-use crate::kernel::{self, Kernel, Sockets};
-use crate::listener;
+use crate::kernel::{self, Kernel, Program, Sockets};
 use crate::metrics::Metrics;
+use crate::probe;
+use crate::readiness::Readiness;
 use crate::tls::Acceptor;
-use crate::upstream::{self, Link, dns, key};
-use crate::watch::FileWatch;
-use crate::worker::{self, Inputs, Shared};
+use crate::upstream::{self, Link, key};
+use crate::worker::{self, Inbox, Inputs, Shared};
+pub use listeners::Addresses;
+use listeners::Listeners;
+
+/// A thread, and what tells it to end.
+type Stoppable = (JoinHandle<()>, oneshot::Sender<()>);
 
 /// A running proxy.
 #[derive(Debug)]
 pub struct App {
-    data: SocketAddr,
-    tls: Option<SocketAddr>,
-    admin: SocketAddr,
-    metrics: Arc<Metrics>,
+    addresses: Addresses,
     trigger: DrainTrigger,
     workers: Vec<JoinHandle<()>>,
-    control: Option<(JoinHandle<()>, tokio::sync::oneshot::Sender<()>)>,
+    inboxes: Vec<Inbox>,
+    control: Option<Stoppable>,
+    probe: Option<Stoppable>,
     log: Option<LogThread>,
+}
+
+/// What parts share, as it comes into being.
+struct Parts {
+    shared: Arc<Shared>,
+    readiness: Arc<Readiness>,
+    kernel: Arc<Kernel>,
+    acceptor: Option<Acceptor>,
+    sources: Vec<IpNet>,
 }
 
 impl App {
@@ -40,35 +57,28 @@ impl App {
     /// What cannot be had: an address, a file, a thread.
     pub fn start(config: Config) -> Result<Self> {
         let config = Arc::new(config);
-        // Before any other thread starts, so that all of them lack the capabilities given up here,
-        // and before the first `listen`: sockets keep the cgroup they were made in.
-        let mut kernel = start_kernel(&config)?;
         let link = Arc::new(Link::new(config.workers));
         load_key(&config, &link)?;
         let acceptor = config.tls.as_ref().map(Acceptor::new).transpose()?;
+        // Before any other thread starts, so that all of them lack the capabilities given up here,
+        // and before the first `listen`: sockets keep the cgroup they were made in.
+        let (mut kernel, sources) = start_kernel(&config)?;
+        let listeners = Listeners::open(&config, &sources)?;
+        listeners.announce(&mut kernel)?;
+        kernel.give_up_capabilities();
+        let kernel = Arc::new(kernel);
         let (log_sender, log) =
             log_thread::start(&config.access_log).context("the access log cannot be opened")?;
         let (trigger, drain) = drain::channel();
-        // Listening comes first: what is accepted before the kernel side knows the port is not timed.
-        let listeners = Listeners::open(&config)?;
-        for port in listeners.ports() {
-            kernel.listens_on(port)?;
-        }
-        let kernel = Arc::new(kernel);
-        let upstream = &config.upstream.name;
-        let metrics = Arc::new(Metrics::new(config.workers, upstream, Arc::clone(&kernel)));
-        let health = Arc::new(Health::new(config.workers));
-        let admin_listener = bind_one(config.admin_listen)?;
-        let mut app = Self {
-            data: listeners.data,
-            tls: listeners.data_tls,
-            admin: admin_listener.local_addr()?,
-            metrics: Arc::clone(&metrics),
-            trigger,
-            workers: Vec::new(),
-            control: None,
-            log: Some(log),
-        };
+        let has_probe = listeners.probe.is_some() || !listeners.steered.is_empty();
+        let metrics = Arc::new(Metrics::new(
+            config.workers,
+            &config.upstream.name,
+            Arc::clone(&kernel),
+            has_probe,
+        ));
+        let limit = config.probes.worker_limit;
+        let health = Arc::new(Health::new(config.workers, limit, drain.clone()));
         let shared = Arc::new(Shared {
             config: Arc::clone(&config),
             link: Arc::clone(&link),
@@ -78,56 +88,129 @@ impl App {
             log: log_sender,
             sockets: Sockets::of(&kernel),
         });
-        app.start_workers(&shared, listeners, acceptor.as_ref())?;
-        let admin = Admin {
+        let readiness = Arc::new(Readiness {
             config,
             link,
             metrics,
-            kernel,
             health,
             drain,
-            data: app.data,
-            tls: app.tls,
-            started: std::time::Instant::now(),
+        });
+        let mut app = Self {
+            addresses: listeners.addresses,
+            trigger,
+            workers: Vec::new(),
+            inboxes: Vec::new(),
+            control: None,
+            probe: None,
+            log: Some(log),
         };
-        app.control = Some(start_control(admin, admin_listener, acceptor)?);
+        let parts = Parts {
+            shared,
+            readiness,
+            kernel,
+            acceptor,
+            sources,
+        };
+        app.start_threads(listeners, parts)?;
         Ok(app)
     }
 
-    fn start_workers(
-        &mut self,
-        shared: &Arc<Shared>,
-        mut listeners: Listeners,
-        acceptor: Option<&Acceptor>,
-    ) -> Result<()> {
-        for (id, plain) in listeners.plain.into_iter().enumerate() {
-            let inputs = Inputs {
-                id,
-                shared: Arc::clone(shared),
-                metrics: self.metrics.worker(id).context("a worker has no metrics")?,
-                upstream_tls: upstream::tls::client(&shared.config.upstream)?,
-                plain,
-                tls: listeners.tls.pop().zip(acceptor.cloned()),
-            };
-            self.workers
-                .push(worker::start(inputs).context("a worker cannot be started")?);
+    fn start_threads(&mut self, listeners: Listeners, parts: Parts) -> Result<()> {
+        let Listeners {
+            plain,
+            tls,
+            admin,
+            probe,
+            steered,
+            ..
+        } = listeners;
+        let acceptor = parts.acceptor.as_ref();
+        let mut tls = tls.into_iter();
+        let (started, starts) = mpsc::channel();
+        for (id, plain) in plain.into_iter().enumerate() {
+            let mut own = vec![(plain, None)];
+            own.extend(tls.next().map(|listener| (listener, acceptor.cloned())));
+            self.start_worker(id, own, &parts, started.clone())?;
         }
+        drop(started);
+        if let Some(metrics) = parts.readiness.metrics.probe() {
+            let inputs = probe::Inputs {
+                port: probe,
+                steered,
+                tls: self
+                    .addresses
+                    .tls
+                    .map(|address| address.port())
+                    .zip(acceptor.cloned()),
+                inboxes: self.inboxes.clone(),
+                readiness: Arc::clone(&parts.readiness),
+                sockets: parts.shared.sockets.clone(),
+                metrics: Arc::clone(metrics),
+            };
+            let started = probe::start(inputs);
+            self.probe = Some(started.context("the probe thread cannot be started")?);
+        }
+        let state = Admin {
+            readiness: parts.readiness,
+            kernel: parts.kernel,
+            addresses: self.addresses,
+            sources: parts.sources,
+            started: std::time::Instant::now(),
+        };
+        self.control = Some(control::start(state, admin, parts.acceptor)?);
+        let count = starts.iter().count();
+        ensure!(count == self.workers.len(), "a worker did not start");
         Ok(())
+    }
+
+    fn start_worker(
+        &mut self,
+        id: usize,
+        listeners: Vec<(std::net::TcpListener, Option<Acceptor>)>,
+        parts: &Parts,
+        started: mpsc::Sender<()>,
+    ) -> Result<()> {
+        let (inbox, jobs) = worker::inbox();
+        let metrics = parts.readiness.metrics.worker(id);
+        let inputs = Inputs {
+            id,
+            shared: Arc::clone(&parts.shared),
+            metrics: metrics.context("a worker has no metrics")?,
+            upstream_tls: upstream::tls::client(&parts.shared.config.upstream)?,
+            listeners,
+            jobs,
+            started,
+        };
+        let started = worker::start(inputs);
+        self.workers
+            .push(started.context("a worker cannot be started")?);
+        self.inboxes.push(inbox);
+        Ok(())
+    }
+
+    /// Where it listens.
+    pub const fn addresses(&self) -> Addresses {
+        self.addresses
     }
 
     /// Address of the data port.
     pub const fn data_addr(&self) -> SocketAddr {
-        self.data
+        self.addresses.data
     }
 
     /// Address of the TLS data port.
     pub const fn tls_addr(&self) -> Option<SocketAddr> {
-        self.tls
+        self.addresses.tls
     }
 
     /// Address of the admin port.
     pub const fn admin_addr(&self) -> SocketAddr {
-        self.admin
+        self.addresses.admin
+    }
+
+    /// The way to a worker, by its number.
+    pub fn inbox(&self, worker: usize) -> Option<&Inbox> {
+        self.inboxes.get(worker)
     }
 
     /// Begins the drain; [`App::join`] waits for its end.
@@ -146,11 +229,12 @@ impl App {
                 tracing::error!("a worker has panicked");
             }
         }
-        if let Some((control, stop)) = self.control.take() {
-            // The control thread ends with its last task, or already has.
+        // Those that tell how it goes are the last to go.
+        for (thread, stop) in self.control.take().into_iter().chain(self.probe.take()) {
+            // It ends with its last task, or already has.
             let _ = stop.send(());
-            if control.join().is_err() {
-                tracing::error!("the control thread has panicked");
+            if thread.join().is_err() {
+                tracing::error!("a thread has panicked");
             }
         }
         if let Some(log) = self.log.take() {
@@ -166,44 +250,19 @@ impl Drop for App {
     }
 }
 
-/// The data ports, a socket for each worker.
-struct Listeners {
-    plain: Vec<TcpListener>,
-    tls: Vec<TcpListener>,
-    data: SocketAddr,
-    data_tls: Option<SocketAddr>,
-}
-
-impl Listeners {
-    fn open(config: &Config) -> Result<Self> {
-        let plain = listener::bind(config.listen, config.workers)?;
-        let tls = match &config.tls {
-            Some(tls) => listener::bind(tls.listen, config.workers)?,
-            None => Vec::new(),
-        };
-        let data = plain.first().context("no data listener")?.local_addr()?;
-        let data_tls = tls.first().map(TcpListener::local_addr).transpose()?;
-        Ok(Self {
-            plain,
-            tls,
-            data,
-            data_tls,
-        })
-    }
-
-    fn ports(&self) -> impl Iterator<Item = u16> {
-        let addresses = std::iter::once(self.data).chain(self.data_tls);
-        addresses.map(|address| address.port())
-    }
-}
-
-/// Loads the kernel programs, and says once which do not run and why.
-fn start_kernel(config: &Config) -> Result<Kernel> {
+/// Loads the kernel programs, and says once which do not run and why. With them come the sources of probes, if those
+/// are steered.
+fn start_kernel(config: &Config) -> Result<(Kernel, Vec<IpNet>)> {
+    let sources = probe::node::networks(&config.probes);
     if config.ebpf == EbpfMode::Off {
-        return Ok(Kernel::off());
+        if !sources.is_empty() {
+            tracing::info!("probes are not steered: kernel programs are switched off (ebpf)");
+        }
+        return Ok((Kernel::off(), Vec::new()));
     }
     let kernel = Kernel::start(&kernel::Settings {
         upstreams: 1,
+        probe_sources: sources.clone(),
         required: config.ebpf == EbpfMode::Required,
         log: config.ebpf_log,
         ..kernel::Settings::default()
@@ -217,12 +276,12 @@ fn start_kernel(config: &Config) -> Result<Kernel> {
             }
         }
     }
-    Ok(kernel)
-}
-
-fn bind_one(address: SocketAddr) -> Result<TcpListener> {
-    let mut listeners = listener::bind(address, 1)?;
-    listeners.pop().context("no admin listener")
+    if !kernel.runs(Program::ProbeSteering) {
+        return Ok((kernel, Vec::new()));
+    }
+    let shown = sources.iter().map(ToString::to_string).collect::<Vec<_>>();
+    tracing::info!(from = shown.join(", "), "probes are steered");
+    Ok((kernel, sources))
 }
 
 fn load_key(config: &Config, link: &Link) -> Result<()> {
@@ -238,83 +297,4 @@ fn load_key(config: &Config, link: &Link) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// Starts the thread that does everything but requests.
-fn start_control(
-    admin: Admin,
-    listener: TcpListener,
-    acceptor: Option<Acceptor>,
-) -> Result<(JoinHandle<()>, tokio::sync::oneshot::Sender<()>)> {
-    let (stop, stopped) = tokio::sync::oneshot::channel();
-    let thread = std::thread::Builder::new()
-        .name("control".to_owned())
-        .spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build_local(LocalOptions::default());
-            match runtime {
-                Ok(runtime) => runtime.block_on(control(admin, listener, acceptor, stopped)),
-                Err(error) => tracing::error!(%error, "the control thread has no runtime"),
-            }
-        })
-        .context("the control thread cannot be started")?;
-    Ok((thread, stop))
-}
-
-async fn control(
-    admin: Admin,
-    listener: TcpListener,
-    acceptor: Option<Acceptor>,
-    stopped: tokio::sync::oneshot::Receiver<()>,
-) {
-    let config = Arc::clone(&admin.config);
-    let link = Arc::clone(&admin.link);
-    let control_metrics = Arc::clone(admin.metrics.control());
-    let url = config.upstream.base_url.clone();
-    let addresses = Arc::clone(&link.addresses);
-    tokio::task::spawn_local(async move {
-        dns::keep_resolved(url, addresses, &control_metrics.dns).await;
-    });
-    tokio::task::spawn_local(watch_files(config, link, acceptor));
-    tokio::task::spawn_local(admin::serve(admin, listener));
-    // Told to stop, or the app is gone: the same.
-    let _ = stopped.await;
-}
-
-/// Reads keys and certificates again when their files change.
-async fn watch_files(config: Arc<Config>, link: Arc<Link>, acceptor: Option<Acceptor>) {
-    let key_file = config.upstream.api_key_file.as_deref();
-    let tls = config.tls.as_ref();
-    let files: Vec<_> = key_file
-        .into_iter()
-        .chain(
-            tls.into_iter()
-                .flat_map(|tls| [tls.certificate.as_path(), tls.key.as_path()]),
-        )
-        .collect();
-    if files.is_empty() {
-        return;
-    }
-    let mut watch = FileWatch::new(files);
-    loop {
-        // The first time for what changed while the watch was set up.
-        if let Some(path) = key_file {
-            match key::read_file(path) {
-                Ok(key) if link.key.with(|old| old != Some(&key)) => {
-                    link.key.set(key);
-                    tracing::info!("the upstream API key was replaced");
-                }
-                Ok(_) => {}
-                Err(error) => tracing::error!(%error, "the upstream API key stays as it was"),
-            }
-        }
-        if let (Some(acceptor), Some(tls)) = (&acceptor, tls) {
-            match acceptor.reload(tls) {
-                Ok(()) => tracing::debug!("the TLS certificate was read again"),
-                Err(error) => tracing::error!(%error, "the TLS certificate stays as it was"),
-            }
-        }
-        watch.changed().await;
-    }
 }

@@ -6,7 +6,7 @@
 )]
 
 use std::io::IsTerminal;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,7 +14,9 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::app::App;
 use crate::check;
-use crate::config::{Auth, Config, ConfigError, ConfigFile, EbpfMode, LogFormat, Problem, Secret};
+use crate::config::{
+    Auth, Config, ConfigError, ConfigFile, EbpfMode, LogFormat, ProbeSource, Problem, Secret,
+};
 use crate::kernel::Kernel;
 use crate::tls::CertificateError;
 use crate::upstream::key::KeyFileError;
@@ -77,6 +79,17 @@ struct Settings {
     /// Write what kernel programs say about themselves to the log; for debugging
     #[arg(long, env = "HOLYSHEEP_EBPF_LOG")]
     ebpf_log: bool,
+    /// Where health probes come from, to be steered past the data port's queue; repeatable [default: none]
+    #[arg(
+        long = "probe-source",
+        value_name = "CIDR|node",
+        env = "HOLYSHEEP_PROBE_SOURCES",
+        value_delimiter = ','
+    )]
+    probe_sources: Vec<ProbeSource>,
+    /// A port for health probes only [default: none]
+    #[arg(long, value_name = "ADDR", env = "HOLYSHEEP_PROBE_LISTEN")]
+    probe_listen: Option<SocketAddr>,
     /// Form of both logs [default: json if `PROXY_MODE` is production]
     #[arg(long, value_name = "json|text", env = "HOLYSHEEP_LOG_FORMAT")]
     log_format: Option<LogFormat>,
@@ -140,6 +153,11 @@ impl Settings {
         file.workers = self.workers.or(file.workers);
         file.ebpf = self.ebpf.or(file.ebpf);
         file.ebpf_log = self.ebpf_log.then_some(true).or(file.ebpf_log);
+        if !self.probe_sources.is_empty() {
+            file.probes.sources = Some(self.probe_sources);
+        }
+        file.probes.listen = self.probe_listen.or(file.probes.listen);
+        file.probes.node = node_in_environment()?;
         file.log.format = self.log_format.or(file.log.format).or_else(format_of_mode);
         Config::build(file)
     }
@@ -155,6 +173,29 @@ fn two_keys() -> ConfigError {
         field: "HOLYSHEEP_API_KEY",
         message: format!("set together with {KEY_FILE_VARIABLE}; unset one of the two"),
     }])
+}
+
+/// The node's addresses as Kubernetes tells them: `status.hostIP`, `status.hostIPs`.
+fn node_in_environment() -> Result<Vec<IpAddr>, ConfigError> {
+    let mut addresses = Vec::new();
+    for variable in ["HOST_IP", "HOST_IPS"] {
+        let list = std::env::var(variable).unwrap_or_default();
+        for text in list
+            .split(',')
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+        {
+            let address = text.parse().map_err(|_| {
+                let message = format!("{text:?} is no address; expected that of the node");
+                ConfigError::Invalid(vec![Problem {
+                    field: variable,
+                    message,
+                }])
+            })?;
+            addresses.push(address);
+        }
+    }
+    Ok(addresses)
 }
 
 fn format_of_mode() -> Option<LogFormat> {
@@ -216,6 +257,7 @@ fn serve_until_signal(config: Config) -> anyhow::Result<()> {
             listen = %app.data_addr(),
             tls_listen = app.tls_addr().map(tracing::field::display),
             admin = %app.admin_addr(),
+            probes = app.addresses().probe.map(tracing::field::display),
             %upstream,
             auth = auth.as_str(),
             workers,

@@ -7,6 +7,7 @@
 
 mod build;
 pub mod file;
+pub mod probes;
 pub mod secret;
 pub mod url;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use file::ConfigFile;
+pub use probes::{ProbeSource, Probes};
 pub use secret::Secret;
 pub use url::BaseUrl;
 
@@ -185,6 +187,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// Size and number limits.
     pub limits: Limits,
+    /// Health probes.
+    pub probes: Probes,
     /// How long the model list is served from the cache.
     #[serde(serialize_with = "file::as_text")]
     pub models_ttl: Duration,

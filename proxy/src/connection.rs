@@ -17,7 +17,7 @@ use std::task::Poll;
 
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsStream;
+use tokio_rustls::{Accept, StartHandshake, TlsStream};
 
 use crate::http1::ReadBuffer;
 use crate::tls::Acceptor;
@@ -28,6 +28,9 @@ use transport::{Socket, Transport};
 
 /// What an h2 client with prior knowledge sends first (RFC 9113 section 3.4).
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What a connection reads into at first, in bytes.
+pub const INPUT: usize = 4 * 1024;
 
 /// Runs hyper's h2 tasks on the worker's own thread.
 #[derive(Debug, Clone, Copy)]
@@ -47,14 +50,47 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, tls:
         return;
     };
     match tls {
-        None => serve_plain(worker, socket, peer).await,
-        Some(acceptor) => serve_tls(worker, socket, peer, &acceptor).await,
+        None => serve_plain(worker, socket, ReadBuffer::new(INPUT), peer).await,
+        Some(acceptor) => serve_encrypted(worker, acceptor.accept(socket), peer).await,
     }
 }
 
-async fn serve_plain(worker: Rc<Worker>, socket: Socket, peer: Peer) {
+/// A connection that another thread has begun with.
+#[derive(Debug)]
+pub enum Begun {
+    /// Without TLS; of the first request that much has been read.
+    Plain(Socket, ReadBuffer),
+    /// With TLS of which nothing has been read.
+    Accepted(Socket, Acceptor),
+    /// The client has said hello.
+    Hello(Box<StartHandshake<Socket>>, Acceptor),
+    /// The handshake is complete; of the first request that much has been read.
+    Tls(Box<TlsStream<Socket>>, ReadBuffer),
+}
+
+/// Serves the rest of a connection that another thread has begun with.
+pub async fn resume(worker: Rc<Worker>, mut begun: Begun, peer: Peer) {
+    let _guard = worker.enter_connection();
+    let socket = match &mut begun {
+        Begun::Plain(socket, _) | Begun::Accepted(socket, _) => socket,
+        Begun::Hello(hello, _) => &mut hello.io,
+        Begun::Tls(stream, _) => stream.get_mut().0,
+    };
+    if let Err(error) = socket.adopt() {
+        tracing::warn!(%error, "a connection cannot be handed over");
+        return;
+    }
+    let handshake = match begun {
+        Begun::Plain(socket, input) => return serve_plain(worker, socket, input, peer).await,
+        Begun::Tls(stream, input) => return serve_tls(worker, stream, input, peer).await,
+        Begun::Accepted(socket, acceptor) => acceptor.accept(socket),
+        Begun::Hello(hello, acceptor) => acceptor.resume(*hello),
+    };
+    serve_encrypted(worker, handshake, peer).await;
+}
+
+async fn serve_plain(worker: Rc<Worker>, socket: Socket, mut input: ReadBuffer, peer: Peer) {
     let mut io = Transport::Plain(socket);
-    let mut input = ReadBuffer::new(4 * 1024);
     let detected = tokio::select! {
         detected = detect(&worker, &mut io, &mut input) => detected,
         // A connection that has said nothing holds nobody up.
@@ -70,10 +106,12 @@ async fn serve_plain(worker: Rc<Worker>, socket: Socket, peer: Peer) {
 /// Whether the client speaks h2; `None` if it says nothing.
 async fn detect(worker: &Worker, io: &mut Transport, input: &mut ReadBuffer) -> Option<bool> {
     let timeouts = &worker.config.timeouts;
-    let first = poll_fn(|cx| input.poll_fill(cx, io, 4 * 1024));
-    match timeout(timeouts.client_idle, first).await {
-        Ok(Ok(count)) if count > 0 => {}
-        _ => return None,
+    if input.is_empty() {
+        let first = poll_fn(|cx| input.poll_fill(cx, io, INPUT));
+        match timeout(timeouts.client_idle, first).await {
+            Ok(Ok(count)) if count > 0 => {}
+            _ => return None,
+        }
     }
     match timeout(timeouts.client_header, has_preface(io, input)).await {
         Ok(detected) => detected,
@@ -82,10 +120,9 @@ async fn detect(worker: &Worker, io: &mut Transport, input: &mut ReadBuffer) -> 
     }
 }
 
-async fn serve_tls(worker: Rc<Worker>, socket: Socket, peer: Peer, acceptor: &Acceptor) {
-    let handshake = acceptor.accept(socket);
+async fn serve_encrypted(worker: Rc<Worker>, handshake: Accept<Socket>, peer: Peer) {
     let stream = match timeout(worker.config.timeouts.client_header, handshake).await {
-        Ok(Ok(stream)) => stream,
+        Ok(Ok(stream)) => Box::new(TlsStream::Server(stream)),
         Ok(Err(error)) => {
             tracing::debug!(%peer, %error, "TLS handshake with a client failed");
             return;
@@ -95,13 +132,21 @@ async fn serve_tls(worker: Rc<Worker>, socket: Socket, peer: Peer, acceptor: &Ac
             return;
         }
     };
+    serve_tls(worker, stream, ReadBuffer::new(INPUT), peer).await;
+}
+
+async fn serve_tls(
+    worker: Rc<Worker>,
+    stream: Box<TlsStream<Socket>>,
+    mut input: ReadBuffer,
+    peer: Peer,
+) {
     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let io = Transport::Tls(Box::new(TlsStream::Server(stream)));
+    let io = Transport::Tls(stream);
     if h2 {
-        h2::serve(worker, io, Vec::new(), peer, true).await;
+        h2::serve(worker, io, input.take(), peer, true).await;
     } else {
-        let stream = H1Stream::new(io, peer, ReadBuffer::new(4 * 1024));
-        h1::serve(worker, stream, true).await;
+        h1::serve(worker, H1Stream::new(io, peer, input), true).await;
     }
 }
 

@@ -5,7 +5,8 @@
 //! * On the main thread, before any other thread is started and before the first `listen`:
 //!   [`Kernel::start`]. It always gives a [`Kernel`], in which each program runs or says why not
 //!   ([`Kernel::programs`]), unless all are [`Settings::required`]. Log the reasons once.
-//! * For each listening socket: [`Kernel::listens_on`] with its port.
+//! * For each listening socket: [`Kernel::listens_on`] with its port. For each data port: [`Kernel::steers`], and for the
+//!   listeners of probes: [`Kernel::steers_to`]. Then [`Kernel::give_up_capabilities`], before any other thread.
 //! * A worker gets [`Kernel::flows`]. For a new upstream socket, before `connect`: its cookie from
 //!   [`cookie`], once, then [`FlowTable::register`]; before a request's first write: [`FlowTable::begin`], and a
 //!   look at the clock before and after it; at its first
@@ -25,10 +26,12 @@ mod raw;
 mod reason;
 mod snapshot;
 mod sockets;
+mod start;
+mod steering;
 mod tcp_info;
 mod timeline;
 
-use std::fs::File;
+use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -36,6 +39,7 @@ use std::time::{Duration, Instant};
 
 use aya::Ebpf;
 use aya::maps::MapError;
+use ipnet::IpNet;
 use proxy_common::{ACCEPT_RECORDS, FLOW_RECORDS, port_bit};
 
 pub use accepts::AcceptTable;
@@ -46,6 +50,7 @@ pub use proxy_common::BOUNDS_NANOS;
 pub use reason::{Missing, Reason};
 pub use snapshot::{Durations, Snapshot, UpstreamTimings};
 pub use sockets::{FirstByte, Followed, Sample, Sockets};
+pub use steering::Steering;
 pub use tcp_info::TcpInfo;
 pub use timeline::{Sent, Timeline};
 
@@ -54,19 +59,22 @@ pub use timeline::{Sent, Timeline};
 pub enum Program {
     /// `sock_ops`: connections, round trips, retransmits, accepted connections.
     SocketTiming,
-    /// `cgroup_skb`, both ways: first bytes of requests and responses.
+    /// `cgroup_skb`, arriving packets: first bytes of responses.
     PayloadTiming,
+    /// `sk_lookup`: connections of health probes.
+    ProbeSteering,
 }
 
 impl Program {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::SocketTiming, Self::PayloadTiming];
+    pub const ALL: [Self; 3] = [Self::SocketTiming, Self::PayloadTiming, Self::ProbeSteering];
 
     /// As in metrics and logs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::SocketTiming => "socket_timing",
             Self::PayloadTiming => "payload_timing",
+            Self::ProbeSteering => "probe_steering",
         }
     }
 }
@@ -76,12 +84,12 @@ impl Program {
 pub struct Settings {
     /// How many upstreams get figures of their own, up to 512. All others share one set.
     pub upstreams: u32,
-    /// Whether every program has to run.
+    /// Where health probes come from. Without any, probes are not steered.
+    pub probe_sources: Vec<IpNet>,
+    /// Whether every program has to run that has something to do.
     pub required: bool,
     /// Whether the programs' messages go to the log.
     pub log: bool,
-    /// Whether the capabilities stay, because somebody else needs them later.
-    pub keep_capabilities: bool,
     /// The cgroup to attach to, if it is not the process' own.
     pub cgroup: Option<PathBuf>,
 }
@@ -89,9 +97,13 @@ pub struct Settings {
 /// Loaded programs.
 #[derive(Debug)]
 pub struct Kernel {
-    programs: [(Program, Result<(), Vec<Reason>>); 2],
+    programs: [(Program, Result<(), Vec<Reason>>); 3],
     running: Option<Running>,
+    steering: Option<Steering>,
+    capabilities: Option<Capabilities>,
 }
+
+/// The programs on the cgroup and what they fill.
 
 #[derive(Debug)]
 struct Running {
@@ -100,7 +112,6 @@ struct Running {
     ebpf: Ebpf,
     flows: Arc<FlowTable>,
     accepts: Arc<AcceptTable>,
-    capabilities: Capabilities,
     cgroup: PathBuf,
 }
 
@@ -121,10 +132,7 @@ impl Kernel {
     /// # Errors
     /// If a program is [`Settings::required`] and does not run: everything that is missing.
     pub fn start(settings: &Settings) -> Result<Self, Missing> {
-        let kernel = match begin(settings) {
-            Ok(kernel) => kernel,
-            Err(reasons) => Self::without(&reasons),
-        };
+        let kernel = start::begin(settings);
         match kernel.missing() {
             Some(missing) if settings.required => Err(missing),
             _ => Ok(kernel),
@@ -145,6 +153,8 @@ impl Kernel {
         Self {
             programs: Program::ALL.map(|program| (program, Err(reasons.to_vec()))),
             running: None,
+            steering: None,
+            capabilities: None,
         }
     }
 
@@ -153,10 +163,11 @@ impl Kernel {
         &self.programs
     }
 
-    /// The programs that do not run, if there are such, with their reasons.
+    /// The programs that do not run although they are wanted, if there are such, with their reasons.
     pub fn missing(&self) -> Option<Missing> {
         let reasons = |(program, result): &(Program, Result<(), Vec<Reason>>)| {
-            Some((*program, result.clone().err()?))
+            let reasons = result.clone().err()?;
+            (reasons != [Reason::NoSources]).then_some((*program, reasons))
         };
         let missing: Vec<_> = self.programs.iter().filter_map(reasons).collect();
         (!missing.is_empty()).then_some(Missing(missing))
@@ -172,9 +183,24 @@ impl Kernel {
         Some(&self.running.as_ref()?.cgroup)
     }
 
-    /// Whether the capabilities were given up after attaching.
+    /// What became of the capabilities, once [`Self::give_up_capabilities`] was called.
     pub fn capabilities(&self) -> Option<&Capabilities> {
-        Some(&self.running.as_ref()?.capabilities)
+        self.capabilities.as_ref()
+    }
+
+    /// Gives up the capabilities that only loading and attaching take. To be called once everything is set up, from the
+    /// thread all others are started from afterwards: each thread has its own.
+    pub fn give_up_capabilities(&mut self) {
+        if self.running.is_some() || self.steering.is_some() {
+            self.capabilities = Some(capabilities::drop_if(|| self.readable()));
+        }
+    }
+
+    /// Whether maps can be read with the capabilities there are now.
+    fn readable(&self) -> Result<(), String> {
+        self.snapshot()
+            .map(|_| ())
+            .map_err(|error| error.to_string())
     }
 
     /// The table of upstream connections, if any program fills it.
@@ -203,40 +229,66 @@ impl Kernel {
         Ok(ports.set(word, present | bit, 0)?)
     }
 
+    /// Steers health probes to this listener, for its family. Connections to [`Self::steers`]' ports are meant.
+    ///
+    /// # Errors
+    /// The map's.
+    pub fn steers_to(&mut self, listener: &TcpListener) -> Result<(), KernelError> {
+        match &mut self.steering {
+            Some(steering) => steering.listener(listener),
+            None => Ok(()),
+        }
+    }
+
+    /// Says that probes may come to this port, from now on.
+    ///
+    /// # Errors
+    /// The map's.
+    pub fn steers(&mut self, port: u16) -> Result<(), KernelError> {
+        match &mut self.steering {
+            Some(steering) => steering.port(port),
+            None => Ok(()),
+        }
+    }
+
     /// Reads what the kernel has added up.
     ///
     /// # Errors
     /// A map that cannot be read.
     pub fn snapshot(&self) -> Result<Snapshot, KernelError> {
-        let Some(running) = &self.running else {
-            return Ok(Snapshot::default());
-        };
-        let counters = snapshot::counters(load::map(&running.ebpf, "COUNTERS")?)?;
-        let upstreams = if self.runs(Program::SocketTiming) {
-            snapshot::upstreams(load::map(&running.ebpf, "STATS")?)?
-        } else {
-            Vec::new()
-        };
-        Ok(Snapshot {
-            upstreams,
-            dropped: snapshot::dropped(counters, &running.flows),
-            maps: vec![
+        let mut snapshot = Snapshot::default();
+        if let Some(running) = &self.running {
+            let counters = snapshot::counters(load::map(&running.ebpf, "COUNTERS")?)?;
+            if self.runs(Program::SocketTiming) {
+                snapshot.upstreams = snapshot::upstreams(load::map(&running.ebpf, "STATS")?)?;
+            }
+            let dropped = snapshot::dropped(counters, &running.flows);
+            snapshot.dropped.extend(dropped);
+            snapshot.maps = vec![
                 ("FLOWS", running.flows.occupied(), FLOW_RECORDS.into()),
                 ("ACCEPTED", running.accepts.waiting(), ACCEPT_RECORDS.into()),
-            ],
-        })
+            ];
+        }
+        if let Some(steering) = &self.steering {
+            let counts = steering.counts()?;
+            snapshot.probes_steered = Some(counts.steered);
+            snapshot.dropped.push(("probe_not_steered", counts.left));
+        }
+        Ok(snapshot)
     }
 
     /// Instructions the verifier looked at for each loaded program, where the kernel tells (from 5.16 on).
     pub fn verified_instructions(&self) -> Vec<(String, Option<u32>)> {
-        let Some(running) = &self.running else {
-            return Vec::new();
-        };
+        let objects = [
+            self.running.as_ref().map(|running| &running.ebpf),
+            self.steering.as_ref().map(Steering::ebpf),
+        ];
         let info = |(name, program): (&str, &aya::programs::Program)| {
             let info = program.info().ok()?;
             Some((name.to_owned(), info.verified_instruction_count()))
         };
-        running.ebpf.programs().filter_map(info).collect()
+        let programs = objects.into_iter().flatten().flat_map(Ebpf::programs);
+        programs.filter_map(info).collect()
     }
 }
 
@@ -263,93 +315,4 @@ fn nanos_at(moment: Instant) -> u64 {
 /// The number by which a socket is known in the kernel; one system call. 0 if it cannot be had, which no socket has.
 pub fn cookie(socket: impl AsFd) -> u64 {
     rustix::net::sockopt::socket_cookie(socket).unwrap_or(0)
-}
-
-/// Everything up to a running object, or all that keeps it from running.
-fn begin(settings: &Settings) -> Result<Kernel, Vec<Reason>> {
-    let object = load::OBJECT.ok_or_else(|| vec![Reason::NotBuiltIn])?;
-    let mut reasons: Vec<_> = load::old_kernel().into_iter().collect();
-    reasons.extend(capabilities::missing().into_iter().map(Reason::Capability));
-    let cgroup = match &settings.cgroup {
-        None => own_cgroup(),
-        Some(path) => named_cgroup(path),
-    };
-    // All that is missing is said at once, not one thing after the other.
-    let (path, cgroup) = match (cgroup, reasons.is_empty()) {
-        (Ok(cgroup), true) => cgroup,
-        (Ok(_), false) => return Err(reasons),
-        (Err(error), _) => {
-            reasons.push(error.into());
-            return Err(reasons);
-        }
-    };
-    let mut loaded =
-        load::load(object, settings.upstreams, settings.log).map_err(|reason| vec![reason])?;
-    let socket_timing = load::attach_socket_timing(&mut loaded.ebpf, &cgroup, settings.log);
-    let payload_timing = load::attach_payload_timing(&mut loaded.ebpf, &cgroup);
-    Ok(finish(
-        settings,
-        loaded,
-        path,
-        [socket_timing, payload_timing],
-    ))
-}
-
-fn finish(
-    settings: &Settings,
-    mut loaded: load::Loaded,
-    cgroup: PathBuf,
-    results: [Result<(), Reason>; 2],
-) -> Kernel {
-    let [socket_timing, payload_timing] = results.map(|result| result.map_err(|one| vec![one]));
-    let programs = [
-        (Program::SocketTiming, socket_timing),
-        (Program::PayloadTiming, payload_timing),
-    ];
-    if programs.iter().all(|(_, result)| result.is_err()) {
-        return Kernel {
-            programs,
-            running: None,
-        };
-    }
-    let messages = settings
-        .log
-        .then(|| messages::Messages::start(&mut loaded.ebpf));
-    let messages = messages.and_then(|started| {
-        started
-            .inspect_err(|error| tracing::warn!("no messages of kernel programs: {error}"))
-            .ok()
-    });
-    let capabilities = if settings.keep_capabilities {
-        Capabilities::Kept("they are needed later".to_owned())
-    } else {
-        capabilities::drop_if(|| readable(&loaded.ebpf))
-    };
-    let running = Running {
-        _messages: messages,
-        ebpf: loaded.ebpf,
-        flows: Arc::new(loaded.flows),
-        accepts: Arc::new(loaded.accepts),
-        capabilities,
-        cgroup,
-    };
-    Kernel {
-        programs,
-        running: Some(running),
-    }
-}
-
-/// Whether maps can be read with the capabilities there are now.
-fn readable(ebpf: &Ebpf) -> Result<(), String> {
-    let map = load::map(ebpf, "COUNTERS").map_err(|error| error.to_string())?;
-    snapshot::counters(map).map_err(|error| error.to_string())?;
-    Ok(())
-}
-
-fn named_cgroup(path: &Path) -> Result<(PathBuf, File), CgroupError> {
-    let unreadable = |error: std::io::Error| CgroupError::Unreadable {
-        path: path.to_path_buf(),
-        reason: error.to_string(),
-    };
-    Ok((path.to_path_buf(), File::open(path).map_err(unreadable)?))
 }

@@ -22,6 +22,8 @@ pub mod listener;
 pub mod metrics;
 pub mod models;
 pub mod pipeline;
+pub mod probe;
+pub mod readiness;
 pub mod relay;
 pub mod route;
 pub mod stream;

@@ -3,10 +3,14 @@
 //! With `SO_REUSEPORT` the kernel spreads new connections over the workers'
 //! sockets, so no worker waits for another's accept queue.
 
+mod backlog;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
+
+pub use backlog::Backlog;
 
 /// Connections that may wait to be accepted; the kernel caps it at `somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -49,7 +53,7 @@ const fn remedy(kind: io::ErrorKind) -> &'static str {
             "ports below 1024 need root or CAP_NET_BIND_SERVICE; choose a higher one"
         }
         io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address",
-        _ => "choose another address with --listen or --admin-listen",
+        _ => "choose another address with --listen, --admin-listen or --probe-listen",
     }
 }
 

@@ -9,6 +9,8 @@ mod classic;
 mod encode;
 pub mod http;
 pub mod kernel;
+pub mod probe;
+pub mod queue;
 pub mod upstream;
 
 use std::sync::Arc;
@@ -20,6 +22,8 @@ use crate::kernel::Kernel;
 pub use cell::{Counter, Gauge, Histogram};
 pub use http::HttpMetrics;
 pub use kernel::KernelMetrics;
+pub use probe::ProbeMetrics;
+pub use queue::QueueMetrics;
 pub use upstream::{Outcome, UpstreamMetrics};
 
 /// Everything one worker counts.
@@ -31,8 +35,19 @@ pub struct WorkerMetrics {
     pub upstream: UpstreamMetrics,
     /// The kernel's view of both.
     pub kernel: KernelMetrics,
+    /// Connections that wait on the plain listener.
+    pub queue: QueueMetrics,
+    /// Connections that wait on the TLS listener.
+    pub queue_tls: QueueMetrics,
     /// Access-log lines dropped because the log thread was behind.
     pub log_dropped: Counter,
+}
+
+impl WorkerMetrics {
+    /// Both listeners' queues.
+    pub fn queues(&self) -> impl Iterator<Item = &QueueMetrics> {
+        [&self.queue, &self.queue_tls].into_iter()
+    }
 }
 
 /// All workers' metrics and the registry that encodes them.
@@ -41,6 +56,7 @@ pub struct Metrics {
     registry: Registry,
     workers: Arc<[Arc<WorkerMetrics>]>,
     control: Arc<ControlMetrics>,
+    probe: Option<Arc<ProbeMetrics>>,
 }
 
 /// A text format of `/metrics`.
@@ -70,24 +86,27 @@ pub struct ControlMetrics {
 }
 
 impl Metrics {
-    /// Registers the metrics of `workers` workers that use the upstream called `upstream`, and of
-    /// the kernel programs.
-    pub fn new(workers: usize, upstream: &str, kernel: Arc<Kernel>) -> Self {
+    /// Registers the metrics of `workers` workers that use the upstream called `upstream`, of the kernel
+    /// programs, and of the probe thread if there is one.
+    pub fn new(workers: usize, upstream: &str, kernel: Arc<Kernel>, probe: bool) -> Self {
         let workers: Arc<[Arc<WorkerMetrics>]> = (0..workers).map(|_| Arc::default()).collect();
         let control = Arc::new(ControlMetrics {
             dns: Histogram::new(&upstream::HANDSHAKE_BUCKETS),
         });
+        let probe = probe.then(Arc::default);
         let mut registry = Registry::default();
         registry.register_collector(Box::new(encode::Collector {
             workers: Arc::clone(&workers),
             control: Arc::clone(&control),
             upstream: upstream.to_owned(),
             kernel,
+            probe: probe.clone(),
         }));
         Self {
             registry,
             workers,
             control,
+            probe,
         }
     }
 
@@ -104,6 +123,11 @@ impl Metrics {
     /// The metrics of the control thread.
     pub fn control(&self) -> &Arc<ControlMetrics> {
         &self.control
+    }
+
+    /// The metrics of the probe thread, if there is one.
+    pub fn probe(&self) -> Option<&Arc<ProbeMetrics>> {
+        self.probe.as_ref()
     }
 
     /// The exposition in one of the text formats.

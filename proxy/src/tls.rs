@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake, TlsAcceptor};
 
 use crate::config::TlsListen;
 use crate::connection::transport::Socket;
@@ -35,7 +35,7 @@ pub enum CertificateError {
 /// Accepts TLS connections with the current certificate.
 #[derive(Clone)]
 pub struct Acceptor {
-    config: TlsAcceptor,
+    config: Arc<ServerConfig>,
     current: Arc<Current>,
 }
 
@@ -70,7 +70,7 @@ impl Acceptor {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
         Ok(Self {
-            config: TlsAcceptor::from(Arc::new(config)),
+            config: Arc::new(config),
             current,
         })
     }
@@ -87,7 +87,17 @@ impl Acceptor {
 
     /// Performs the handshake.
     pub fn accept(&self, socket: Socket) -> tokio_rustls::Accept<Socket> {
-        self.config.accept(socket)
+        TlsAcceptor::from(Arc::clone(&self.config)).accept(socket)
+    }
+
+    /// Reads as far as the client's first message, which tells whom it takes us for.
+    pub fn hello(&self, socket: Socket) -> LazyConfigAcceptor<Socket> {
+        LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket)
+    }
+
+    /// Performs the rest of a handshake.
+    pub fn resume(&self, hello: StartHandshake<Socket>) -> tokio_rustls::Accept<Socket> {
+        hello.into_stream(Arc::clone(&self.config))
     }
 }
 

@@ -3,24 +3,25 @@
 //! Nothing a request needs is shared with another thread but atomics and
 //! snapshots. What is shared arrives in [`Shared`] from [`crate::app`].
 
+mod accept;
+mod inbox;
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::runtime::LocalOptions;
 use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::account::access_log::Batch;
 use crate::account::log_thread::LogSender;
 use crate::account::{RecordText, RequestRecord};
 use crate::config::{Config, UpstreamProtocol};
-use crate::connection;
 use crate::drain::Drain;
 use crate::health::{BEAT, Health};
 use crate::kernel::Sockets;
@@ -29,9 +30,11 @@ use crate::models::ModelsCache;
 use crate::tls::Acceptor;
 use crate::upstream::tls::ClientTls;
 use crate::upstream::{Dialer, Link, Multiplexed, Pool};
+pub use accept::ACCEPT_PAUSE;
+pub use inbox::{Inbox, Jobs, channel as inbox};
 
-/// Pause after `accept` failed for want of descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+type JoinTask = tokio::task::JoinHandle<()>;
+
 /// Buffers kept for reuse.
 const SPARE: usize = 64;
 
@@ -65,10 +68,12 @@ pub struct Inputs {
     pub metrics: Arc<WorkerMetrics>,
     /// TLS towards upstream, with a session cache of its own.
     pub upstream_tls: Option<ClientTls>,
-    /// Plain listener.
-    pub plain: TcpListener,
-    /// TLS listener.
-    pub tls: Option<(TcpListener, Acceptor)>,
+    /// Its listeners, with what makes the TLS one speak TLS.
+    pub listeners: Vec<(TcpListener, Option<Acceptor>)>,
+    /// What other threads want done on this one.
+    pub jobs: Jobs,
+    /// Told once it accepts connections; dropped if it never will.
+    pub started: mpsc::Sender<()>,
 }
 
 /// One worker's state, seen by its tasks.
@@ -111,33 +116,39 @@ pub struct Worker {
 /// # Errors
 /// If thread or runtime cannot be made.
 pub fn start(inputs: Inputs) -> io::Result<JoinHandle<()>> {
+    let name = format!("worker-{}", inputs.id);
+    let health = Arc::clone(&inputs.shared.health);
     std::thread::Builder::new()
-        .name(format!("worker-{}", inputs.id))
+        .name(name.clone())
         .spawn(move || {
+            let _watched = health.watch(name);
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build_local(LocalOptions::default());
             match runtime {
-                Ok(runtime) => {
-                    let worker = runtime.block_on(run(inputs));
-                    // Drops what did not finish in time; its records end here.
-                    drop(runtime);
-                    worker.flush_log();
-                }
+                Ok(runtime) => match runtime.block_on(run(inputs)) {
+                    Ok(worker) => {
+                        // Drops what did not finish in time; its records end here.
+                        drop(runtime);
+                        worker.flush_log();
+                    }
+                    Err(error) => tracing::error!(%error, "a worker has no listener"),
+                },
                 Err(error) => tracing::error!(%error, "a worker has no runtime"),
             }
         })
 }
 
 /// Serves until the drain is over; gives the worker back for its last lines.
-async fn run(inputs: Inputs) -> Rc<Worker> {
+async fn run(inputs: Inputs) -> io::Result<Rc<Worker>> {
     let Inputs {
         id,
         shared,
         metrics,
         upstream_tls,
-        plain,
-        tls,
+        listeners,
+        jobs,
+        started,
     } = inputs;
     let worker = Rc::new(Worker::new(id, &shared, metrics, upstream_tls));
     match worker.config.upstream.protocol {
@@ -150,46 +161,37 @@ async fn run(inputs: Inputs) -> Rc<Worker> {
             tokio::task::spawn_local(async move { worker.h2.keep_open().await });
         }
     }
-    tokio::task::spawn_local(tick(Rc::clone(&worker)));
-    let mut acceptors = vec![tokio::task::spawn_local(accept(
-        Rc::clone(&worker),
-        plain,
-        None,
-    ))];
-    if let Some((listener, acceptor)) = tls {
-        let accept = accept(Rc::clone(&worker), listener, Some(acceptor));
-        acceptors.push(tokio::task::spawn_local(accept));
+    let mut tasks = Vec::new();
+    let mut listening = Vec::new();
+    for (listener, tls) in listeners {
+        let socket = Rc::new(accept::Listening::new(listener, tls)?);
+        let accepts = accept::run(Rc::clone(&worker), Rc::clone(&socket));
+        tasks.push(worker.watched("accepting", accepts));
+        listening.push(socket);
     }
+    tasks.push(worker.watched("taking jobs", inbox::run(Rc::clone(&worker), jobs)));
+    tasks.push(worker.watched("looking at the queues", look(Rc::clone(&worker), listening)));
+    drop(worker.watched("the heartbeat", tick(Rc::clone(&worker))));
+    worker.health.beat(id);
+    // Whoever started this has not necessarily waited.
+    let _ = started.send(());
+    drop(started);
     worker.drain.wait().await;
-    for acceptor in acceptors {
-        acceptor.abort();
+    for task in tasks {
+        task.abort();
     }
     worker.finish_connections().await;
-    worker
+    Ok(worker)
 }
 
-/// Accepts connections until the task is aborted.
-async fn accept(worker: Rc<Worker>, listener: TcpListener, tls: Option<Acceptor>) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::error!(%error, "a worker has no listener");
-            return;
-        }
-    };
+/// Looks at the listeners' queues now and then.
+async fn look(worker: Rc<Worker>, listening: Vec<Rc<accept::Listening>>) {
+    let mut ticks = interval(BEAT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                worker.accepted(&stream, tls.is_some());
-                let worker = Rc::clone(&worker);
-                let tls = tls.clone();
-                tokio::task::spawn_local(connection::serve(worker, stream, peer, tls));
-            }
-            Err(error) => {
-                // The client gave up, or the process is out of descriptors.
-                tracing::warn!(%error, "accept failed");
-                sleep(ACCEPT_PAUSE).await;
-            }
+        let now = ticks.tick().await;
+        for socket in &listening {
+            socket.look(&worker, now);
         }
     }
 }
@@ -269,17 +271,13 @@ impl Worker {
         self.now.get()
     }
 
-    /// Notes how long a connection had waited in its accept queue.
-    fn accepted(&self, stream: &TcpStream, tls: bool) {
-        if let Some(waited) = self.sockets.waited(stream) {
-            let metrics = &self.metrics.kernel;
-            let queue = if tls {
-                &metrics.accept_queue_tls
-            } else {
-                &metrics.accept_queue
-            };
-            queue.observe(waited);
-        }
+    /// Starts a task that has to last until the drain; its end before that fails liveness.
+    fn watched(&self, does: &str, task: impl Future<Output = ()> + 'static) -> JoinTask {
+        let watched = self.health.watch(format!("worker-{}: {does}", self.id));
+        tokio::task::spawn_local(async move {
+            let _watched = watched;
+            task.await;
+        })
     }
 
     /// Counts a request in.

@@ -59,6 +59,15 @@ fn proxy(page: &mut String, status: &Status) {
                 "Listens on, TLS",
                 status.tls_listen.clone().unwrap_or_else(|| "–".to_owned()),
             ),
+            (
+                "Listens for probes",
+                status
+                    .probes
+                    .listen
+                    .clone()
+                    .unwrap_or_else(|| "–".to_owned()),
+            ),
+            ("Probes", status.probes.in_words()),
             ("Who may use it", status.auth.as_str().to_owned()),
             ("Workers", status.workers.to_string()),
             ("Requests in flight", status.in_flight.to_string()),

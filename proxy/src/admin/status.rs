@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Admin;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Program};
 use crate::upstream::dns::Resolution;
 
 /// Everything the status page shows.
@@ -27,6 +27,8 @@ pub struct Status {
     pub workers: usize,
     /// Kernel programs, and why they are off.
     pub kernel: KernelStatus,
+    /// Health probes.
+    pub probes: ProbeStatus,
     /// Requests being worked on.
     pub in_flight: i64,
     /// Open client connections.
@@ -89,6 +91,78 @@ impl KernelStatus {
     }
 }
 
+/// Where probes are answered, and what was answered.
+#[derive(Debug, Serialize)]
+pub struct ProbeStatus {
+    /// The port for probes.
+    pub listen: Option<String>,
+    /// Whether probes to the data ports are steered past their queues.
+    pub steered: bool,
+    /// Where probes come from, for those that are.
+    pub sources: Vec<String>,
+    /// Connections the kernel has steered.
+    pub steered_connections: u64,
+    /// Of these, how many were no probes and went to a worker.
+    pub handed_over: u64,
+    /// Answers of the probe thread.
+    pub answers: Vec<ProbeAnswers>,
+}
+
+/// How often one probe was answered in one way.
+#[derive(Debug, Serialize)]
+pub struct ProbeAnswers {
+    /// Its path.
+    pub path: &'static str,
+    /// The status it was answered with.
+    pub status: &'static str,
+    /// How often.
+    pub count: u64,
+}
+
+impl ProbeStatus {
+    /// For the status page.
+    pub(super) fn in_words(&self) -> String {
+        let mut words = match self.steered {
+            true => format!(
+                "steered from {} ({} connections, {} handed over)",
+                self.sources.join(", "),
+                self.steered_connections,
+                self.handed_over
+            ),
+            false => "not steered".to_owned(),
+        };
+        for answers in &self.answers {
+            words.push_str(&format!(
+                "; {} {}: {}",
+                answers.path, answers.status, answers.count
+            ));
+        }
+        words
+    }
+
+    fn of(admin: &Admin) -> Self {
+        let sums = admin.kernel.snapshot().ok();
+        let steered = sums.and_then(|sums| sums.probes_steered);
+        let metrics = admin.readiness.metrics.probe();
+        let answers = metrics.iter().flat_map(|metrics| metrics.answers());
+        let answers = answers.filter(|(_, _, count)| *count > 0);
+        Self {
+            listen: admin.addresses.probe.map(|address| address.to_string()),
+            steered: admin.kernel.runs(Program::ProbeSteering),
+            sources: admin.sources.iter().map(ToString::to_string).collect(),
+            steered_connections: steered.unwrap_or(0),
+            handed_over: metrics.map_or(0, |metrics| metrics.handed_over.get()),
+            answers: answers
+                .map(|(path, status, count)| ProbeAnswers {
+                    path,
+                    status,
+                    count,
+                })
+                .collect(),
+        }
+    }
+}
+
 /// The upstream's state.
 #[derive(Debug, Serialize)]
 pub struct UpstreamStatus {
@@ -125,7 +199,7 @@ pub struct ErrorCount {
 
 impl Status {
     pub(super) fn of(admin: &Admin, not_ready: Vec<String>) -> Self {
-        let workers = admin.metrics.workers();
+        let workers = admin.readiness.metrics.workers();
         let mut errors: Vec<ErrorCount> = Vec::new();
         for (code, count) in workers.iter().flat_map(|worker| worker.http.rejections()) {
             match errors.iter_mut().find(|error| error.code == code) {
@@ -139,11 +213,12 @@ impl Status {
             uptime_seconds: admin.started.elapsed().as_secs(),
             ready: not_ready.is_empty(),
             not_ready,
-            listen: admin.data.to_string(),
-            tls_listen: admin.tls.map(|address| address.to_string()),
-            auth: admin.config.auth,
-            workers: admin.config.workers,
+            listen: admin.addresses.data.to_string(),
+            tls_listen: admin.addresses.tls.map(|address| address.to_string()),
+            auth: admin.readiness.config.auth,
+            workers: admin.readiness.config.workers,
             kernel: KernelStatus::of(&admin.kernel),
+            probes: ProbeStatus::of(admin),
             in_flight: workers.iter().map(|w| w.http.in_flight.get()).sum(),
             connections: workers.iter().map(|w| w.http.open_connections.get()).sum(),
             upstream: UpstreamStatus::of(admin),
@@ -154,18 +229,18 @@ impl Status {
 
 impl UpstreamStatus {
     fn of(admin: &Admin) -> Self {
-        let workers = admin.metrics.workers();
-        let (addresses, resolution_error) = match &*admin.link.addresses.now() {
+        let workers = admin.readiness.metrics.workers();
+        let (addresses, resolution_error) = match &*admin.readiness.link.addresses.now() {
             Resolution::Known(known) => (known.iter().map(ToString::to_string).collect(), None),
             Resolution::Failed(reason) => (Vec::new(), Some(reason.to_string())),
             Resolution::Pending => (Vec::new(), Some("being resolved".to_owned())),
         };
         Self {
-            name: admin.config.upstream.name.clone(),
-            base_url: admin.config.upstream.base_url.to_string(),
+            name: admin.readiness.config.upstream.name.clone(),
+            base_url: admin.readiness.config.upstream.base_url.to_string(),
             addresses,
             resolution_error,
-            has_key: admin.link.key.with(|key| key.is_some()),
+            has_key: admin.readiness.link.key.with(|key| key.is_some()),
             idle: workers.iter().map(|w| w.upstream.idle.get()).sum(),
             active: workers.iter().map(|w| w.upstream.active.get()).sum(),
             connects: workers.iter().map(|w| w.upstream.connects.get()).sum(),

@@ -1,41 +1,95 @@
 //! Whether the kernel programs run here, found out by loading them.
 
-use super::Outcome;
+use super::{Line, Outcome};
 use crate::config::{Config, EbpfMode};
-use crate::kernel::{Kernel, Settings};
+use crate::kernel::{Kernel, Program, Reason, Settings};
+use crate::probe;
 
-/// Loads and attaches the programs, and detaches them again.
-pub fn possible(config: &Config) -> Outcome {
+/// Loads and attaches the programs, and detaches them again: a line for those that time connections, and one for that
+/// which steers probes.
+pub fn possible(config: &Config) -> [Line; 2] {
+    let sources = probe::node::networks(&config.probes);
+    let kernel = match config.ebpf {
+        EbpfMode::Off => Kernel::off(),
+        _ => {
+            let settings = Settings {
+                upstreams: 1,
+                probe_sources: sources.clone(),
+                ..Settings::default()
+            };
+            Kernel::start(&settings).unwrap_or_else(|_| Kernel::off())
+        }
+    };
+    let from = sources.iter().map(ToString::to_string).collect::<Vec<_>>();
+    [
+        Line {
+            name: "ebpf",
+            result: timing(config, &kernel),
+        },
+        Line {
+            name: "probes",
+            result: steering(config, &kernel, &from.join(", ")),
+        },
+    ]
+}
+
+fn timing(config: &Config, kernel: &Kernel) -> Outcome {
     if config.ebpf == EbpfMode::Off {
         return Outcome::Pass("off, as configured".to_owned());
     }
-    let settings = Settings {
-        upstreams: 1,
-        // The process that serves gives them up; this one has other steps to take.
-        keep_capabilities: true,
-        ..Settings::default()
-    };
-    let kernel = match Kernel::start(&settings) {
-        Ok(kernel) => kernel,
-        Err(missing) => return refused(config, &missing.to_string()),
-    };
-    match kernel.missing() {
-        None => {
-            let cgroup = kernel.cgroup().map(|path| path.display().to_string());
-            let cgroup = cgroup.unwrap_or_default();
-            Outcome::Pass(format!("all programs run, attached to {cgroup}"))
-        }
-        Some(missing) => refused(config, &missing.to_string()),
+    let reasons = reasons(kernel, |program| program != Program::ProbeSteering);
+    if reasons.is_empty() {
+        let cgroup = kernel.cgroup().map(|path| path.display().to_string());
+        let cgroup = cgroup.unwrap_or_default();
+        return Outcome::Pass(format!("connections are timed, in {cgroup}"));
     }
+    let remedy = "the proxy works without them; timings come from TCP_INFO instead";
+    refused(config, reasons, remedy)
+}
+
+fn steering(config: &Config, kernel: &Kernel, from: &str) -> Outcome {
+    let listen = config.probes.listen;
+    let port = listen.map(|address| format!("; port for probes {address}"));
+    let port = port.unwrap_or_default();
+    if config.probes.sources.is_empty() {
+        return Outcome::Pass(format!("not steered: no probes.sources{port}"));
+    }
+    if kernel.runs(Program::ProbeSteering) {
+        return Outcome::Pass(format!("steered from {from}{port}"));
+    }
+    if config.ebpf == EbpfMode::Off {
+        let fact = format!("not steered: kernel programs are off, as configured{port}");
+        let remedy =
+            "probes wait behind user traffic; set ebpf, or probe the port of probes.listen";
+        return Outcome::Warn(fact, remedy.to_owned());
+    }
+    let reasons = reasons(kernel, |program| program == Program::ProbeSteering);
+    let remedy = "probes wait behind user traffic; provide what is missing, or probe the port of probes.listen";
+    refused(config, reasons, remedy)
+}
+
+/// Why programs do not run, in one line.
+fn reasons(kernel: &Kernel, which: impl Fn(Program) -> bool) -> String {
+    let programs = kernel.programs().iter();
+    let chosen = programs.filter(|(program, _)| which(*program));
+    let mut reasons: Vec<&Reason> = Vec::new();
+    for reason in chosen
+        .flat_map(|(_, result)| result.as_ref().err())
+        .flatten()
+    {
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    let reasons = reasons.iter().map(ToString::to_string);
+    reasons.collect::<Vec<_>>().join("; ")
 }
 
 /// A reason says what to do about it itself.
-fn refused(config: &Config, reasons: &str) -> Outcome {
-    let reasons = reasons.replace('\n', "; ");
+fn refused(config: &Config, reasons: String, remedy: &str) -> Outcome {
     if config.ebpf == EbpfMode::Required {
         let remedy = "provide what is missing, or run with --ebpf auto";
         return Outcome::Fail(reasons, remedy.to_owned());
     }
-    let remedy = "the proxy works without them; timings come from TCP_INFO instead";
     Outcome::Warn(reasons, remedy.to_owned())
 }

@@ -50,7 +50,7 @@ pub(super) async fn all(config: &Config) -> Vec<Line> {
             None => Outcome::Skipped,
         },
     );
-    add("ebpf", ebpf::possible(config));
+    lines.extend(ebpf::possible(config));
     lines
 }
 

@@ -36,6 +36,7 @@ impl Config {
             upstream,
             timeouts: given.timeouts.checked(),
             limits: given.limits.checked(),
+            probes: given.probes.checked(&mut problems),
             models_ttl: given
                 .models_cache
                 .ttl

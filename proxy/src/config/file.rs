@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serializer};
 
+use super::probes::ProbesFile;
 use super::{Auth, ConfigError, EbpfMode, Limits, LogFormat, Secret, Timeouts, UpstreamProtocol};
 
 /// The whole file.
@@ -38,6 +39,8 @@ pub struct ConfigFile {
     pub timeouts: TimeoutsFile,
     /// Size and number limits.
     pub limits: LimitsFile,
+    /// Health probes.
+    pub probes: ProbesFile,
     /// The model list's cache.
     pub models_cache: ModelsCacheFile,
     /// Logs.

@@ -1,6 +1,7 @@
 //! A TCP connection with or without TLS, for both sides of the proxy.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -39,6 +40,18 @@ impl Socket {
             cookie: 0,
             records: None,
         })
+    }
+
+    /// Takes over a connection that began on another thread: from here on the calling thread's runtime tells when it
+    /// can be read.
+    ///
+    /// # Errors
+    /// If there is no descriptor to spare.
+    pub fn adopt(&mut self) -> io::Result<()> {
+        let descriptor = self.stream.as_fd().try_clone_to_owned()?;
+        // The other runtime forgets the old one when it is dropped here.
+        self.stream = TcpStream::from_std(descriptor.into())?;
+        Ok(())
     }
 
     /// Says that the kernel programs follow this socket under `cookie`; with `tls`, that it will

@@ -153,7 +153,7 @@ pub(super) fn attach_payload_timing(ebpf: &mut Ebpf, cgroup: &File) -> Result<()
     Ok(())
 }
 
-fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, Reason>
+pub(super) fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, Reason>
 where
     &'a mut T: TryFrom<&'a mut aya::programs::Program>,
 {
@@ -162,7 +162,7 @@ where
         .ok_or_else(|| Reason::Stale(format!("it has no program {name}")))
 }
 
-fn refused(error: EbpfError) -> Reason {
+pub(super) fn refused(error: EbpfError) -> Reason {
     match error {
         EbpfError::MapError(MapError::CreateError { name, io_error }) => {
             because(&format!("making the map {name}"), &io_error)
@@ -172,7 +172,7 @@ fn refused(error: EbpfError) -> Reason {
     }
 }
 
-fn failed(step: &str, error: ProgramError) -> Reason {
+pub(super) fn failed(step: &str, error: ProgramError) -> Reason {
     match error {
         ProgramError::SyscallError(error) => because(step, &error.io_error),
         ProgramError::LoadError {

@@ -11,6 +11,9 @@ pub enum Reason {
     /// Somebody said so.
     #[error("switched off")]
     Off,
+    /// Nobody has said where probes come from, so there are none to steer.
+    #[error("no sources of probes are configured (probes.sources)")]
+    NoSources,
     /// There is no object in this binary.
     #[error(
         "kernel programs are not part of this build; `cargo xtask build-ebpf`, then build again"
@@ -47,7 +50,7 @@ pub enum Reason {
     },
     /// The kernel cannot do it.
     #[error(
-        "{step}: {message}; is the kernel built with CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF?"
+        "{step}: {message}; is the kernel built with CONFIG_BPF_SYSCALL, CONFIG_CGROUP_BPF and CONFIG_BPF_STREAM_PARSER?"
     )]
     Refused {
         /// What was tried.

@@ -32,9 +32,11 @@ pub struct Snapshot {
     /// By index of the upstream; the last one is all those without figures of their own. Empty without `socket_timing`.
     pub upstreams: Vec<UpstreamTimings>,
     /// What was lost, by reason.
-    pub dropped: [(&'static str, u64); 4],
+    pub dropped: Vec<(&'static str, u64)>,
     /// Entries in use of each map that can fill up, and how many it has.
     pub maps: Vec<(&'static str, u64, u64)>,
+    /// Connections given to the listener for probes. `None` without `probe_steering`.
+    pub probes_steered: Option<u64>,
 }
 
 impl Durations {

@@ -10,6 +10,10 @@ use super::raw;
 /// The part of `struct tcp_info` (linux/tcp.h) that is of use here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpInfo {
+    /// Segments not acknowledged yet; of a listening socket, connections that wait to be accepted.
+    pub unacked: u32,
+    /// Segments acknowledged out of order; of a listening socket, how many connections may wait.
+    pub sacked: u32,
     /// Smoothed round-trip time in microseconds, 0 before the first measurement.
     pub rtt_us: u32,
     /// Segments sent again since the connection began.
@@ -35,6 +39,8 @@ impl TcpInfo {
     /// Offsets are those of the structure, which only ever grows at its end.
     fn parse(told: &[u8]) -> Option<Self> {
         Some(Self {
+            unacked: word(told, 24)?,
+            sacked: word(told, 28)?,
             rtt_us: word(told, 68)?,
             total_retransmits: word(told, 100)?,
             bytes_received: told
@@ -73,6 +79,9 @@ mod tests {
     fn the_running_kernel_agrees_about_the_layout() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let waiting = TcpInfo::of(&listener).unwrap();
+        assert_eq!(waiting.unacked, 1);
+        assert!(waiting.sacked >= 128, "{waiting:?}");
         let mut server = listener.accept().unwrap().0;
         server.write_all(&[1; 1000]).unwrap();
         client.read_exact(&mut [0; 1000]).unwrap();

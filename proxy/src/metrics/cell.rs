@@ -44,6 +44,12 @@ impl Gauge {
             .store(self.0.load(Relaxed).wrapping_add(amount), Relaxed);
     }
 
+    /// Puts `value` in place of the present one. Only the owning thread may call it.
+    #[inline]
+    pub fn set(&self, value: i64) {
+        self.0.store(value, Relaxed);
+    }
+
     /// The present value.
     pub fn get(&self) -> i64 {
         self.0.load(Relaxed)

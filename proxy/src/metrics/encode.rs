@@ -1,6 +1,7 @@
 //! Adds the workers up and hands the sums to prometheus-client.
 
 mod kernel;
+mod listeners;
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
 use super::cell::{Counter, Histogram, Snapshot};
-use super::{ControlMetrics, WorkerMetrics, http, upstream};
+use super::{ControlMetrics, ProbeMetrics, WorkerMetrics, http, upstream};
 use crate::kernel::Kernel;
 
 /// Encodes all workers' metrics at each scrape.
@@ -19,6 +20,7 @@ pub(super) struct Collector {
     pub(super) control: Arc<ControlMetrics>,
     pub(super) upstream: String,
     pub(super) kernel: Arc<Kernel>,
+    pub(super) probe: Option<Arc<ProbeMetrics>>,
 }
 
 type Labels<'a> = Vec<(&'a str, &'a str)>;
@@ -30,6 +32,7 @@ impl prometheus_client::collector::Collector for Collector {
         self.proxy(&mut encoder)?;
         self.upstream_requests(&mut encoder)?;
         self.upstream_connections(&mut encoder)?;
+        self.listeners(&mut encoder)?;
         self.kernel(&mut encoder)?;
         build_info(&mut encoder)
     }

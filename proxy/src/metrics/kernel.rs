@@ -1,6 +1,7 @@
 //! What workers measure of the kernel's doings; the kernel's own sums are in [`crate::kernel::Snapshot`].
 //!
-//! First byte, wake-up lag and the accept queue need both sides: the kernel notes when, the worker knows for what.
+//! First byte and wake-up lag need both sides: the kernel notes when, the worker knows for what. The accept queues
+//! are in [`super::queue`].
 
 use std::time::Duration;
 
@@ -10,10 +11,6 @@ use crate::kernel::{BOUNDS_NANOS, Sample, Timeline};
 /// One worker's share.
 #[derive(Debug)]
 pub struct KernelMetrics {
-    /// From an accepted connection's handshake to its `accept`, on the plain listener.
-    pub accept_queue: Histogram,
-    /// The same on the TLS listener.
-    pub accept_queue_tls: Histogram,
     /// From a request's first byte leaving to its response's first byte arriving.
     pub first_byte: Histogram,
     /// From a response's first byte arriving to the worker's having read it.
@@ -30,8 +27,6 @@ impl Default for KernelMetrics {
     fn default() -> Self {
         let histogram = || Histogram::new(&BOUNDS_NANOS);
         Self {
-            accept_queue: histogram(),
-            accept_queue_tls: histogram(),
             first_byte: histogram(),
             wakeup_lag: histogram(),
             connect: histogram(),

@@ -1,35 +1,53 @@
 //! What a worker's last dial came to: written by [`super::connect`], read by
-//! the admin port to tell whether upstream can be reached.
+//! [`crate::readiness`] to tell whether upstream can be reached.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
 use super::connect::ConnectError;
 
-/// The failure of the last dial, if it failed. Nothing on the way of a request
-/// that finds a connection touches it.
+/// What the times of all dials are counted from.
+static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// The failure of the last dial, if it failed, and when one last succeeded. Nothing
+/// on the way of a request that finds a connection touches it.
 #[derive(Debug, Default)]
-pub struct LastDial(ArcSwapOption<ConnectError>);
+pub struct LastDial {
+    failure: ArcSwapOption<ConnectError>,
+    /// Milliseconds from [`BEGINNING`] plus one; 0 if none has succeeded.
+    success: AtomicU64,
+}
 
 impl LastDial {
     /// Why the last dial failed; nothing if it succeeded, or there was none.
     pub fn failure(&self) -> Option<Arc<ConnectError>> {
-        self.0.load_full()
+        self.failure.load_full()
+    }
+
+    /// When a dial last succeeded.
+    pub fn success(&self) -> Option<Instant> {
+        let millis = self.success.load(Relaxed).checked_sub(1)?;
+        BEGINNING.checked_add(Duration::from_millis(millis))
     }
 
     /// Whether the last dial failed.
     pub fn has_failed(&self) -> bool {
-        self.0.load().is_some()
+        self.failure.load().is_some()
     }
 
     pub(super) fn succeeded(&self) {
+        let millis = u64::try_from(BEGINNING.elapsed().as_millis());
+        self.success
+            .store(millis.unwrap_or(0).saturating_add(1), Relaxed);
         if self.has_failed() {
-            self.0.store(None);
+            self.failure.store(None);
         }
     }
 
     pub(super) fn failed(&self, error: &ConnectError) {
-        self.0.store(Some(Arc::new(error.clone())));
+        self.failure.store(Some(Arc::new(error.clone())));
     }
 }

@@ -89,7 +89,7 @@ fn status_says_why_programs_do_not_run() {
     let rig = Rig::start();
     let status: Value = serde_json::from_str(&rig.admin("/status").text()).unwrap();
     let programs = status["kernel"]["programs"].as_array().unwrap();
-    assert_eq!(programs.len(), 2, "{status}");
+    assert_eq!(programs.len(), 3, "{status}");
     for program in programs {
         assert_eq!(program["attached"], false);
         assert_eq!(program["reasons"][0], "switched off");

@@ -21,6 +21,7 @@ mod keys;
 mod models_cache;
 mod openmetrics;
 mod pool;
+mod probes;
 mod readiness;
 mod response_fields;
 mod startup;

@@ -60,7 +60,6 @@ pub(crate) fn settings() -> Settings {
         upstreams: 2,
         required: true,
         // The tests have more to do that needs them.
-        keep_capabilities: true,
         ..Settings::default()
     }
 }

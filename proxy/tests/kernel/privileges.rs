@@ -60,6 +60,7 @@ pub(crate) fn child_with_both() {
         ..Settings::default()
     };
     let mut kernel = Kernel::start(&settings).unwrap_or_else(|missing| panic!("{missing}"));
+    kernel.give_up_capabilities();
     println!(
         "all programs run with CAP_BPF and CAP_NET_ADMIN alone: {:?}",
         kernel.capabilities()

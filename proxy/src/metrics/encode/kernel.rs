@@ -34,8 +34,8 @@ impl Collector {
 
     fn connections(&self, encoder: &mut DescriptorEncoder<'_>, sums: &KernelSums) -> fmt::Result {
         let timings = sums.upstreams.first();
-        let row = |of: fn(&crate::kernel::UpstreamTimings) -> &Durations,
-                   sampled: fn(&KernelMetrics) -> &Histogram| {
+        let either = |of: fn(&crate::kernel::UpstreamTimings) -> &Durations,
+                      sampled: fn(&KernelMetrics) -> &Histogram| {
             match timings {
                 Some(timings) => Some(durations(self.labels(EBPF), of(timings))),
                 None => self.observed(self.labels(TCP_INFO), sampled),
@@ -45,13 +45,13 @@ impl Collector {
             encoder,
             "holysheep_kernel_connect_seconds",
             "From a connection's SYN to its SYN-ACK",
-            row(|timings| &timings.connect, |worker| &worker.connect),
+            either(|timings| &timings.connect, |worker| &worker.connect),
         )?;
         histograms(
             encoder,
             "holysheep_kernel_rtt_seconds",
             "Smoothed round-trip times, about one for each acknowledgement",
-            row(|timings| &timings.rtt, |worker| &worker.rtt),
+            either(|timings| &timings.rtt, |worker| &worker.rtt),
         )?;
         let retransmits = match timings {
             Some(timings) => (self.labels(EBPF), timings.retransmits),
@@ -75,16 +75,15 @@ impl Collector {
     }
 
     fn responses(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let listener = |name| vec![("listener", name), ("source", EBPF)];
-        let queues = [
-            self.observed(listener("data"), |worker| &worker.accept_queue),
-            self.observed(listener("data_tls"), |worker| &worker.accept_queue_tls),
-        ];
+        let queues = self.queues().into_iter().map(|(listener, queues)| {
+            let labels = vec![("listener", listener), ("source", EBPF)];
+            row(labels, queues.iter().map(|queue| &queue.waited))
+        });
         histograms(
             encoder,
             "holysheep_kernel_accept_queue_seconds",
             "How long established connections waited to be accepted",
-            queues.into_iter().flatten(),
+            queues.flatten(),
         )?;
         histograms(
             encoder,
@@ -121,8 +120,16 @@ impl Collector {
             "Entries in use of the maps that can fill up",
             entries,
         )?;
-        let dropped = sums.dropped.iter().filter(|(reason, _)| !reason.is_empty());
-        let dropped = dropped.map(|(reason, count)| (vec![("reason", *reason)], *count));
+        counters(
+            encoder,
+            "holysheep_kernel_probes_steered",
+            "Connections from sources of probes that were given to the listener for probes",
+            sums.probes_steered.map(|count| (vec![], count)),
+        )?;
+        let dropped = sums
+            .dropped
+            .iter()
+            .map(|(reason, count)| (vec![("reason", *reason)], *count));
         counters(
             encoder,
             "holysheep_kernel_events_dropped",
@@ -141,10 +148,15 @@ impl Collector {
         labels: Labels<'a>,
         of: fn(&KernelMetrics) -> &Histogram,
     ) -> Option<Row<'a>> {
-        let sum = Snapshot::of(self.workers.iter().map(|worker| of(&worker.kernel)));
-        let row = (labels, sum.sum_seconds(), sum.count(), sum.buckets());
-        (sum.count() > 0).then_some(row)
+        row(labels, self.workers.iter().map(|worker| of(&worker.kernel)))
     }
+}
+
+/// The sum of histograms, if anything was observed.
+fn row<'a, 'h>(labels: Labels<'a>, of: impl Iterator<Item = &'h Histogram>) -> Option<Row<'a>> {
+    let sum = Snapshot::of(of);
+    let row = (labels, sum.sum_seconds(), sum.count(), sum.buckets());
+    (sum.count() > 0).then_some(row)
 }
 
 fn durations<'a>(labels: Labels<'a>, sums: &Durations) -> Row<'a> {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use serde_json::Value;
 
 use super::soon;
@@ -106,8 +107,28 @@ impl Served {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// How many descriptors it has open.
+    pub(crate) fn descriptors(&self) -> u64 {
+        let directory = format!("/proc/{}/fd", self.child.id());
+        std::fs::read_dir(directory).unwrap().count() as u64
+    }
+
+    /// Sets how many descriptors it may have open.
+    pub(crate) fn limit_descriptors(&self, limit: u64) {
+        let pid = Some(Pid::from_child(&self.child));
+        let limit = Rlimit {
+            current: Some(limit),
+            // It has ours.
+            ..getrlimit(Resource::Nofile)
+        };
+        prlimit(pid, Resource::Nofile, limit).unwrap();
     }
 
     /// Waits for the end.

@@ -1,0 +1,95 @@
+//! The control thread: everything but requests and probes.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use anyhow::{Context, Result};
+use tokio::runtime::LocalOptions;
+use tokio::sync::oneshot;
+
+use crate::admin::{self, Admin};
+use crate::config::Config;
+use crate::tls::Acceptor;
+use crate::upstream::{Link, dns, key};
+use crate::watch::FileWatch;
+
+/// Starts the thread that does everything but requests.
+pub(super) fn start(
+    admin: Admin,
+    listener: TcpListener,
+    acceptor: Option<Acceptor>,
+) -> Result<(JoinHandle<()>, oneshot::Sender<()>)> {
+    let (stop, stopped) = oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name("control".to_owned())
+        .spawn(move || {
+            let _watched = admin.readiness.health.watch("control");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default());
+            match runtime {
+                Ok(runtime) => runtime.block_on(control(admin, listener, acceptor, stopped)),
+                Err(error) => tracing::error!(%error, "the control thread has no runtime"),
+            }
+        })
+        .context("the control thread cannot be started")?;
+    Ok((thread, stop))
+}
+
+async fn control(
+    admin: Admin,
+    listener: TcpListener,
+    acceptor: Option<Acceptor>,
+    stopped: oneshot::Receiver<()>,
+) {
+    let config = Arc::clone(&admin.readiness.config);
+    let link = Arc::clone(&admin.readiness.link);
+    let control_metrics = Arc::clone(admin.readiness.metrics.control());
+    let url = config.upstream.base_url.clone();
+    let addresses = Arc::clone(&link.addresses);
+    tokio::task::spawn_local(async move {
+        dns::keep_resolved(url, addresses, &control_metrics.dns).await;
+    });
+    tokio::task::spawn_local(watch_files(config, link, acceptor));
+    tokio::task::spawn_local(admin::serve(admin, listener));
+    // Told to stop, or the app is gone: the same.
+    let _ = stopped.await;
+}
+
+/// Reads keys and certificates again when their files change.
+async fn watch_files(config: Arc<Config>, link: Arc<Link>, acceptor: Option<Acceptor>) {
+    let key_file = config.upstream.api_key_file.as_deref();
+    let tls = config.tls.as_ref();
+    let files: Vec<_> = key_file
+        .into_iter()
+        .chain(
+            tls.into_iter()
+                .flat_map(|tls| [tls.certificate.as_path(), tls.key.as_path()]),
+        )
+        .collect();
+    if files.is_empty() {
+        return;
+    }
+    let mut watch = FileWatch::new(files);
+    loop {
+        // The first time for what changed while the watch was set up.
+        if let Some(path) = key_file {
+            match key::read_file(path) {
+                Ok(key) if link.key.with(|old| old != Some(&key)) => {
+                    link.key.set(key);
+                    tracing::info!("the upstream API key was replaced");
+                }
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "the upstream API key stays as it was"),
+            }
+        }
+        if let (Some(acceptor), Some(tls)) = (&acceptor, tls) {
+            match acceptor.reload(tls) {
+                Ok(()) => tracing::debug!("the TLS certificate was read again"),
+                Err(error) => tracing::error!(%error, "the TLS certificate stays as it was"),
+            }
+        }
+        watch.changed().await;
+    }
+}

@@ -1,0 +1,82 @@
+//! Whether traffic should come: what `/readyz` says on the admin port and to probes.
+
+use std::sync::Arc;
+
+use crate::config::{Auth, Config};
+use crate::drain::Drain;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::upstream::Link;
+use crate::upstream::dns::Resolution;
+
+/// What is looked at. All of it is read without waiting for anybody.
+#[derive(Debug)]
+pub struct Readiness {
+    /// The effective configuration.
+    pub config: Arc<Config>,
+    /// Upstream's addresses and key.
+    pub link: Arc<Link>,
+    /// The workers' connections to upstream, and their accept queues.
+    pub metrics: Arc<Metrics>,
+    /// Heartbeats.
+    pub health: Arc<Health>,
+    /// Whether the proxy is stopping.
+    pub drain: Drain,
+}
+
+impl Readiness {
+    /// Why no traffic should come, a reason a line.
+    pub fn not_ready(&self) -> Vec<String> {
+        let mut reasons = self.health.not_alive();
+        if !self.health.has_started() {
+            reasons.push("the workers are starting".to_owned());
+        }
+        if self.drain.is_draining() {
+            reasons.push("the proxy is stopping".to_owned());
+        }
+        match &*self.link.addresses.now() {
+            Resolution::Known(_) => reasons.extend(self.unreachable()),
+            Resolution::Pending => reasons.push("upstream's name is being resolved".to_owned()),
+            Resolution::Failed(reason) => {
+                reasons.push(format!("upstream's name cannot be resolved: {reason}"));
+            }
+        }
+        if self.config.auth == Auth::Open && self.link.key.with(|key| key.is_none()) {
+            reasons.push("there is no upstream API key".to_owned());
+        }
+        reasons.extend(self.behind());
+        reasons
+    }
+
+    /// Why upstream cannot be used, as far as is known: there is no connection, the last attempt at one failed, and it
+    /// is a while since one succeeded.
+    fn unreachable(&self) -> Option<String> {
+        let upstreams = self.metrics.workers().iter().map(|worker| &worker.upstream);
+        let open: i64 = upstreams.map(|u| u.idle.get() + u.active.get()).sum();
+        if open > 0 {
+            return None;
+        }
+        let dials = self.link.dials.iter();
+        let failure = dials.clone().find_map(|dial| dial.failure())?;
+        let limit = self.config.probes.upstream_limit;
+        let is_recent = |success: std::time::Instant| success.elapsed() < limit;
+        if dials.filter_map(|dial| dial.success()).any(is_recent) {
+            return None;
+        }
+        let name = &self.config.upstream.name;
+        Some(format!("upstream {name} cannot be reached: {failure}"))
+    }
+
+    /// The workers who accept so slowly that clients will have given up before it is their turn.
+    fn behind(&self) -> impl Iterator<Item = String> {
+        let limit = self.config.probes.accept_limit;
+        let workers = self.metrics.workers().iter().enumerate();
+        workers.filter_map(move |(worker, metrics)| {
+            let waits = metrics.queues().map(|queue| queue.wait()).max()?;
+            let seconds = waits.as_secs_f64();
+            (waits > limit).then(|| {
+                format!("worker-{worker} is behind: connections wait {seconds:.0} s to be accepted")
+            })
+        })
+    }
+}
