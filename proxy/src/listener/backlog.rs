@@ -11,8 +11,10 @@ const WINDOW: Duration = Duration::from_secs(5);
 pub struct Backlog {
     /// When, and how many had been accepted until then; over the window, oldest first.
     looks: VecDeque<(Instant, u64)>,
-    /// When the queue was last seen empty or shrinking.
+    /// When something had last been accepted, or there was nothing to accept.
     progress: Instant,
+    /// When the queue was last seen empty: nobody has waited for longer.
+    empty: Instant,
 }
 
 impl Backlog {
@@ -21,13 +23,18 @@ impl Backlog {
         Self {
             looks: VecDeque::from([(now, 0)]),
             progress: now,
+            empty: now,
         }
     }
 
     /// Takes a look: so many connections wait, so many have been accepted since the start. The expected wait of the
     /// next one: what waits at the pace of the last seconds, or, if nothing at all was accepted, how long it has been so.
+    /// Never more than somebody can have waited by now, so that a burst is not taken for a standstill.
     pub fn look(&mut self, now: Instant, waiting: u32, accepted: u64) -> Duration {
         let (_, last) = self.looks.back().copied().unwrap_or((now, accepted));
+        if waiting == 0 {
+            self.empty = now;
+        }
         if waiting == 0 || accepted != last {
             self.progress = now;
         }
@@ -39,12 +46,12 @@ impl Backlog {
             self.looks.pop_front();
         }
         let (start, before) = self.looks.front().copied().unwrap_or((now, accepted));
-        match u32::try_from(accepted.saturating_sub(before)) {
-            _ if waiting == 0 => Duration::ZERO,
+        let wait = match u32::try_from(accepted.saturating_sub(before)) {
             Ok(0) => now.duration_since(self.progress),
             Ok(count) => now.duration_since(start).saturating_mul(waiting) / count,
             Err(_) => Duration::ZERO,
-        }
+        };
+        wait.min(now.duration_since(self.empty))
     }
 }
 
@@ -75,6 +82,16 @@ mod tests {
     fn a_queue_that_does_not_move_waits_for_as_long_as_it_has() {
         assert_eq!(looks(1, 0, 3), Duration::from_secs(3));
         assert_eq!(looks(1, 0, 60), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_burst_is_no_standstill() {
+        let start = Instant::now();
+        let mut backlog = Backlog::new(start);
+        backlog.look(start + Duration::from_secs(60), 0, 1000);
+        let soon = Duration::from_millis(60_100);
+        let wait = backlog.look(start + soon, 4096, 1001);
+        assert_eq!(wait, Duration::from_millis(100));
     }
 
     #[test]
