@@ -12,6 +12,9 @@
 
 mod atomic;
 
+use core::arch::asm;
+use core::mem::offset_of;
+
 use aya_ebpf::bindings::{BPF_F_RDONLY_PROG, bpf_sk_lookup};
 use aya_ebpf::macros::{map, sk_lookup};
 use aya_ebpf::maps::lpm_trie::Key;
@@ -56,26 +59,19 @@ fn probe_steering(ctx: SkLookupContext) -> u32 {
 
 #[inline(always)]
 fn steer(ctx: &SkLookupContext) -> Option<()> {
-    // SAFETY: the context the kernel gave us. Fields are read one by one, as the verifier wants them.
-    let (protocol, port, family) = unsafe {
-        let lookup: *const bpf_sk_lookup = ctx.lookup;
-        (
-            (&raw const (*lookup).protocol).read_volatile(),
-            (&raw const (*lookup).local_port).read_volatile(),
-            (&raw const (*lookup).family).read_volatile(),
-        )
-    };
+    let protocol = field::<{ offset_of!(bpf_sk_lookup, protocol) }>(ctx);
+    let port = field::<{ offset_of!(bpf_sk_lookup, local_port) }>(ctx);
     // Other connections to this host leave here, after one look at an array.
     let (word, bit) = port_bit(port as u16);
     if protocol != TCP || STEERED_PORTS.get(word)? & bit == 0 {
         return None;
     }
-    SOURCES.get(Key::new(u128::BITS, source(ctx, family)))?;
-    let slot = if family == AF_INET {
-        LISTENER_IPV4
+    let (source, slot) = if field::<{ offset_of!(bpf_sk_lookup, family) }>(ctx) == AF_INET {
+        (ipv4(ctx), LISTENER_IPV4)
     } else {
-        LISTENER_IPV6
+        (ipv6(ctx), LISTENER_IPV6)
     };
+    SOURCES.get(Key::new(u128::BITS, source))?;
     let assigned = PROBE_SOCKETS.redirect_sk_lookup(ctx, slot, 0);
     let counters = STEERED.get_ptr_mut(0)?;
     // SAFETY: an element of the map.
@@ -93,22 +89,39 @@ fn steer(ctx: &SkLookupContext) -> Option<()> {
 
 /// The address a connection comes from.
 #[inline(always)]
-fn source(ctx: &SkLookupContext, family: u32) -> Address {
-    // SAFETY: as in `steer`.
+fn ipv4(ctx: &SkLookupContext) -> Address {
+    let address = field::<{ offset_of!(bpf_sk_lookup, remote_ip4) }>(ctx);
+    [0, 0, 0xffff_u32.to_be(), address]
+}
+
+/// The address a connection comes from.
+#[inline(always)]
+fn ipv6(ctx: &SkLookupContext) -> Address {
+    const START: usize = offset_of!(bpf_sk_lookup, remote_ip6);
+    [
+        field::<START>(ctx),
+        field::<{ START + 4 }>(ctx),
+        field::<{ START + 8 }>(ctx),
+        field::<{ START + 12 }>(ctx),
+    ]
+}
+
+/// A 32-bit field of the context. The verifier wants each read at a fixed distance from the context itself; written in
+/// Rust, the reads of two branches become one through a pointer that is moved, which it refuses.
+#[inline(always)]
+fn field<const OFFSET: usize>(ctx: &SkLookupContext) -> u32 {
+    let value: u64;
+    // SAFETY: the context the kernel gave us, of which the caller names a field by its offset.
     unsafe {
-        let lookup: *const bpf_sk_lookup = ctx.lookup;
-        if family == AF_INET {
-            let address = (&raw const (*lookup).remote_ip4).read_volatile();
-            return [0, 0, 0xffff_u32.to_be(), address];
-        }
-        let words = (&raw const (*lookup).remote_ip6).cast::<u32>();
-        [
-            words.read_volatile(),
-            words.add(1).read_volatile(),
-            words.add(2).read_volatile(),
-            words.add(3).read_volatile(),
-        ]
+        asm!(
+            "{value} = *(u32 *)({lookup} + {offset})",
+            value = out(reg) value,
+            lookup = in(reg) ctx.lookup,
+            offset = const OFFSET,
+            options(pure, readonly, nostack),
+        );
     }
+    value as u32
 }
 
 /// The kernel asks for one.

@@ -1,4 +1,5 @@
-//! Somebody else's program on the same cgroup, for the proxy's tests: wants callbacks, too, and counts them.
+//! Somebody else's programs, for the proxy's tests: one on the same cgroup wants callbacks, too, and counts them; one on
+//! the same network namespace chooses the socket of every TCP connection.
 //!
 //! Never part of the proxy.
 #![no_std]
@@ -8,9 +9,9 @@ use aya_ebpf::Global;
 use aya_ebpf::bindings::{
     BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_RTT_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB,
 };
-use aya_ebpf::macros::{map, sock_ops};
-use aya_ebpf::maps::Array;
-use aya_ebpf::programs::SockOpsContext;
+use aya_ebpf::macros::{map, sk_lookup, sock_ops};
+use aya_ebpf::maps::{Array, SockMap};
+use aya_ebpf::programs::{SkLookupContext, SockOpsContext};
 
 /// How it sets its flag: 0 not at all, 1 beside those that are there, 2 in place of those that are there. The loader.
 #[unsafe(no_mangle)]
@@ -36,6 +37,17 @@ fn foreign(ctx: SockOpsContext) -> u32 {
         };
         let _ = ctx.set_cb_flags(flags as i32);
     }
+    1
+}
+
+/// The listener it chooses. Test → `foreign_lookup`.
+#[map]
+static CHOSEN: SockMap = SockMap::with_max_entries(1, 0);
+
+/// The entry point of the other.
+#[sk_lookup]
+fn foreign_lookup(ctx: SkLookupContext) -> u32 {
+    let _ = CHOSEN.redirect_sk_lookup(&ctx, 0, 0);
     1
 }
 

@@ -144,9 +144,14 @@ fn sample(text: &str, name: &str) -> Option<f64> {
 
 /// The series of `/metrics` count what was done.
 fn metrics(text: &str, first_bytes: u64) {
-    for program in ["socket_timing", "payload_timing"] {
+    let attached = [
+        ("socket_timing", 1.0),
+        ("payload_timing", 1.0),
+        ("probe_steering", 0.0),
+    ];
+    for (program, runs) in attached {
         let name = format!("holysheep_kernel_program_attached{{program=\"{program}\"}}");
-        assert_eq!(sample(text, &name), Some(1.0), "{text}");
+        assert_eq!(sample(text, &name), Some(runs), "{text}");
     }
     let upstream = r#"upstream="holysheep",source="ebpf""#;
     let data = r#"listener="data",source="ebpf""#;

@@ -1,11 +1,14 @@
-//! Somebody else's `sock_ops` program on the same cgroup: neither takes the other's callbacks away.
+//! Somebody else's programs: a `sock_ops` on the same cgroup, where neither takes the other's callbacks away, and an
+//! `sk_lookup` on the same network namespace, where the one that was there first chooses.
 
-use aya::maps::Array;
-use aya::programs::{CgroupAttachMode, SockOps};
-use holysheep_proxy::kernel::Kernel;
+use std::net::IpAddr;
 
-use crate::Outcome;
+use aya::maps::{Array, SockMap};
+use aya::programs::{CgroupAttachMode, SkLookup, SockOps};
+use holysheep_proxy::kernel::{Kernel, Steering};
+
 use crate::lab::{self, Lab};
+use crate::{Outcome, steering};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/foreign.bpf.o"));
 
@@ -88,4 +91,45 @@ fn pings(kernel: &Kernel) {
     assert!(flows.connection(cookie).connect.is_some());
     drop(stream);
     peer.join().unwrap();
+}
+
+/// Two programs choose a listener: the first one's choice stands, and ours counts that it was too late.
+pub(crate) fn chooses(_: &Lab) -> Outcome {
+    let pair = steering::pair()?;
+    let pod = pair.pod();
+    let from: IpAddr = pair.node().ipv4().into();
+    let [data, probes, chosen] = [(); 3].map(|()| steering::listen(pod, pod.ipv4()));
+    let address = data.local_addr().unwrap();
+    for order in [Order::Before, Order::Behind] {
+        let mut foreign = aya::Ebpf::load(OBJECT).unwrap();
+        let map = foreign.map_mut("CHOSEN").unwrap();
+        SockMap::try_from(map).unwrap().set(0, &chosen, 0).unwrap();
+        let mut attach = || {
+            let program = foreign.program_mut("foreign_lookup").unwrap();
+            let program: &mut SkLookup = program.try_into().unwrap();
+            program.load().unwrap();
+            let namespace = std::fs::File::open(pod.namespace()).unwrap();
+            program.attach(namespace).unwrap();
+        };
+        if order == Order::Before {
+            attach();
+        }
+        let sources = steering::sources(&pair);
+        let ours = pod.run(|| Steering::attach(&sources)).unwrap();
+        let mut ours = ours.unwrap_or_else(|reason| panic!("{reason}"));
+        ours.listener(&probes).unwrap();
+        ours.port(address.port()).unwrap();
+        if order == Order::Behind {
+            attach();
+        }
+        let all = [&data, &probes, &chosen];
+        let (taken, _) = steering::taken_by(&pair, from, address, &all);
+        let counts = steering::counts(&ours);
+        println!("  foreign {order:?} ours: taken by {taken}, steered and left {counts:?}");
+        match order {
+            Order::Before => assert_eq!((taken, counts), (2, (0, 1))),
+            Order::Behind => assert_eq!((taken, counts), (1, (1, 0))),
+        }
+    }
+    Ok(())
 }

@@ -26,6 +26,7 @@ mod namespaces;
 mod path;
 mod privileges;
 mod proxy;
+mod steering;
 mod tables;
 mod tickets;
 
@@ -44,11 +45,12 @@ mod foreign {
     pub(crate) fn both(_: &super::Lab) -> super::Outcome {
         Err("there was no foreign.bpf.o beside the object".to_owned())
     }
+    pub(crate) use both as chooses;
 }
 
 type Test = (&'static str, fn(&Lab) -> Outcome);
 
-const TESTS: [Test; 24] = [
+const TESTS: [Test; 28] = [
     ("connect_and_rtt_agree_with_tcp_info", connect::agree),
     ("upstreams_are_told_apart", connect::slots),
     ("failed_connects_are_counted", failures::counted),
@@ -72,6 +74,16 @@ const TESTS: [Test; 24] = [
         "a_foreign_program_and_ours_get_their_callbacks",
         foreign::both,
     ),
+    ("probes_are_steered_by_source_and_port", steering::by_source),
+    (
+        "without_a_listener_probes_take_the_usual_way",
+        steering::fails_open,
+    ),
+    (
+        "no_probe_is_lost_when_the_program_comes_and_goes",
+        steering::under_traffic,
+    ),
+    ("a_foreign_program_that_chose_first_wins", foreign::chooses),
     ("two_sockets_with_one_record", tables::collision),
     ("records_nobody_reads_are_counted", tables::overwritten),
     (

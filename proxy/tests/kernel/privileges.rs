@@ -54,11 +54,7 @@ fn go_on(job: &str) {
 pub(crate) fn child_with_both() {
     let effective = capabilities(None).unwrap().effective;
     assert_eq!(effective, BOTH, "{effective:?}");
-    let settings = Settings {
-        upstreams: 1,
-        required: true,
-        ..Settings::default()
-    };
+    let settings = lab::settings();
     let mut kernel = Kernel::start(&settings).unwrap_or_else(|missing| panic!("{missing}"));
     kernel.give_up_capabilities();
     println!(
@@ -84,6 +80,7 @@ pub(crate) fn child_with_both() {
     assert!(flows.connection(cookie).connect.is_some());
     assert_eq!(kernel.snapshot().unwrap().upstreams[0].connect.count(), 1);
     drop(stream);
+    assert_eq!(kernel.snapshot().unwrap().probes_steered, Some(0));
     println!("and without any, maps are still read, shared and changed");
 }
 
@@ -94,7 +91,12 @@ pub(crate) fn child_without() {
         required: true,
         ..Settings::default()
     };
+    let settings = Settings {
+        probe_sources: lab::settings().probe_sources,
+        ..settings
+    };
     let missing = Kernel::start(&settings).expect_err("no capabilities");
+    assert_eq!(missing.0.len(), 3);
     println!("{missing}");
     let expected = ["CAP_BPF", "CAP_NET_ADMIN"].map(Reason::Capability);
     for (program, reasons) in &missing.0 {

@@ -104,9 +104,9 @@ impl Drop for Directory {
 pub(crate) fn config(emulator: &Emulator, yaml: &str, directory: &Directory) -> Config {
     let mut file = ConfigFile::parse(yaml).unwrap();
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
-    file.listen = Some(free);
+    file.listen.get_or_insert(free);
     file.admin_listen = Some(free);
-    file.workers = Some(1);
+    file.workers.get_or_insert(1);
     file.ebpf = Some(EbpfMode::Required);
     let authority = directory.path().join("ca.pem");
     let pem = emulator.authority().unwrap().ca_pem();
