@@ -17,5 +17,6 @@ pub use flow::{
 pub use histogram::{BOUNDS_NANOS, BUCKETS, bucket};
 pub use stats::{CELLS, Cell, Counters, Figure, PORT_WORDS, SLOTS, port_bit};
 pub use steering::{
-    IPV4_PREFIX_BITS, LISTENER_IPV4, LISTENER_IPV6, LISTENERS, SOURCES, SourceAddress, Steered,
+    IPV4_PREFIX_BITS, LISTENER_IPV4, LISTENER_IPV6, LISTENERS, SOURCES, STEERED_COUNTERS,
+    STEERED_NOT, STEERED_TO_PROBES, SourceAddress,
 };

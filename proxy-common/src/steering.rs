@@ -17,28 +17,13 @@ pub const IPV4_PREFIX_BITS: u32 = 96;
 /// found in one table.
 pub type SourceAddress = [u8; 16];
 
-/// What became of connections from sources of probes, on one CPU.
+/// What became of connections from sources of probes: numbers in the table of counters, one for each CPU.
 ///
 /// Counted is each time the kernel looks for a listener: once for a connection, and again for a SYN that is sent again.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Steered {
-    /// Given to the listener for probes.
-    pub steered: u64,
-    /// Left on the usual way: there is no listener for probes, or another program had chosen already.
-    pub left: u64,
-}
-
-const _: () = assert!(size_of::<Steered>() == 16);
-
-#[cfg(feature = "user")]
-mod pod {
-    #![expect(
-        unsafe_code,
-        reason = "aya's marker for what may be copied out of a map"
-    )]
-    use super::Steered;
-
-    // SAFETY: `repr(C)`, integers only, without padding (the size is asserted above); any bytes are a value.
-    unsafe impl aya::Pod for Steered {}
-}
+/// Numbers of their own, and not fields of one element: which field would be a computed place, and that the kernel lets no
+/// program use that is loaded without `CAP_PERFMON`.
+pub const STEERED_TO_PROBES: u32 = 0;
+/// Left on the usual way: there is no listener for probes, or another program had chosen already.
+pub const STEERED_NOT: u32 = 1;
+/// How many counters there are.
+pub const STEERED_COUNTERS: u32 = 2;

@@ -21,7 +21,8 @@ use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::maps::{Array, LpmTrie, PerCpuArray, SockMap};
 use aya_ebpf::programs::SkLookupContext;
 use proxy_common::{
-    LISTENER_IPV4, LISTENER_IPV6, LISTENERS, PORT_WORDS, SOURCES as MAX_SOURCES, Steered, port_bit,
+    LISTENER_IPV4, LISTENER_IPV6, LISTENERS, PORT_WORDS, SOURCES as MAX_SOURCES, STEERED_COUNTERS,
+    STEERED_NOT, STEERED_TO_PROBES, port_bit,
 };
 
 /// From linux/socket.h.
@@ -48,7 +49,7 @@ static PROBE_SOCKETS: SockMap = SockMap::with_max_entries(LISTENERS, 0);
 
 /// Program → proxy (at a scrape).
 #[map]
-static STEERED: PerCpuArray<Steered> = PerCpuArray::with_max_entries(1, 0);
+static STEERED: PerCpuArray<u64> = PerCpuArray::with_max_entries(STEERED_COUNTERS, 0);
 
 /// The entry point.
 #[sk_lookup]
@@ -73,17 +74,12 @@ fn steer(ctx: &SkLookupContext) -> Option<()> {
     };
     SOURCES.get(Key::new(u128::BITS, source))?;
     let assigned = PROBE_SOCKETS.redirect_sk_lookup(ctx, slot, 0);
-    let counters = STEERED.get_ptr_mut(0)?;
+    let number = match assigned {
+        Ok(()) => STEERED_TO_PROBES,
+        Err(_) => STEERED_NOT,
+    };
     // SAFETY: an element of the map.
-    unsafe {
-        atomic::add(
-            match assigned {
-                Ok(()) => &raw mut (*counters).steered,
-                Err(_) => &raw mut (*counters).left,
-            },
-            1,
-        );
-    }
+    unsafe { atomic::add(STEERED.get_ptr_mut(number)?, 1) };
     Some(())
 }
 

@@ -50,7 +50,7 @@ pub use proxy_common::BOUNDS_NANOS;
 pub use reason::{Missing, Reason};
 pub use snapshot::{Durations, Snapshot, UpstreamTimings};
 pub use sockets::{FirstByte, Followed, Sample, Sockets};
-pub use steering::Steering;
+pub use steering::{Steered, Steering};
 pub use tcp_info::TcpInfo;
 pub use timeline::{Sent, Timeline};
 

@@ -9,7 +9,8 @@ use aya::programs::SkLookup;
 use aya::{Ebpf, EbpfLoader};
 use ipnet::IpNet;
 use proxy_common::{
-    IPV4_PREFIX_BITS, LISTENER_IPV4, LISTENER_IPV6, SOURCES, SourceAddress, Steered, port_bit,
+    IPV4_PREFIX_BITS, LISTENER_IPV4, LISTENER_IPV6, SOURCES, STEERED_NOT, STEERED_TO_PROBES,
+    SourceAddress, port_bit,
 };
 
 use super::load::{self, failed, refused};
@@ -30,6 +31,15 @@ const OBJECT: Option<&[u8]> = Some(aya::include_bytes_aligned!(concat!(
 /// The object, if the build had one.
 #[cfg(not(holysheep_ebpf))]
 const OBJECT: Option<&[u8]> = None;
+
+/// What became of connections from sources of probes; one whose SYN was sent again counts again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steered {
+    /// Given to a listener for probes.
+    pub steered: u64,
+    /// Left on the usual way: there is no listener for probes, or another program had chosen already.
+    pub left: u64,
+}
 
 /// The attached program. Detached when dropped; connections then take the usual way.
 #[derive(Debug)]
@@ -113,11 +123,11 @@ impl Steering {
     /// The map's.
     pub fn counts(&self) -> Result<Steered, KernelError> {
         let map = load::map(&self.ebpf, "STEERED")?;
-        let array = PerCpuArray::<&MapData, Steered>::try_from(map)?;
-        let values = array.get(&0, 0)?;
+        let array = PerCpuArray::<&MapData, u64>::try_from(map)?;
+        let sum = |number| Ok::<_, MapError>(array.get(&number, 0)?.iter().sum());
         Ok(Steered {
-            steered: values.iter().map(|cpu| cpu.steered).sum(),
-            left: values.iter().map(|cpu| cpu.left).sum(),
+            steered: sum(STEERED_TO_PROBES)?,
+            left: sum(STEERED_NOT)?,
         })
     }
 

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use holysheep_proxy::kernel::Steering;
+use holysheep_proxy::kernel::{Steered, Steering};
 use ipnet::IpNet;
 use netlab::{Host, Pair};
-use proxy_common::Steered;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::Outcome;
