@@ -25,6 +25,7 @@ mod lifecycle;
 mod namespaces;
 mod path;
 mod privileges;
+mod probes;
 mod proxy;
 mod steering;
 mod tables;
@@ -50,7 +51,7 @@ mod foreign {
 
 type Test = (&'static str, fn(&Lab) -> Outcome);
 
-const TESTS: [Test; 28] = [
+const TESTS: [Test; 34] = [
     ("connect_and_rtt_agree_with_tcp_info", connect::agree),
     ("upstreams_are_told_apart", connect::slots),
     ("failed_connects_are_counted", failures::counted),
@@ -84,6 +85,18 @@ const TESTS: [Test; 28] = [
         steering::under_traffic,
     ),
     ("a_foreign_program_that_chose_first_wins", foreign::chooses),
+    ("a_proxy_answers_steered_probes", probes::steered),
+    (
+        "what_is_steered_and_no_probe_is_served_as_usual",
+        probes::handed_over,
+    ),
+    ("probes_over_tls_are_steered_too", probes::encrypted_too),
+    ("probes_pass_a_full_accept_queue", probes::past_a_full_queue),
+    ("probes_pass_busy_workers", probes::past_busy_workers),
+    (
+        "a_wedged_worker_fails_steered_liveness",
+        probes::a_wedged_worker_is_told,
+    ),
     ("two_sockets_with_one_record", tables::collision),
     ("records_nobody_reads_are_counted", tables::overwritten),
     (

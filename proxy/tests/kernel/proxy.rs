@@ -39,6 +39,18 @@ impl Proxy {
         Client::connect(self.app.data_addr())
     }
 
+    pub(crate) fn app(&self) -> &App {
+        &self.app
+    }
+
+    pub(crate) fn data_addr(&self) -> SocketAddr {
+        self.app.data_addr()
+    }
+
+    pub(crate) fn tls_addr(&self) -> Option<SocketAddr> {
+        self.app.tls_addr()
+    }
+
     /// What a path of the admin port answers.
     pub(crate) fn admin(&self, path: &str) -> String {
         let reply = Client::connect(self.app.admin_addr()).request("GET", path, "", b"");
@@ -118,7 +130,8 @@ pub(crate) fn config(emulator: &Emulator, yaml: &str, directory: &Directory) -> 
     file.timeouts.drain = Some(Span(Duration::from_millis(300)));
     let log = directory.path().join("access.log");
     file.log.format = Some(LogFormat::Json);
-    file.log.access = Some(log.to_str().unwrap().to_owned());
+    let log = log.to_str().unwrap().to_owned();
+    file.log.access.get_or_insert(log);
     Config::build(file).unwrap()
 }
 
@@ -148,6 +161,11 @@ impl Client {
         stream
             .set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();
+        Self::over(stream)
+    }
+
+    /// Over a connection that is there already.
+    pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         Self(BufReader::new(stream))
     }

@@ -46,15 +46,22 @@ pub(crate) fn listen(host: &Host, address: impl Into<IpAddr>) -> TcpListener {
 
 /// Connects from one of a host's addresses.
 pub(crate) fn connect(host: &Host, from: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
-    host.run(|| {
-        let domain = Domain::for_address(to);
-        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-        socket.bind(&SocketAddr::new(from, 0).into())?;
-        socket.connect_timeout(&to.into(), Duration::from_secs(5))?;
-        socket.set_read_timeout(Some(Duration::from_secs(5)))?;
-        Ok(socket.into())
-    })
-    .unwrap()
+    let patience = Duration::from_secs(5);
+    host.run(|| connect_here(from, to, patience)).unwrap()
+}
+
+/// The same within the thread's own namespace.
+pub(crate) fn connect_here(
+    from: IpAddr,
+    to: SocketAddr,
+    patience: Duration,
+) -> std::io::Result<TcpStream> {
+    let domain = Domain::for_address(to);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.bind(&SocketAddr::new(from, 0).into())?;
+    socket.connect_timeout(&to.into(), patience)?;
+    socket.set_read_timeout(Some(patience))?;
+    Ok(socket.into())
 }
 
 /// Which of the listeners gets a connection from an address.
@@ -170,7 +177,7 @@ fn serve(listener: TcpListener, stop: Arc<AtomicBool>, count: Arc<AtomicU64>) {
 }
 
 /// Says stop when dropped.
-struct Ended<'a>(&'a AtomicBool);
+pub(crate) struct Ended<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for Ended<'_> {
     fn drop(&mut self) {
