@@ -67,9 +67,11 @@ impl App {
         listeners.announce(&mut kernel)?;
         kernel.give_up_capabilities();
         let kernel = Arc::new(kernel);
-        let (log_sender, log) =
-            log_thread::start(&config.access_log).context("the access log cannot be opened")?;
         let (trigger, drain) = drain::channel();
+        let limit = config.probes.worker_limit;
+        let health = Arc::new(Health::new(config.workers, limit, drain.clone()));
+        let (log_sender, log) = log_thread::start(&config.access_log, &health)
+            .context("the access log cannot be opened")?;
         let has_probe = listeners.probe.is_some() || !listeners.steered.is_empty();
         let metrics = Arc::new(Metrics::new(
             config.workers,
@@ -77,8 +79,6 @@ impl App {
             Arc::clone(&kernel),
             has_probe,
         ));
-        let limit = config.probes.worker_limit;
-        let health = Arc::new(Health::new(config.workers, limit, drain.clone()));
         let shared = Arc::new(Shared {
             config: Arc::clone(&config),
             link: Arc::clone(&link),

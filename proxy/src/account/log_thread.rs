@@ -3,10 +3,12 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use crate::config::AccessLog;
+use crate::health::Health;
 
 /// Batches that may wait: at 64 KiB each, a few megabytes.
 const QUEUE: usize = 128;
@@ -19,20 +21,24 @@ pub struct LogSender(Option<SyncSender<Vec<u8>>>);
 #[derive(Debug)]
 pub struct LogThread(Option<JoinHandle<()>>);
 
-/// Starts the thread for the configured destination.
+/// Starts the thread for the configured destination; its end fails liveness.
 ///
 /// # Errors
 /// If the file cannot be opened, or the thread not started.
-pub fn start(destination: &AccessLog) -> io::Result<(LogSender, LogThread)> {
+pub fn start(destination: &AccessLog, health: &Arc<Health>) -> io::Result<(LogSender, LogThread)> {
     let output: Box<dyn Write + Send> = match destination {
         AccessLog::Off => return Ok((LogSender(None), LogThread(None))),
         AccessLog::Stdout => Box::new(io::stdout()),
         AccessLog::File(path) => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
     };
     let (sender, receiver) = sync_channel(QUEUE);
+    let watched = health.watch("log");
     let thread = std::thread::Builder::new()
         .name("log".to_owned())
-        .spawn(move || run(&receiver, output))?;
+        .spawn(move || {
+            let _watched = watched;
+            run(&receiver, output);
+        })?;
     Ok((LogSender(Some(sender)), LogThread(Some(thread))))
 }
 

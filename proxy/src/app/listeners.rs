@@ -85,7 +85,8 @@ impl Listeners {
 
 /// A listener on loopback for each family that probes come from. Nobody has to reach it: the kernel puts connections there.
 fn steered(sources: &[IpNet]) -> Vec<TcpListener> {
-    let families: [(SocketAddr, fn(&IpNet) -> bool); 2] = [
+    type IsOf = fn(&IpNet) -> bool;
+    let families: [(SocketAddr, IsOf); 2] = [
         ((Ipv4Addr::LOCALHOST, 0).into(), |source| {
             matches!(source, IpNet::V4(_))
         }),

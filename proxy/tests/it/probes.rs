@@ -146,7 +146,9 @@ fn without_descriptors_probes_are_answered_and_readiness_tells() {
         Some(&file),
     );
     let path = "/readyz";
-    assert!(soon(|| ask(address, "/livez").is_ok_and(is_ok)));
+    assert!(soon(
+        || ask(address, "/livez").is_ok_and(|text| is_ok(&text))
+    ));
     served.limit_descriptors(served.descriptors());
     // More than the few it may have had open only for a moment.
     let clients: Vec<_> = (0..16).map(|_| client::tcp(served.data_addr())).collect();
@@ -159,7 +161,7 @@ fn without_descriptors_probes_are_answered_and_readiness_tells() {
     assert!(is_behind, "{last:?}, {:?}", served.log());
     for _ in 0..20 {
         assert!(
-            is_ok(ask(address, "/livez").unwrap()),
+            is_ok(&ask(address, "/livez").unwrap()),
             "it is busy, not ill"
         );
     }
@@ -256,26 +258,32 @@ fn ask(address: SocketAddr, path: &str) -> Result<String, ErrorKind> {
     read.map(|_| text).map_err(|error| error.kind())
 }
 
-fn is_ok(text: String) -> bool {
+fn is_ok(text: &str) -> bool {
     text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\nok\n")
 }
 
 #[test]
 fn a_paused_process_fails_by_silence() {
     let (served, address) = serve(&["--ebpf", "off"], None);
-    assert!(soon(|| ask(address, "/livez").is_ok_and(is_ok)));
+    assert!(soon(
+        || ask(address, "/livez").is_ok_and(|text| is_ok(&text))
+    ));
     served.signal(Signal::STOP);
     // The kernel still accepts for it, so that only a prober's patience tells.
     assert!(soon(|| ask(address, "/livez") == Err(ErrorKind::WouldBlock)));
     served.signal(Signal::CONT);
-    assert!(soon(|| ask(address, "/livez").is_ok_and(is_ok)));
+    assert!(soon(
+        || ask(address, "/livez").is_ok_and(|text| is_ok(&text))
+    ));
 }
 
 #[test]
 fn without_kernel_programs_the_port_serves_and_the_log_says_so_once() {
     let sources = ["--ebpf", "off", "--probe-source", "10.0.0.1,fd00::/8"];
     let (served, address) = serve(&sources, None);
-    assert!(soon(|| ask(address, "/livez").is_ok_and(is_ok)));
+    assert!(soon(
+        || ask(address, "/livez").is_ok_and(|text| is_ok(&text))
+    ));
     let message = "probes are not steered: kernel programs are switched off (ebpf)";
     assert_eq!(served.times_logged(message), 1, "{:?}", served.log());
 }

@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -161,7 +160,7 @@ pub(crate) fn fails_open(_: &Lab) -> Outcome {
 }
 
 /// Serves bytes until `stop`; counts the connections.
-fn serve(listener: TcpListener, stop: Arc<AtomicBool>, count: Arc<AtomicU64>) {
+fn serve(listener: &TcpListener, stop: &AtomicBool, count: &AtomicU64) {
     listener.set_nonblocking(true).unwrap();
     while !stop.load(Relaxed) {
         let Ok((mut stream, _)) = listener.accept() else {
@@ -195,15 +194,15 @@ pub(crate) fn under_traffic(_: &Lab) -> Outcome {
     let from = pair.node().ipv4().into();
     // Those who ask stop first.
     let enough = AtomicBool::new(false);
-    let stop = Arc::new(AtomicBool::new(false));
-    let [usual, steered, asked]: [Arc<AtomicU64>; 3] = Default::default();
+    let stop = AtomicBool::new(false);
+    let [usual, steered, asked]: [AtomicU64; 3] = Default::default();
     let rounds = if lab::is_emulated() { 10 } else { 100 };
     std::thread::scope(|scope| {
         // Whatever happens here, the others end.
         let (end, no_more) = (Ended(&stop), Ended(&enough));
         for (listener, count) in [(data, &usual), (probes, &steered)] {
-            let (stop, count) = (Arc::clone(&stop), Arc::clone(count));
-            scope.spawn(move || serve(listener, stop, count));
+            let stop = &stop;
+            scope.spawn(move || serve(&listener, stop, count));
         }
         let traffic = scope.spawn(|| {
             while !enough.load(Relaxed) {
@@ -229,7 +228,7 @@ pub(crate) fn under_traffic(_: &Lab) -> Outcome {
         traffic.join().expect("a probe was lost");
         drop(end);
     });
-    let [usual, steered, asked] = [usual, steered, asked].map(|count| count.load(Relaxed));
+    let [usual, steered, asked] = [&usual, &steered, &asked].map(|count| count.load(Relaxed));
     println!(
         "  attached {rounds} times during {asked} probes: {usual} came the usual way, {steered} were steered"
     );
