@@ -6,12 +6,13 @@
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::time::Duration;
 
 use holysheep_proxy::kernel::{self, Capabilities, Kernel, Reason, Settings};
 use rustix::thread::{CapabilitySet, capabilities, remove_capability_from_bounding_set};
 
-use crate::Outcome;
 use crate::lab::{self, CHILD, Lab};
+use crate::{Outcome, steering};
 
 const BOTH: CapabilitySet = CapabilitySet::BPF.union(CapabilitySet::NET_ADMIN);
 
@@ -56,6 +57,10 @@ pub(crate) fn child_with_both() {
     assert_eq!(effective, BOTH, "{effective:?}");
     let settings = lab::settings();
     let mut kernel = Kernel::start(&settings).unwrap_or_else(|missing| panic!("{missing}"));
+    let (probes, _) = lab::listen("127.0.0.1:0", "127.0.0.1");
+    let (data, address) = lab::listen("127.0.0.1:0", "127.0.0.1");
+    kernel.steers_to(&probes).unwrap();
+    kernel.steers(address.port()).unwrap();
     kernel.give_up_capabilities();
     println!(
         "all programs run with CAP_BPF and CAP_NET_ADMIN alone: {:?}",
@@ -80,7 +85,12 @@ pub(crate) fn child_with_both() {
     assert!(flows.connection(cookie).connect.is_some());
     assert_eq!(kernel.snapshot().unwrap().upstreams[0].connect.count(), 1);
     drop(stream);
-    assert_eq!(kernel.snapshot().unwrap().probes_steered, Some(0));
+    let from = "127.0.0.9".parse().unwrap();
+    let _probe = steering::connect_here(from, address, Duration::from_secs(5)).unwrap();
+    let (probe, _) = probes.accept().unwrap();
+    assert_eq!(probe.local_addr().unwrap(), address);
+    assert_eq!(kernel.snapshot().unwrap().probes_steered, Some(1));
+    drop(data);
     println!("and without any, maps are still read, shared and changed");
 }
 
