@@ -58,9 +58,9 @@ pub(crate) fn child_with_both() {
     let settings = lab::settings();
     let mut kernel = Kernel::start(&settings).unwrap_or_else(|missing| panic!("{missing}"));
     let (probes, _) = lab::listen("127.0.0.1:0", "127.0.0.1");
-    let (data, address) = lab::listen("127.0.0.1:0", "127.0.0.1");
+    let (_data, steered) = lab::listen("127.0.0.1:0", "127.0.0.1");
     kernel.steers_to(&probes).unwrap();
-    kernel.steers(address.port()).unwrap();
+    kernel.steers(steered.port()).unwrap();
     kernel.give_up_capabilities();
     println!(
         "all programs run with CAP_BPF and CAP_NET_ADMIN alone: {:?}",
@@ -86,11 +86,10 @@ pub(crate) fn child_with_both() {
     assert_eq!(kernel.snapshot().unwrap().upstreams[0].connect.count(), 1);
     drop(stream);
     let from = "127.0.0.9".parse().unwrap();
-    let _probe = steering::connect_here(from, address, Duration::from_secs(5)).unwrap();
+    let _probe = steering::connect_here(from, steered, Duration::from_secs(5)).unwrap();
     let (probe, _) = probes.accept().unwrap();
-    assert_eq!(probe.local_addr().unwrap(), address);
+    assert_eq!(probe.local_addr().unwrap(), steered);
     assert_eq!(kernel.snapshot().unwrap().probes_steered, Some(1));
-    drop(data);
     println!("and without any, maps are still read, shared and changed");
 }
 
