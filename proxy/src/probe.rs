@@ -2,7 +2,7 @@
 //!
 //! It has a runtime and listeners of its own: a port for probes (`probes.listen`), and listeners on loopback that the
 //! kernel gives connections from probe sources to, whatever data port they were meant for (`probe_steering`). The
-//! source alone does not make a probe: [`connection`] looks at the first request, and what asks for anything else goes
+//! source alone does not make a probe: `connection` looks at the first request, and what asks for anything else goes
 //! to a worker, which serves it as if it had come the usual way. Answers come from [`crate::health`] and
 //! [`crate::readiness`], which look at time stamps; nobody is asked who might not answer.
 

@@ -90,9 +90,12 @@ const TESTS: [Test; 34] = [
         "what_is_steered_and_no_probe_is_served_as_usual",
         probes::handed_over,
     ),
-    ("probes_over_tls_are_steered_too", probes::encrypted_too),
-    ("probes_pass_a_full_accept_queue", probes::past_a_full_queue),
-    ("probes_pass_busy_workers", probes::past_busy_workers),
+    ("probes_over_tls_are_steered_too", probes::tls::steered),
+    (
+        "probes_pass_a_full_accept_queue",
+        probes::load::past_a_full_queue,
+    ),
+    ("probes_pass_busy_workers", probes::load::past_busy_workers),
     (
         "a_wedged_worker_fails_steered_liveness",
         probes::a_wedged_worker_is_told,
