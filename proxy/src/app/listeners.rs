@@ -62,21 +62,17 @@ impl Listeners {
     /// Tells the kernel programs which connections are the proxy's, and which are probes. Listening came first: what was
     /// accepted before is not timed.
     pub(super) fn announce(&self, kernel: &mut Kernel) -> Result<()> {
-        let probes = self.probe.iter().chain(&self.steered);
-        for listener in self
-            .plain
-            .first()
-            .into_iter()
-            .chain(self.tls.first())
-            .chain(probes)
-        {
+        let data = || self.plain.first().into_iter().chain(self.tls.first());
+        // Not the ports that are steered to: connections keep the port they were meant for, and one of upstream's
+        // might come from a port of that number.
+        for listener in data().chain(&self.probe) {
             kernel.listens_on(listener.local_addr()?.port())?;
         }
         for listener in &self.steered {
             kernel.steers_to(listener)?;
         }
         // Last, as it begins the steering.
-        for listener in self.plain.first().into_iter().chain(self.tls.first()) {
+        for listener in data() {
             kernel.steers(listener.local_addr()?.port())?;
         }
         Ok(())
