@@ -248,3 +248,54 @@ async fn write(io: &mut Transport, bytes: &[u8]) -> io::Result<()> {
 async fn close(io: &mut Transport) -> io::Result<()> {
     timeout(WRITE, io.shutdown()).await.unwrap_or(Ok(()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_is_told_as_soon_as_its_head_is_there() {
+        let text = b"GET /livez?verbose HTTP/1.1\r\nhost: x\r\n\r\nGET";
+        let head = text.len() - 3;
+        for end in 0..head {
+            assert_eq!(look(&text[..end]), Seen::Part, "{end}");
+        }
+        let expected = Seen::Probe {
+            path: "/livez",
+            head,
+            keep: true,
+            head_only: false,
+        };
+        assert_eq!(look(text), expected);
+        let closing = b"HEAD /readyz HTTP/1.1\r\nconnection: TE, Close\r\n\r\n";
+        let expected = Seen::Probe {
+            path: "/readyz",
+            head: closing.len(),
+            keep: false,
+            head_only: true,
+        };
+        assert_eq!(look(closing), expected);
+    }
+
+    #[test]
+    fn what_cannot_become_one_is_told_at_once() {
+        for other in [
+            "P",
+            "GET /v",
+            "GET /healthz",
+            "GET /health/",
+            "GET  /health",
+            "get /health",
+            "\r\n",
+            "PRI * HTTP/2.0",
+            "\x16\x03\x01",
+            "GET /health HTTP/1.1\r\nhost x\r\n\r\n",
+            "GET /health HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n",
+            "GET /health HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n",
+        ] {
+            assert_eq!(look(other.as_bytes()), Seen::Other, "{other:?}");
+        }
+        let long = format!("GET /health HTTP/1.1\r\nx: {}", "y".repeat(LONGEST));
+        assert_eq!(look(long.as_bytes()), Seen::Other);
+    }
+}

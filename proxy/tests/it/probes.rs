@@ -137,6 +137,20 @@ fn a_wedged_worker_fails_liveness_by_name_although_probes_are_answered() {
 }
 
 #[test]
+fn a_task_that_has_to_last_and_does_not_fails_liveness() {
+    let rig = Rig::with(PROBES);
+    eventually(|| probe(&rig, "/readyz").status == 200);
+    let inbox = rig.app().inbox(0).unwrap();
+    inbox.send(|_| panic!("on purpose: what runs jobs ends with one that panics"));
+    eventually(|| probe(&rig, "/livez").status == 503);
+    let reasons = probe(&rig, "/livez").text();
+    assert_eq!(reasons, "worker-0: taking jobs has ended\n");
+    assert_eq!(rig.admin("/livez").text(), reasons);
+    // Users are served by what is left.
+    assert_eq!(rig.post(CHAT, QUESTION).status, 200);
+}
+
+#[test]
 fn without_descriptors_probes_are_answered_and_readiness_tells() {
     let limits = "probes: {accept_limit: 500ms}";
     let directory = Directory::new();
