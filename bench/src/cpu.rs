@@ -84,6 +84,7 @@ pub(crate) async fn run(options: Options, usual: &[Kind]) -> Result<()> {
         access_log: !options.peers_without_log,
         proxy_binary: options.proxy_bin.as_deref(),
         cgroup: cgroup.as_ref(),
+        probe_source: None,
     };
     let mut report = Report {
         facts: Facts::gather(&rig),
@@ -156,7 +157,7 @@ async fn startable(kinds: Vec<Kind>, site: &Site<'_>, report: &mut Report) -> Re
 }
 
 /// Rotated by one each time, and reversed every other time, so that neighbours change, too.
-fn order<T>(all: &[T], round: usize) -> Vec<&T> {
+pub(crate) fn order<T>(all: &[T], round: usize) -> Vec<&T> {
     let mut order: Vec<&T> = all.iter().collect();
     order.rotate_left(round % all.len().max(1));
     if round % 2 == 1 {

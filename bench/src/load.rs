@@ -72,7 +72,7 @@ impl Target {
         Self {
             address: (Ipv4Addr::LOCALHOST, port).into(),
             tls: None,
-            request: request::chat_completion(port).into(),
+            request: request::chat_completion(port, "keep-alive").into(),
             body_length: crate::upstream::answer::COMPLETION_LENGTH,
         }
     }
@@ -93,6 +93,11 @@ impl Target {
             tls: Some(TlsConnector::from(Arc::new(config))),
             ..Self::plain(port)
         })
+    }
+
+    /// Its port on loopback.
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
     }
 
     fn server_name() -> Result<ServerName<'static>> {
@@ -261,6 +266,11 @@ impl Measured {
     pub(crate) fn quantile_us(&self, quantile: f64) -> f64 {
         self.latency.value_at_quantile(quantile) as f64 / 1000.0
     }
+}
+
+/// The request's bytes when it is the only one of its connection.
+pub(crate) fn closing_request(port: u16) -> Vec<u8> {
+    request::chat_completion(port, "close")
 }
 
 /// Sends one request; for telling whether a server is ready.

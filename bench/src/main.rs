@@ -1,6 +1,6 @@
 //! Benchmarks of holysheep-proxy against other proxies, run by `cargo xtask bench`.
 //!
-//! Each bench is a module and a subcommand: [`cpu`]. [`load`] and [`upstream`]
+//! Each bench is a module and a subcommand: [`cpu`], [`probes`]. [`load`] and [`upstream`]
 //! are the two ends of the rig and can also be run by hand. Everything stays
 //! on loopback and ends by itself.
 
@@ -11,6 +11,7 @@ mod facts;
 mod framing;
 mod load;
 mod peer;
+mod probes;
 mod process;
 mod report;
 mod rig;
@@ -43,6 +44,8 @@ enum Bench {
     Cpu(cpu::Options),
     /// CPU time per proxied request, with kernel programs against without.
     Ebpf(cpu::Options),
+    /// Health probes while the peer is offered ten times what it can carry.
+    Probes(probes::Options),
     /// Generate load against a server on loopback.
     Load(load::Options),
     /// Serve fixed answers over TLS on loopback.
@@ -73,6 +76,7 @@ async fn run(bench: Bench) -> Result<()> {
     match bench {
         Bench::Cpu(options) => cpu::run(options, &Kind::USUAL).await,
         Bench::Ebpf(options) => cpu::run(options, &[Kind::HolySheep, Kind::HolySheepNoEbpf]).await,
+        Bench::Probes(options) => probes::run(options).await,
         Bench::Load(options) => load::run(options).await,
         Bench::Upstream(options) => upstream::run(options).await,
     }

@@ -44,12 +44,16 @@ pub(crate) struct Site<'a> {
     pub(crate) proxy_binary: Option<&'a Path>,
     /// For a cgroup of the product's own, as a container has one; without, it shares the bench's.
     pub(crate) cgroup: Option<&'a Cgroup>,
+    /// Where health probes come from, which the product may steer to its probe thread.
+    pub(crate) probe_source: Option<Ipv4Addr>,
 }
 
 /// How to start one peer.
 struct Launch {
     command: Command,
     version: String,
+    /// The product's port for metrics.
+    admin: Option<u16>,
 }
 
 /// A peer that answers requests.
@@ -60,6 +64,8 @@ pub(crate) struct Peer {
     pub(crate) version: String,
     /// Where to send requests.
     pub(crate) target: Target,
+    /// Where its metrics are, if it is the product.
+    pub(crate) admin: Option<u16>,
     process: Option<Process>,
 }
 
@@ -79,6 +85,7 @@ impl Peer {
                 name,
                 version,
                 target,
+                admin: None,
                 process: None,
             });
         }
@@ -89,6 +96,7 @@ impl Peer {
         let Launch {
             mut command,
             version,
+            admin,
         } = match kind {
             Kind::Direct => bail!("direct has no process"),
             Kind::NginxArticle => nginx::article(site, &directory, port)?,
@@ -112,6 +120,7 @@ impl Peer {
             name,
             version,
             target,
+            admin,
             process: Some(process),
         };
         peer.check_pinned(site.cpu)?;

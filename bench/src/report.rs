@@ -75,17 +75,7 @@ impl Report {
     }
 
     fn print_facts(&self) {
-        let facts = &self.facts;
-        println!("{}", facts.date);
-        print_wrapped("", &facts.command_line);
-        let machine = format!(
-            "Linux {}; {}; {} CPUs: peer on {}, load and upstream on {}",
-            facts.kernel, facts.cpu_model, facts.cpus, facts.peer_cpu, facts.rig_cpu
-        );
-        print_wrapped("", &machine);
-        for version in &facts.versions {
-            println!("  {version}");
-        }
+        print_facts(&self.facts);
         let logs = if self.access_logs { "on" } else { "off" };
         println!("access logs of nginx and HAProxy: {logs}");
     }
@@ -138,8 +128,7 @@ impl Report {
     /// # Errors
     /// When the file cannot be written.
     pub(crate) fn write_json(&self, path: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self)?;
-        std::fs::write(path, text).with_context(|| path.display().to_string())
+        write_json(path, self)
     }
 
     /// A figure of one target from all valid turns at a number of connections, by round.
@@ -168,8 +157,31 @@ impl Report {
     }
 }
 
+/// Writes a report for programs.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(crate) fn write_json(path: &Path, report: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(report)?;
+    std::fs::write(path, text).with_context(|| path.display().to_string())
+}
+
+/// What one must know about a run.
+pub(crate) fn print_facts(facts: &Facts) {
+    println!("{}", facts.date);
+    print_wrapped("", &facts.command_line);
+    let machine = format!(
+        "Linux {}; {}; {} CPUs: peer on {}, load and upstream on {}",
+        facts.kernel, facts.cpu_model, facts.cpus, facts.peer_cpu, facts.rig_cpu
+    );
+    print_wrapped("", &machine);
+    for version in &facts.versions {
+        println!("  {version}");
+    }
+}
+
 /// Prints words within the width of the report.
-fn print_wrapped(lead: &str, text: &str) {
+pub(crate) fn print_wrapped(lead: &str, text: &str) {
     let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
     print!("{}", table::wrapped(lead, &words, ""));
 }

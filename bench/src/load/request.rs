@@ -16,13 +16,13 @@ const BODY: &str = concat!(
     r#""}],"model":"gpt-4.1","max_tokens":512,"temperature":0.2,"top_p":1,"user":"bench"}"#,
 );
 
-/// The request's bytes, for a server on loopback port `port`.
-pub(super) fn chat_completion(port: u16) -> Vec<u8> {
+/// The request's bytes, for a server on loopback port `port`; `connection` is what it says about more requests.
+pub(super) fn chat_completion(port: u16, connection: &str) -> Vec<u8> {
     format!(
         "POST /v1/chat/completions HTTP/1.1\r\n\
          Host: localhost:{port}\r\n\
          Accept-Encoding: gzip, deflate\r\n\
-         Connection: keep-alive\r\n\
+         Connection: {connection}\r\n\
          Accept: application/json\r\n\
          Content-Type: application/json\r\n\
          User-Agent: OpenAI/Python 2.8.1\r\n\

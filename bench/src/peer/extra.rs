@@ -24,5 +24,9 @@ pub(super) fn launch(command: &str, site: &Site<'_>, port: u16) -> Result<Launch
     let version = path.display().to_string();
     let mut command = Command::new(path);
     command.args(words).env("HOLYSHEEP_API_KEY", "cr_bench");
-    Ok(Launch { command, version })
+    Ok(Launch {
+        command,
+        version,
+        admin: None,
+    })
 }

@@ -36,5 +36,9 @@ pub(super) fn launch(site: &Site<'_>, directory: &Path, port: u16) -> Result<Lau
     )?;
     let mut command = Command::new(program);
     command.arg("-db").arg("-f").arg(&configuration);
-    Ok(Launch { command, version })
+    Ok(Launch {
+        command,
+        version,
+        admin: None,
+    })
 }

@@ -33,10 +33,11 @@ pub(super) fn launch(site: &Site<'_>, port: u16, name: &str, ebpf: &str) -> Resu
             command.env_remove(name);
         }
     }
+    let admin = free_port()?;
     command
         .arg("serve")
         .args(["--listen", &format!("127.0.0.1:{port}")])
-        .args(["--admin-listen", &format!("127.0.0.1:{}", free_port()?)])
+        .args(["--admin-listen", &format!("127.0.0.1:{admin}")])
         .args([
             "--upstream",
             &format!("https://localhost:{}/v1", site.upstream_port),
@@ -45,8 +46,12 @@ pub(super) fn launch(site: &Site<'_>, port: u16, name: &str, ebpf: &str) -> Resu
         .arg(site.ca)
         .args(["--workers", "1", "--ebpf", ebpf, "--log-format", "json"])
         .env("HOLYSHEEP_API_KEY", "cr_bench");
+    if let Some(source) = site.probe_source {
+        command.args(["--probe-source", &source.to_string()]);
+    }
     Ok(Launch {
         command,
+        admin: Some(admin),
         version: format!("{version} ({})", profile(&binary)),
     })
 }

@@ -62,5 +62,9 @@ fn launch(
         .arg(&configuration)
         // As in the article's image; it also keeps the master in our process group.
         .args(["-g", "daemon off;"]);
-    Ok(Launch { command, version })
+    Ok(Launch {
+        command,
+        version,
+        admin: None,
+    })
 }
