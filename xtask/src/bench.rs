@@ -37,10 +37,23 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     let mut bench = Command::new(workspace.binary("release", "holysheep-bench"));
     bench.args(arguments).current_dir(workspace.root());
     command::run(&mut bench, "its message is above; `--help` shows its flags")?;
-    println!(
-        "\nNext: `cargo xtask bench cpu --help` shows how to measure longer, or against others."
-    );
+    println!("\nNext: {}", next(arguments));
     Ok(ExitCode::SUCCESS)
+}
+
+/// What to do after a bench.
+fn next(arguments: &[String]) -> &'static str {
+    if is_probes(arguments) {
+        "`cargo xtask bench probes --rounds 5 --json FILE` measures longer and keeps every probe's time; \
+         docs/probes.md says how to steer probes in a cluster."
+    } else {
+        "`cargo xtask bench cpu --help` shows how to measure longer, or against others."
+    }
+}
+
+/// Whether this is the bench of probes, which needs fewer programs.
+fn is_probes(arguments: &[String]) -> bool {
+    arguments.first().is_some_and(|first| first == "probes")
 }
 
 /// Whether this is a run against peers: not one end of the rig, not a question, not another build.
@@ -52,7 +65,7 @@ fn measures_proxy(arguments: &[String]) -> bool {
     !arguments.first().is_some_and(is_end) && !arguments.iter().any(asks)
 }
 
-/// What the proxy is compared with, each program with its Debian package.
+/// What the proxy is compared with, each program with its Debian package; the bench of probes takes the first only.
 const PEERS: [(&str, &str); 2] = [("nginx", "nginx"), ("haproxy", "haproxy")];
 
 /// What counts system calls: perf slows a peer down less, strace works where perf is not allowed.
@@ -63,9 +76,13 @@ const PERF: &str = "linux-perf";
 
 /// The packages of programs that a bench with these flags wants and that are not there.
 fn missing(arguments: &[String], is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    let counts = !arguments.iter().any(|flag| flag == "--no-syscalls");
+    let counts = !is_probes(arguments) && !arguments.iter().any(|flag| flag == "--no-syscalls");
     let tracers = TRACERS.into_iter().filter(|_| counts);
-    let wanted = PEERS.into_iter().chain(tracers);
+    let peers = match is_probes(arguments) {
+        true => &PEERS[..1],
+        false => &PEERS,
+    };
+    let wanted = peers.iter().copied().chain(tracers);
     let missing = wanted.filter(|(program, _)| !is_there(program));
     missing.map(|(_, package)| package).collect()
 }
@@ -84,9 +101,8 @@ fn install_programs(arguments: &[String]) -> Result<()> {
         return Ok(());
     }
     println!(
-        "Installing what the proxy is compared with, and what counts system calls: {names}. Where Debian \
-         starts nginx or haproxy as a service, `systemctl disable --now nginx haproxy` ends that; the bench \
-         starts its own."
+        "Installing what the proxy is compared with, and what measures it: {names}. Where Debian starts nginx \
+         or haproxy as a service, `systemctl disable --now nginx haproxy` ends that; the bench starts its own."
     );
     let wants_perf = missing.contains(&PERF);
     missing.retain(|package| *package != PERF);
@@ -120,6 +136,7 @@ mod tests {
         let fresh = |line| missing(&words(line), |_| false);
         assert_eq!(fresh("cpu"), ["nginx", "haproxy", "strace", "linux-perf"]);
         assert_eq!(fresh("cpu --no-syscalls"), ["nginx", "haproxy"]);
+        assert_eq!(fresh("probes --quick"), ["nginx"]);
         let complete = |program: &str| ["nginx", "haproxy", "perf"].contains(&program);
         assert_eq!(missing(&words("ebpf --quick"), complete), ["strace"]);
     }
