@@ -51,7 +51,7 @@ mod foreign {
 
 type Test = (&'static str, fn(&Lab) -> Outcome);
 
-const TESTS: [Test; 34] = [
+const TESTS: [Test; 35] = [
     ("connect_and_rtt_agree_with_tcp_info", connect::agree),
     ("upstreams_are_told_apart", connect::slots),
     ("failed_connects_are_counted", failures::counted),
@@ -99,6 +99,10 @@ const TESTS: [Test; 34] = [
     (
         "a_wedged_worker_fails_steered_liveness",
         probes::a_wedged_worker_is_told,
+    ),
+    (
+        "without_capabilities_the_port_for_probes_serves",
+        probes::without_capabilities,
     ),
     ("two_sockets_with_one_record", tables::collision),
     ("records_nobody_reads_are_counted", tables::overwritten),

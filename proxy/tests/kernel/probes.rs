@@ -4,17 +4,19 @@
 pub(crate) mod load;
 pub(crate) mod tls;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use holysheep_emulator::Emulator;
 use netlab::Pair;
+use rustix::thread::CapabilitySet;
 
 use crate::lab::{self, Lab};
 use crate::proxy::{Client, Proxy};
-use crate::{Outcome, steering};
+use crate::{Outcome, privileges, steering};
 
 const CHAT: &str = "/v1/chat/completions";
 const QUESTION: &[u8] = br#"{"model":"m","messages":[{"role":"user","content":"x"}]}"#;
@@ -220,5 +222,45 @@ pub(crate) fn a_wedged_worker_is_told(_: &Lab) -> Outcome {
     lab::eventually("liveness returns", || {
         rig.probe(rig.node()).unwrap().starts_with("HTTP/1.1 200 ")
     });
+    Ok(())
+}
+
+/// The program without capabilities, where it is at hand: the port for probes serves, and the log says once what is missing.
+pub(crate) fn without_capabilities(_: &Lab) -> Outcome {
+    let program = env!("CARGO_BIN_EXE_holysheep-proxy");
+    if !std::path::Path::new(program).exists() {
+        return Err("the program is not beside its tests".to_owned());
+    }
+    let started = std::thread::spawn(move || {
+        privileges::leave(CapabilitySet::empty());
+        let mut serve = Command::new(program);
+        serve.args([
+            "serve",
+            "--listen=127.0.0.1:0",
+            "--admin-listen=127.0.0.1:0",
+        ]);
+        serve.args(["--probe-listen=127.0.0.1:0", "--probe-source=10.0.0.1"]);
+        serve.args(["--upstream=http://127.0.0.1:9/v1", "--log-format=json"]);
+        serve.env_clear().stderr(Stdio::piped()).spawn().unwrap()
+    });
+    let mut child = started.join().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut log = Vec::new();
+    let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        log.push(line["message"].as_str().unwrap_or_default().to_owned());
+        line["probes"]
+            .as_str()
+            .map(|address| address.parse::<SocketAddr>().unwrap())
+    });
+    let reply = Client::over(TcpStream::connect(address.unwrap()).unwrap())
+        .request("GET", "/livez", "", b"");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!((reply.status, reply.body.as_str()), (200, "ok\n"));
+    for capability in ["CAP_BPF", "CAP_NET_ADMIN"] {
+        let says = |line: &&String| line.contains("probe_steering: ") && line.contains(capability);
+        assert_eq!(log.iter().filter(says).count(), 1, "{log:#?}");
+    }
     Ok(())
 }
