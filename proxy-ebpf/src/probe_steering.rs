@@ -11,6 +11,7 @@
 #![feature(asm_experimental_arch)]
 
 mod atomic;
+mod every_object;
 
 use core::arch::asm;
 use core::mem::offset_of;
@@ -118,15 +119,4 @@ fn field<const OFFSET: usize>(ctx: &SkLookupContext) -> u32 {
         );
     }
     value as u32
-}
-
-/// The kernel asks for one.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
-
-/// No program can panic: the verifier would refuse one that might get here.
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
 }

@@ -5,6 +5,9 @@
 #![no_std]
 #![no_main]
 
+#[path = "../every_object.rs"]
+mod every_object;
+
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{
     BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_RTT_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB,
@@ -49,15 +52,4 @@ static CHOSEN: SockMap = SockMap::with_max_entries(1, 0);
 fn foreign_lookup(ctx: SkLookupContext) -> u32 {
     let _ = CHOSEN.redirect_sk_lookup(&ctx, 0, 0);
     1
-}
-
-/// The kernel asks for one.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
-
-/// No program can panic: the verifier would refuse one that might get here.
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
 }
