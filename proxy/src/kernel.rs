@@ -40,7 +40,7 @@ use std::time::{Duration, Instant};
 use aya::Ebpf;
 use aya::maps::MapError;
 use ipnet::IpNet;
-use proxy_common::{ACCEPT_RECORDS, FLOW_RECORDS, port_bit};
+use proxy_common::{ACCEPT_RECORDS, Counters, FLOW_RECORDS};
 
 pub use accepts::AcceptTable;
 pub use capabilities::{Capabilities, NEEDED as NEEDED_CAPABILITIES};
@@ -113,6 +113,12 @@ struct Running {
     flows: Arc<FlowTable>,
     accepts: Arc<AcceptTable>,
     cgroup: PathBuf,
+}
+
+impl Running {
+    fn counters(&self) -> Result<Counters, KernelError> {
+        Ok(snapshot::counters(load::map(&self.ebpf, "COUNTERS")?)?)
+    }
 }
 
 /// Why a figure of the kernel's could not be read or a setting not be made.
@@ -192,15 +198,26 @@ impl Kernel {
     /// thread all others are started from afterwards: each thread has its own.
     pub fn give_up_capabilities(&mut self) {
         if self.running.is_some() || self.steering.is_some() {
-            self.capabilities = Some(capabilities::drop_if(|| self.readable()));
+            self.capabilities = Some(capabilities::drop_if(|| {
+                self.readable().map_err(|error| error.to_string())
+            }));
         }
     }
 
     /// Whether maps can be read with the capabilities there are now.
-    fn readable(&self) -> Result<(), String> {
-        self.snapshot()
-            .map(|_| ())
-            .map_err(|error| error.to_string())
+    fn readable(&self) -> Result<(), KernelError> {
+        if let Some(running) = &self.running {
+            running.counters()?;
+        }
+        self.steered().map(drop)
+    }
+
+    /// What became of connections from sources of probes. `None` if the program that steers does not run.
+    ///
+    /// # Errors
+    /// A map that cannot be read.
+    pub fn steered(&self) -> Result<Option<Steered>, KernelError> {
+        self.steering.as_ref().map(Steering::counts).transpose()
     }
 
     /// The table of upstream connections, if any program fills it.
@@ -220,13 +237,10 @@ impl Kernel {
     /// # Errors
     /// The map's.
     pub fn listens_on(&mut self, port: u16) -> Result<(), KernelError> {
-        let Some(running) = &mut self.running else {
-            return Ok(());
-        };
-        let mut ports = load::ports(&mut running.ebpf)?;
-        let (word, bit) = port_bit(port);
-        let present = ports.get(&word, 0)?;
-        Ok(ports.set(word, present | bit, 0)?)
+        match &mut self.running {
+            Some(running) => load::add_port(&mut running.ebpf, "PORTS", port),
+            None => Ok(()),
+        }
     }
 
     /// Steers health probes to this listener, for its family. Connections to [`Self::steers`]' ports are meant.
@@ -258,7 +272,7 @@ impl Kernel {
     pub fn snapshot(&self) -> Result<Snapshot, KernelError> {
         let mut snapshot = Snapshot::default();
         if let Some(running) = &self.running {
-            let counters = snapshot::counters(load::map(&running.ebpf, "COUNTERS")?)?;
+            let counters = running.counters()?;
             if self.runs(Program::SocketTiming) {
                 snapshot.upstreams = snapshot::upstreams(load::map(&running.ebpf, "STATS")?)?;
             }
@@ -269,8 +283,7 @@ impl Kernel {
                 ("ACCEPTED", running.accepts.waiting(), ACCEPT_RECORDS.into()),
             ];
         }
-        if let Some(steering) = &self.steering {
-            let counts = steering.counts()?;
+        if let Some(counts) = self.steered()? {
             snapshot.probes_steered = Some(counts.steered);
             snapshot.dropped.push(("probe_not_steered", counts.left));
         }

@@ -141,8 +141,7 @@ impl ProbeStatus {
     }
 
     fn of(admin: &Admin) -> Self {
-        let sums = admin.kernel.snapshot().ok();
-        let steered = sums.and_then(|sums| sums.probes_steered);
+        let steered = admin.kernel.steered().ok().flatten();
         let metrics = admin.readiness.metrics.probe();
         let answers = metrics.iter().flat_map(|metrics| metrics.answers());
         let answers = answers.filter(|(_, _, count)| *count > 0);
@@ -150,7 +149,7 @@ impl ProbeStatus {
             listen: admin.addresses.probe.map(|address| address.to_string()),
             steered: admin.kernel.runs(Program::ProbeSteering),
             sources: admin.sources.iter().map(ToString::to_string).collect(),
-            steered_connections: steered.unwrap_or(0),
+            steered_connections: steered.map_or(0, |counts| counts.steered),
             handed_over: metrics.map_or(0, |metrics| metrics.handed_over.get()),
             answers: answers
                 .map(|(path, status, count)| ProbeAnswers {

@@ -6,8 +6,11 @@ use std::io;
 use aya::maps::{Array, Map, MapData, MapError};
 use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramError, SockOps};
 use aya::{Ebpf, EbpfError, EbpfLoader};
-use proxy_common::{ACCEPT_RECORDS, AcceptRecord, CELLS, FLOW_RECORDS, FlowRecord, SLOTS};
+use proxy_common::{
+    ACCEPT_RECORDS, AcceptRecord, CELLS, FLOW_RECORDS, FlowRecord, SLOTS, port_bit,
+};
 
+use super::KernelError;
 use super::accepts::AcceptTable;
 use super::flows::FlowTable;
 use super::raw::{Mapped, Shared};
@@ -76,7 +79,7 @@ pub(super) fn load(object: &[u8], upstreams: u32, log: bool) -> Result<Loaded, R
     stats.map_err(|error| Reason::Stale(error.to_string()))?;
     let flows = mapped::<FlowRecord>(&ebpf, "FLOWS", FLOW_RECORDS)?;
     let accepts = mapped::<AcceptRecord>(&ebpf, "ACCEPTED", ACCEPT_RECORDS)?;
-    ports(&mut ebpf)?;
+    ports(&mut ebpf, "PORTS")?;
     Ok(Loaded {
         flows: FlowTable::new(flows, upstreams.min(SLOTS)),
         accepts: AcceptTable::new(accepts),
@@ -90,12 +93,24 @@ pub(super) fn map<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a Map, Reason> {
         .ok_or_else(|| Reason::Stale(format!("it has no map {name}")))
 }
 
-/// The bitmap of listening ports.
-pub(super) fn ports(ebpf: &mut Ebpf) -> Result<Array<&mut MapData, u64>, Reason> {
+/// The same, to be changed.
+pub(super) fn map_mut<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Map, Reason> {
+    ebpf.map_mut(name)
+        .ok_or_else(|| Reason::Stale(format!("it has no map {name}")))
+}
+
+/// A bitmap of ports.
+fn ports<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<Array<&'a mut MapData, u64>, Reason> {
     let stale = |error: MapError| Reason::Stale(error.to_string());
-    ebpf.map_mut("PORTS")
-        .ok_or_else(|| Reason::Stale("it has no map PORTS".to_owned()))
-        .and_then(|map| Array::try_from(map).map_err(stale))
+    Array::try_from(map_mut(ebpf, name)?).map_err(stale)
+}
+
+/// Sets a port's bit in a bitmap.
+pub(super) fn add_port(ebpf: &mut Ebpf, name: &str, port: u16) -> Result<(), KernelError> {
+    let mut ports = ports(ebpf, name)?;
+    let (word, bit) = port_bit(port);
+    let present = ports.get(&word, 0)?;
+    Ok(ports.set(word, present | bit, 0)?)
 }
 
 fn mapped<T: Shared>(ebpf: &Ebpf, name: &str, length: u32) -> Result<Mapped<T>, Reason> {

@@ -4,16 +4,16 @@ use std::fs::File;
 use std::net::{IpAddr, TcpListener};
 
 use aya::maps::lpm_trie::Key;
-use aya::maps::{Array, LpmTrie, Map, MapData, MapError, PerCpuArray, SockMap};
+use aya::maps::{LpmTrie, MapData, MapError, PerCpuArray, SockMap};
 use aya::programs::SkLookup;
 use aya::{Ebpf, EbpfLoader};
 use ipnet::IpNet;
 use proxy_common::{
     IPV4_PREFIX_BITS, LISTENER_IPV4, LISTENER_IPV6, SOURCES, STEERED_NOT, STEERED_TO_PROBES,
-    SourceAddress, port_bit,
+    SourceAddress,
 };
 
-use super::load::{self, failed, refused};
+use super::load::{self, failed, map_mut, refused};
 use super::{KernelError, Reason};
 
 const PROGRAM: &str = "probe_steering";
@@ -95,11 +95,7 @@ impl Steering {
     /// # Errors
     /// The map's.
     pub fn port(&mut self, port: u16) -> Result<(), KernelError> {
-        let map = map_mut(&mut self.ebpf, "STEERED_PORTS")?;
-        let mut ports: Array<_, u64> = Array::try_from(map)?;
-        let (word, bit) = port_bit(port);
-        let present = ports.get(&word, 0)?;
-        Ok(ports.set(word, present | bit, 0)?)
+        load::add_port(&mut self.ebpf, "STEERED_PORTS", port)
     }
 
     /// Steers to this listener, in place of the one its family had. It has to listen already. Closing it ends the
@@ -134,11 +130,6 @@ impl Steering {
     pub(super) fn ebpf(&self) -> &Ebpf {
         &self.ebpf
     }
-}
-
-fn map_mut<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Map, Reason> {
-    ebpf.map_mut(name)
-        .ok_or_else(|| Reason::Stale(format!("it has no map {name}")))
 }
 
 /// A prefix as the table has it.
