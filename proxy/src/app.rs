@@ -253,13 +253,13 @@ impl Drop for App {
 /// Loads the kernel programs, and says once which do not run and why. With them come the sources of probes, if those
 /// are steered.
 fn start_kernel(config: &Config) -> Result<(Kernel, Vec<IpNet>)> {
-    let sources = probe::node::networks(&config.probes);
     if config.ebpf == EbpfMode::Off {
-        if !sources.is_empty() {
+        if !config.probes.sources.is_empty() {
             tracing::info!("probes are not steered: kernel programs are switched off (ebpf)");
         }
         return Ok((Kernel::off(), Vec::new()));
     }
+    let sources = probe::node::networks(&config.probes);
     let kernel = Kernel::start(&kernel::Settings {
         upstreams: 1,
         probe_sources: sources.clone(),

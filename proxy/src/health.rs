@@ -75,9 +75,10 @@ impl Health {
 
     /// Why the process should be restarted, a reason a line.
     pub fn not_alive(&self) -> Vec<String> {
-        let stalled = (0..self.beats.len()).filter(|worker| self.age(*worker) > self.limit);
-        let stalled = stalled.map(|worker| {
-            let seconds = self.age(worker).as_secs_f64();
+        let ages = (0..self.beats.len()).map(|worker| (worker, self.age(worker)));
+        let stalled = ages.filter(|(_, age)| *age > self.limit);
+        let stalled = stalled.map(|(worker, age)| {
+            let seconds = age.as_secs_f64();
             format!("worker-{worker} has not run for {seconds:.1} s")
         });
         let ended = self.ended.load();

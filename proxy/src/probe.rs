@@ -10,7 +10,7 @@ mod connection;
 pub mod node;
 mod spare;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -21,13 +21,12 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::runtime::LocalOptions;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::connection::peer::Peer;
 use crate::connection::{self as client, Begun};
 use crate::health::BEAT;
 use crate::kernel::{Sockets, TcpInfo};
-use crate::listener::Backlog;
 use crate::metrics::ProbeMetrics;
 use crate::readiness::Readiness;
 use crate::tls::Acceptor;
@@ -170,28 +169,15 @@ async fn accept(probe: Rc<Probe>, listening: Rc<Listening>) {
     }
 }
 
-/// Looks at the queues now and then.
+/// Looks at the queues now and then, and at the spare descriptors.
 async fn look(probe: &Probe, listening: &[Rc<Listening>]) {
-    let metrics = &probe.metrics.queue;
-    let backlog = RefCell::new(Backlog::new(Instant::now().into_std()));
     let mut ticks = interval(BEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let now = ticks.tick().await.into_std();
+        ticks.tick().await;
         probe.spares.fill();
-        let infos = listening
-            .iter()
-            .filter_map(|l| TcpInfo::of(&l.listener).ok());
-        let sum = infos.reduce(|sum, info| TcpInfo {
-            unacked: sum.unacked + info.unacked,
-            sacked: sum.sacked + info.sacked,
-            ..sum
-        });
-        if let Some(info) = sum {
-            let mut backlog = backlog.borrow_mut();
-            let wait = backlog.look(now, info.unacked, metrics.accepted.get());
-            metrics.looked(&info, wait);
-        }
+        let infos = listening.iter().map(|one| TcpInfo::of(&one.listener));
+        probe.metrics.queue.looked(infos.filter_map(Result::ok));
     }
 }
 

@@ -1,6 +1,6 @@
 //! All listening sockets, and what the kernel programs are told of them.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use anyhow::{Context, Result};
 use ipnet::IpNet;
@@ -81,20 +81,13 @@ impl Listeners {
 
 /// A listener on loopback for each family that probes come from. Nobody has to reach it: the kernel puts connections there.
 fn steered(sources: &[IpNet]) -> Vec<TcpListener> {
-    type IsOf = fn(&IpNet) -> bool;
-    let families: [(SocketAddr, IsOf); 2] = [
-        ((Ipv4Addr::LOCALHOST, 0).into(), |source| {
-            matches!(source, IpNet::V4(_))
-        }),
-        ((Ipv6Addr::LOCALHOST, 0).into(), |source| {
-            matches!(source, IpNet::V6(_))
-        }),
-    ];
-    let wanted = families
-        .into_iter()
-        .filter(|(_, is_of)| sources.iter().any(is_of));
-    let open = |(address, _)| {
-        let listener = one(address);
+    let families: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    let wanted = families.into_iter().filter(|loopback| {
+        let mut sources = sources.iter().map(IpNet::addr);
+        sources.any(|source| source.is_ipv4() == loopback.is_ipv4())
+    });
+    let open = |loopback| {
+        let listener = one(SocketAddr::new(loopback, 0));
         listener
             .inspect_err(|error| tracing::warn!("probes of this family are not steered: {error:#}"))
             .ok()

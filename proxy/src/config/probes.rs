@@ -11,10 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::Problem;
 use super::file::{self, Span};
 
-/// A heartbeat comes every tenth of a second; below this a busy machine would look ill.
-const SHORTEST_WORKER_LIMIT: Duration = Duration::from_millis(500);
-/// The accept queues are looked at every tenth of a second, too.
-const SHORTEST_ACCEPT_LIMIT: Duration = Duration::from_millis(500);
+/// A heartbeat, and a look at the accept queues, comes every tenth of a second; below this a busy machine would look ill.
+const SHORTEST: Duration = Duration::from_millis(500);
 
 /// Where probes come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,23 +115,12 @@ impl ProbesFile {
             accept_limit: or(self.accept_limit, 10),
             node: self.node,
         };
-        for (field, limit, shortest) in [
-            (
-                "probes.worker_limit",
-                probes.worker_limit,
-                SHORTEST_WORKER_LIMIT,
-            ),
-            (
-                "probes.accept_limit",
-                probes.accept_limit,
-                SHORTEST_ACCEPT_LIMIT,
-            ),
+        for (field, limit) in [
+            ("probes.worker_limit", probes.worker_limit),
+            ("probes.accept_limit", probes.accept_limit),
         ] {
-            if limit < shortest {
-                let (limit, shortest) = (
-                    humantime::format_duration(limit),
-                    humantime::format_duration(shortest),
-                );
+            if limit < SHORTEST {
+                let [limit, shortest] = [limit, SHORTEST].map(humantime::format_duration);
                 let message = format!("{limit} is too short; expected at least {shortest}");
                 problems.push(Problem { field, message });
             }

@@ -41,10 +41,19 @@ impl QueueMetrics {
         }
     }
 
-    /// Notes what `TCP_INFO` tells of the listening socket, and what was made of it.
-    pub fn looked(&self, info: &TcpInfo, wait: Duration) {
-        self.waiting.set(info.unacked.into());
-        self.limit.set(info.sacked.into());
+    /// Notes what `TCP_INFO` tells of the sockets that share this.
+    pub fn looked(&self, sockets: impl IntoIterator<Item = TcpInfo>) {
+        let (mut waiting, mut limit) = (0, 0);
+        for info in sockets {
+            waiting += i64::from(info.unacked);
+            limit += i64::from(info.sacked);
+        }
+        self.waiting.set(waiting);
+        self.limit.set(limit);
+    }
+
+    /// Notes how long the next connection is expected to wait.
+    pub fn expects(&self, wait: Duration) {
         self.wait.set(nanos(wait).cast_signed());
     }
 

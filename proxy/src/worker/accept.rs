@@ -48,7 +48,8 @@ impl Listening {
         if let Ok(info) = TcpInfo::of(&self.listener) {
             let mut backlog = self.backlog.borrow_mut();
             let wait = backlog.look(now.into_std(), info.unacked, queue.accepted.get());
-            queue.looked(&info, wait);
+            queue.looked([info]);
+            queue.expects(wait);
         }
     }
 }
