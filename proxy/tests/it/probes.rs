@@ -237,20 +237,21 @@ fn a_draining_proxy_is_alive_and_not_ready() {
 
 /// The program with a port for probes, which waits for nobody upstream.
 fn serve(arguments: &[&str], file: Option<&Path>) -> (Served, SocketAddr) {
-    let free = [
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "127.0.0.1:0",
-    ];
-    let log = ["--log-format", "json", "--probe-listen", "127.0.0.1:0"];
-    let mut command = program::command(free.into_iter().chain(log));
+    let mut command = on_free_ports();
+    command.args(["--probe-listen", "127.0.0.1:0"]);
     command.args(arguments).args(file);
     let served = Served::start(in_front_of_nothing(&mut command));
     let line = served.logged("serving").unwrap();
     let address = line["probes"].as_str().unwrap().parse().unwrap();
     (served, address)
+}
+
+fn on_free_ports() -> Command {
+    let mut command = program::command(["serve", "--log-format", "json"]);
+    for port in ["--listen", "--admin-listen"] {
+        command.args([port, "127.0.0.1:0"]);
+    }
+    command
 }
 
 fn in_front_of_nothing(command: &mut Command) -> &mut Command {
@@ -304,16 +305,9 @@ fn without_kernel_programs_the_port_serves_and_the_log_says_so_once() {
 
 #[test]
 fn sources_come_from_the_environment_and_bad_ones_are_named() {
-    let free = [
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "127.0.0.1:0",
-    ];
-    let mut command = program::command(free);
-    command.args(["--log-format", "json", "--ebpf", "off"]);
+    let mut command = on_free_ports();
     command
+        .args(["--ebpf", "off"])
         .env("HOLYSHEEP_PROBE_SOURCES", "node,192.0.2.1")
         .env("HOST_IP", "198.51.100.4")
         .env("HOST_IPS", "198.51.100.4,2001:db8::4");

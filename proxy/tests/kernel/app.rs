@@ -306,10 +306,7 @@ fn refusal(said: &str) {
 
 /// The same of the program itself, where it is at hand.
 pub(crate) fn program_refuses(_: &Lab) -> Outcome {
-    let program = env!("CARGO_BIN_EXE_holysheep-proxy");
-    if !std::path::Path::new(program).exists() {
-        return Err("the program is not beside its tests".to_owned());
-    }
+    let program = proxy::program()?;
     let started = std::thread::spawn(move || {
         privileges::leave(CapabilitySet::empty());
         let mut serve = Command::new(program);

@@ -15,7 +15,7 @@ use netlab::Pair;
 use rustix::thread::CapabilitySet;
 
 use crate::lab::{self, Lab};
-use crate::proxy::{Client, Proxy};
+use crate::proxy::{self, Client, Proxy};
 use crate::{Outcome, privileges, steering};
 
 const CHAT: &str = "/v1/chat/completions";
@@ -227,10 +227,7 @@ pub(crate) fn a_wedged_worker_is_told(_: &Lab) -> Outcome {
 
 /// The program without capabilities, where it is at hand: the port for probes serves, and the log says once what is missing.
 pub(crate) fn without_capabilities(_: &Lab) -> Outcome {
-    let program = env!("CARGO_BIN_EXE_holysheep-proxy");
-    if !std::path::Path::new(program).exists() {
-        return Err("the program is not beside its tests".to_owned());
-    }
+    let program = proxy::program()?;
     let started = std::thread::spawn(move || {
         privileges::leave(CapabilitySet::empty());
         let mut serve = Command::new(program);

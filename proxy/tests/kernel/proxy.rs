@@ -82,6 +82,15 @@ impl Proxy {
     }
 }
 
+/// The program itself, if it is where it was built: a guest has only its tests.
+pub(crate) fn program() -> Result<&'static str, String> {
+    let program = env!("CARGO_BIN_EXE_holysheep-proxy");
+    match Path::new(program).exists() {
+        true => Ok(program),
+        false => Err("the program is not beside its tests".to_owned()),
+    }
+}
+
 /// Starts an app from a thread of its own, which is the one that gives its capabilities up.
 pub(crate) fn start(config: Config) -> anyhow::Result<App> {
     std::thread::spawn(|| App::start(config)).join().unwrap()
