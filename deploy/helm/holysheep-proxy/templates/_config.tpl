@@ -1,0 +1,29 @@
+{{/* The proxy's configuration file: what follows from values, and config.file laid over it. What differs between the two kinds
+comes by environment variables (_pod.tpl), which go before the file. */}}
+
+{{- define "holysheep-proxy.config" -}}
+{{- $address := .Values.config.bindAddress -}}
+{{- $ports := .Values.containerPorts -}}
+{{- $upstream := dict "base_url" .Values.holysheep.apiBaseUrl -}}
+{{- if include "holysheep-proxy.key-secret" . -}}
+{{- $_ := set $upstream "api_key_file" "/etc/holysheep/key/api-key" -}}
+{{- end -}}
+{{- if .Values.holysheep.caConfigMap -}}
+{{- $_ := set $upstream "ca_file" "/etc/holysheep/ca/ca.crt" -}}
+{{- end -}}
+{{- $config := dict
+  "listen" (printf "%s:%v" $address $ports.http)
+  "admin_listen" (printf "%s:%v" $address $ports.admin)
+  "auth" .Values.config.auth
+  "upstream" $upstream
+  "timeouts" (dict
+    "drain_delay" (printf "%vs" .Values.config.drainDelaySeconds)
+    "drain" (printf "%vs" .Values.config.drainTimeoutSeconds))
+  "probes" (dict "listen" (printf "%s:%v" $address $ports.probe))
+-}}
+{{- if .Values.tls.enabled -}}
+{{- $tls := dict "listen" (printf "%s:%v" $address $ports.https) "certificate" "/etc/holysheep/tls/tls.crt" "key" "/etc/holysheep/tls/tls.key" -}}
+{{- $_ := set $config "tls" $tls -}}
+{{- end -}}
+{{- toYaml (mergeOverwrite $config (deepCopy .Values.config.file)) -}}
+{{- end }}
