@@ -110,7 +110,7 @@ pub async fn send_parts<D: Downstream>(
         _ => body.len() as u64,
     };
     client.refuse_body();
-    if worker.drain.is_draining() {
+    if worker.drain.is_stopping() {
         client.close_after();
     }
     client.start_head(status);

@@ -6,6 +6,7 @@ mod listeners;
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ipnet::IpNet;
@@ -34,6 +35,7 @@ type Stoppable = (JoinHandle<()>, oneshot::Sender<()>);
 pub struct App {
     addresses: Addresses,
     trigger: DrainTrigger,
+    drain_delay: Duration,
     workers: Vec<JoinHandle<()>>,
     inboxes: Vec<Inbox>,
     control: Option<Stoppable>,
@@ -68,6 +70,7 @@ impl App {
         kernel.give_up_capabilities();
         let kernel = Arc::new(kernel);
         let (trigger, drain) = drain::channel();
+        let drain_delay = config.timeouts.drain_delay;
         let limit = config.probes.worker_limit;
         let health = Arc::new(Health::new(config.workers, limit, drain.clone()));
         let (log_sender, log) = log_thread::start(&config.access_log, &health)
@@ -98,6 +101,7 @@ impl App {
         let mut app = Self {
             addresses: listeners.addresses,
             trigger,
+            drain_delay,
             workers: Vec::new(),
             inboxes: Vec::new(),
             control: None,
@@ -213,9 +217,9 @@ impl App {
         self.inboxes.get(worker)
     }
 
-    /// Begins the drain; [`App::join`] waits for its end.
+    /// Asks for the stop, which begins with `timeouts.drain_delay`; [`App::join`] waits for its end.
     pub fn stop(&self) {
-        self.trigger.begin();
+        self.trigger.begin(self.drain_delay);
     }
 
     /// Waits until the proxy has stopped.

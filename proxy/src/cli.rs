@@ -251,7 +251,7 @@ fn serve_until_signal(config: Config) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let (workers, upstream) = (config.workers, config.upstream.base_url.clone());
-        let auth = config.auth;
+        let (auth, delay) = (config.auth, config.timeouts.drain_delay);
         let app = App::start(config)?;
         tracing::info!(
             listen = %app.data_addr(),
@@ -267,7 +267,11 @@ fn serve_until_signal(config: Config) -> anyhow::Result<()> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("stopping: running requests may finish");
+        let delay = (!delay.is_zero()).then(|| humantime::format_duration(delay));
+        tracing::info!(
+            drain_delay = delay.map(tracing::field::display),
+            "stopping: running requests may finish"
+        );
         app.stop();
         let stopped = tokio::task::spawn_blocking(move || app.join());
         tokio::select! {

@@ -146,7 +146,10 @@ pub struct Timeouts {
     /// Between two requests on one client connection.
     #[serde(serialize_with = "file::as_text")]
     pub client_idle: Duration,
-    /// How long running requests may go on after a stop was asked for.
+    /// How long everything is served as before after a stop was asked for.
+    #[serde(serialize_with = "file::as_text")]
+    pub drain_delay: Duration,
+    /// How long running requests may go on after that.
     #[serde(serialize_with = "file::as_text")]
     pub drain: Duration,
 }

@@ -95,7 +95,7 @@ impl Health {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        if self.health.drain.is_draining() && !std::thread::panicking() {
+        if self.health.drain.has_begun() && !std::thread::panicking() {
             return;
         }
         self.health.ended.rcu(|ended| {
@@ -147,7 +147,7 @@ mod tests {
             ["worker-7 has ended", "control has ended"]
         );
         let last = health.watch("log");
-        trigger.begin();
+        trigger.begin(Duration::ZERO);
         drop(last);
         assert_eq!(health.not_alive().len(), 2, "the end of a drain is none");
     }

@@ -31,7 +31,7 @@ impl Readiness {
         if !self.health.has_started() {
             reasons.push("the workers are starting".to_owned());
         }
-        if self.drain.is_draining() {
+        if self.drain.is_stopping() {
             reasons.push("the proxy is stopping".to_owned());
         }
         match &*self.link.addresses.now() {

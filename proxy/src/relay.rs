@@ -40,7 +40,7 @@ pub fn start<D: Downstream>(
             client.field(b"server-timing", timing.as_bytes());
         }
     }
-    if worker.drain.is_draining() {
+    if worker.drain.is_stopping() {
         client.close_after();
     }
     if !exchange.is_sent() {

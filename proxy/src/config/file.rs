@@ -102,6 +102,8 @@ pub struct TimeoutsFile {
     pub client_body: Option<Span>,
     /// See [`Timeouts::client_idle`].
     pub client_idle: Option<Span>,
+    /// See [`Timeouts::drain_delay`].
+    pub drain_delay: Option<Span>,
     /// See [`Timeouts::drain`].
     pub drain: Option<Span>,
 }
@@ -116,6 +118,7 @@ impl TimeoutsFile {
             client_header: or(self.client_header, 10),
             client_body: or(self.client_body, 60),
             client_idle: or(self.client_idle, 75),
+            drain_delay: or(self.drain_delay, 0),
             drain: or(self.drain, 25),
         }
     }

@@ -167,7 +167,7 @@ async fn serve_request(
         }
     };
     begin.body = body;
-    let keep_alive = framing::keeps_alive(&view) && !worker.drain.is_draining();
+    let keep_alive = framing::keeps_alive(&view) && !worker.drain.is_stopping();
     let inbound = Inbound {
         head: view,
         body,

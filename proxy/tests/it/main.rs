@@ -11,6 +11,7 @@ mod admin;
 mod cancellation;
 mod client_timeouts;
 mod downstream_h2;
+mod drain_delay;
 mod errors;
 mod expect_continue;
 mod forwarding;
