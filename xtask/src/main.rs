@@ -14,6 +14,8 @@ mod build_command;
 mod build_ebpf;
 mod command;
 mod emulate;
+mod helm;
+mod manifests;
 mod process;
 mod run;
 mod services;
@@ -62,6 +64,8 @@ enum Task {
     Emulate(emulate::Options),
     /// Measure the proxy against nginx and HAProxy
     Bench(bench::Options),
+    /// Render the chart to deploy/manifests and to the files its tests compare with
+    Manifests(manifests::Options),
     /// Measure the code: sizes, tests, unwraps
     Stats,
 }
@@ -87,6 +91,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::BuildEbpf => build_ebpf::run(&workspace),
         Task::Emulate(options) => emulate::run(&workspace, &options),
         Task::Bench(options) => bench::run(&workspace, &options),
+        Task::Manifests(options) => manifests::run(&workspace, &options),
         Task::Stats => stats::run(&workspace),
     }
 }

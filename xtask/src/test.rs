@@ -4,8 +4,10 @@
 //! A failing step does not keep the others from running.
 
 mod cargo;
+mod chart;
 mod docs;
 mod report;
+mod script;
 mod sdk;
 
 use std::process::ExitCode;
@@ -45,7 +47,7 @@ struct Step {
     remedy: &'static str,
 }
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step {
         name: "ebpf",
         title: "the kernel programs, which the others test with",
@@ -132,6 +134,13 @@ const STEPS: [Step; 11] = [
         needs: &["python3-venv", "python-sdks"],
         run: sdk::run,
         remedy: "read the failing check in xtask/src/test/sdk.py. Then `cargo xtask test --only sdk`",
+    },
+    Step {
+        name: "chart",
+        title: "the Helm chart, the manifests and the scripts below deploy",
+        needs: &["python3-venv", "python-checks", "helm", "node-checks"],
+        run: chart::run,
+        remedy: "read the failing check in xtask/src/test/chart. Then `cargo xtask test --only chart`",
     },
 ];
 

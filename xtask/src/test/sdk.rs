@@ -2,16 +2,17 @@
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::report::Outcome;
-use crate::process::{Event, Group, bound_to_us};
+use super::script;
+use crate::command;
+use crate::process::{Group, bound_to_us};
 use crate::services::{self, Emulator};
+use crate::tools::venv;
 use crate::workspace::Workspace;
-use crate::{command, tools};
 
 /// Far more than the checks take.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -31,7 +32,7 @@ pub(super) fn run(workspace: &Workspace) -> Result<Outcome> {
     let emulator = Emulator::start(&mut group, &binary, &scratch.join("sdk-ca.pem"))?;
     let url = start_proxy(workspace, &mut group, &emulator, &log).with_context(|| tail(&log))?;
 
-    let mut python = bound_to_us(tools::sdk_python(workspace)?);
+    let mut python = bound_to_us(venv::SDKS.program(workspace, "python")?);
     python
         .arg(workspace.root().join("xtask/src/test/sdk.py"))
         .env("PROXY_URL", url)
@@ -42,11 +43,8 @@ pub(super) fn run(workspace: &Workspace) -> Result<Outcome> {
         // Everything is on this machine; a developer's web proxy must not be asked.
         .env("NO_PROXY", "*")
         // That a vendor retires a model does not matter to the emulator.
-        .env("PYTHONWARNINGS", "ignore::DeprecationWarning")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    group.start("python", &mut python)?;
-    let outcome = follow(&mut group)?;
+        .env("PYTHONWARNINGS", "ignore::DeprecationWarning");
+    let outcome = script::follow(&mut group, &mut python, LIMIT)?;
     if outcome.failed > 0 {
         println!("{}", tail(&log));
     }
@@ -75,46 +73,6 @@ fn start_proxy(
     Ok(format!("http://{listen}"))
 }
 
-/// Counts the checks until the script ends.
-fn follow(group: &mut Group) -> Result<Outcome> {
-    let deadline = Instant::now() + LIMIT;
-    let mut outcome = Outcome::default();
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match group.next(left) {
-            Some(Event::Line {
-                name: "python",
-                line,
-            }) => {
-                println!("{line}");
-                count(&line, &mut outcome);
-            }
-            Some(Event::Exited {
-                name: "python",
-                status,
-            }) => {
-                if outcome.failed == 0 && (!status.success() || outcome.passed == 0) {
-                    outcome.fail(format!("sdk.py ended early ({status})"));
-                }
-                return Ok(outcome);
-            }
-            Some(Event::Line { .. }) => {}
-            Some(Event::Exited { name, status }) => bail!("the {name} ended by itself ({status})"),
-            Some(Event::Stop { .. }) => bail!("interrupted"),
-            None => bail!("sdk.py did not end within {} s", LIMIT.as_secs()),
-        }
-    }
-}
-
-/// Counts a line `ok NAME` or `FAIL NAME: REASON`.
-fn count(line: &str, outcome: &mut Outcome) {
-    if line.starts_with("ok ") {
-        outcome.passed += 1;
-    } else if let Some(failure) = line.strip_prefix("FAIL ") {
-        outcome.fail(failure.trim().to_owned());
-    }
-}
-
 /// The end of the proxy's log, for whoever has to find out.
 fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
@@ -128,6 +86,3 @@ fn tail(log: &Path) -> String {
         last.join("\n")
     )
 }
-
-#[cfg(test)]
-mod tests;

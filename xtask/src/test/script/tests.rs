@@ -1,4 +1,4 @@
-//! Tests of `sdk.rs`.
+//! Tests of `script.rs`.
 
 use super::*;
 

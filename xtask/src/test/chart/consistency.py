@@ -1,0 +1,243 @@
+"""Objects fit each other, and the configuration fits the program."""
+
+import os
+import re
+import subprocess
+
+import yaml
+
+from render import KUBERNETES, SCRATCH, VALUES, by_name, load, matrix, name, pods, template
+
+PROXY = os.environ["PROXY"]
+
+
+def rendered():
+    """(values' name, objects) of every set of values."""
+    for values in VALUES:
+        yield values.stem, load(template("4", "--values", values))
+
+
+def selects(selector, labels):
+    return selector.items() <= labels.items()
+
+
+def configuration(objects):
+    (item,) = [item for item in objects if item["kind"] == "ConfigMap" and item["metadata"]["name"].endswith("-config")]
+    return yaml.safe_load(item["data"]["config.yaml"])
+
+
+def port_of(address):
+    return int(address.rsplit(":", 1)[1])
+
+
+def workloads(objects):
+    return [item for item in objects if item["kind"] in ("Deployment", "DaemonSet")]
+
+
+def selectors_find_their_pods():
+    for values, objects in rendered():
+        templates = {name(item): item["spec"]["template"]["metadata"]["labels"] for item in workloads(objects)}
+        for item in workloads(objects):
+            chosen = [key for key, labels in templates.items() if selects(item["spec"]["selector"]["matchLabels"], labels)]
+            assert chosen == [name(item)], f"{values}: {name(item)} selects {chosen}"
+        for item in objects:
+            spec = item.get("spec", {})
+            if item["kind"] == "Service":
+                selector = spec["selector"]
+            elif item["kind"] == "PodDisruptionBudget":
+                selector = spec["selector"]["matchLabels"]
+            elif item["kind"] == "NetworkPolicy":
+                selector = spec["podSelector"]["matchLabels"]
+                assert all(selects(selector, labels) for labels in templates.values()), f"{values}: a pod without policy"
+            else:
+                continue
+            assert any(selects(selector, labels) for labels in templates.values()), f"{values}: {name(item)} has no pods"
+
+
+def services_and_probes_lead_to_ports_the_proxy_listens_on():
+    for values, objects in rendered():
+        config = configuration(objects)
+        listens = {"http": config["listen"], "admin": config["admin_listen"], "probe": config["probes"]["listen"]}
+        if "tls" in config:
+            listens["https"] = config["tls"]["listen"]
+        expected = {key: port_of(address) for key, address in listens.items()}
+        for item in workloads(objects):
+            pod = item["spec"]["template"]
+            (container,) = pod["spec"]["containers"]
+            ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+            assert ports == expected, f"{values}: {ports} != {expected}"
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+                get = container[probe]["httpGet"]
+                assert get["port"] in ports, f"{values}: {probe} to {get['port']}"
+                assert get["path"] == ("/health?ready" if probe == "readinessProbe" else "/health"), get
+            annotations = pod["metadata"]["annotations"]
+            if "prometheus.io/scrape" in annotations:
+                assert int(annotations["prometheus.io/port"]) == ports["admin"], values
+                assert annotations["prometheus.io/path"] == "/metrics", values
+        for item in objects:
+            if item["kind"] == "Service":
+                for port in item["spec"]["ports"]:
+                    assert port["targetPort"] in expected, f"{values}: {name(item)} to {port['targetPort']}"
+
+
+def metrics_are_scraped_once():
+    for values, objects in rendered():
+        monitors = [item for item in objects if item["kind"] == "ServiceMonitor"]
+        annotated = [
+            item
+            for item in workloads(objects)
+            if "prometheus.io/scrape" in item["spec"]["template"]["metadata"]["annotations"]
+        ]
+        assert bool(monitors) != bool(annotated), f"{values}: both, or neither"
+        for monitor in monitors:
+            services = [item for item in objects if item["kind"] == "Service"]
+            selector = monitor["spec"]["selector"]["matchLabels"]
+            (chosen,) = [item for item in services if selects(selector, item["metadata"]["labels"])]
+            named = {port["name"] for port in chosen["spec"]["ports"]}
+            assert {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]} <= named
+
+
+def probes_are_steered_where_the_kernel_does_it():
+    """On the traffic port of the DaemonSet; on a port of their own where they would wait behind users."""
+    ports = {}
+    for values in ("daemonset-privileged", "deployment", "deployment-fixed"):
+        objects = dict(rendered())[values]
+        for item in workloads(objects):
+            (container,) = item["spec"]["template"]["spec"]["containers"]
+            ports[values] = {container[probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe")}
+            sources = [variable for variable in container["env"] if variable["name"] == "HOLYSHEEP_PROBE_SOURCES"]
+            assert bool(sources) == (item["kind"] == "DaemonSet"), values
+    assert ports == {"daemonset-privileged": {"http"}, "deployment": {"probe"}, "deployment-fixed": {"http"}}, ports
+
+
+def the_nodes_addresses_come_where_the_version_has_them():
+    for values, _, kubernetes, text in matrix():
+        for item in load(text):
+            if item["kind"] != "DaemonSet":
+                continue
+            (container,) = item["spec"]["template"]["spec"]["containers"]
+            names = {variable["name"] for variable in container["env"]}
+            assert "HOST_IP" in names, values
+            assert ("HOST_IPS" in names) == (kubernetes != KUBERNETES[0]), f"{values}, {kubernetes}"
+
+
+def pods_outlive_their_drain():
+    def seconds(text):
+        assert re.fullmatch(r"\d+s", text), text
+        return int(text[:-1])
+
+    for values, objects in rendered():
+        timeouts = configuration(objects)["timeouts"]
+        drain = seconds(timeouts["drain"]) + seconds(timeouts["drain_delay"])
+        for item in workloads(objects):
+            grace = item["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+            assert grace > drain, f"{values}: {grace} s for a drain of {drain} s"
+            assert seconds(timeouts["drain_delay"]) > 0, "endpoints are removed with a delay"
+
+
+def an_update_takes_no_pod_away_first():
+    for values, objects in rendered():
+        for item in workloads(objects):
+            spec = item["spec"]
+            update = spec.get("strategy", spec.get("updateStrategy"))["rollingUpdate"]
+            if spec["template"]["spec"].get("hostNetwork"):
+                assert update == {"maxSurge": 0, "maxUnavailable": 2}, f"{values}: {update}"
+            else:
+                assert update["maxUnavailable"] == 0 and update["maxSurge"], f"{values}: {update}"
+
+
+def the_node_local_service_keeps_to_the_node():
+    objects = by_name(dict(rendered())["article"])
+    node, service = objects["Service/holysheep-proxy-node"]["spec"], objects["Service/holysheep-proxy-service"]["spec"]
+    assert node["internalTrafficPolicy"] == "Local"
+    assert "internalTrafficPolicy" not in service
+    assert node["selector"]["app.kubernetes.io/component"] == "daemonset"
+    assert service["selector"]["app.kubernetes.io/component"] == "deployment"
+
+
+def port_443_is_open_only_where_something_listens():
+    for values, objects in rendered():
+        has_tls = "tls" in configuration(objects)
+        for item in objects:
+            if item["kind"] == "Service" and not item["metadata"]["name"].endswith("-metrics"):
+                names = [port["name"] for port in item["spec"]["ports"]]
+                assert ("https" in names) == has_tls, f"{values}: {name(item)}"
+
+
+def volumes_and_mounts_agree():
+    for values, objects in rendered():
+        maps = {item["metadata"]["name"] for item in objects if item["kind"] == "ConfigMap"}
+        for key, _, spec in pods(objects):
+            volumes = {volume["name"]: volume for volume in spec["volumes"]}
+            for container in spec["containers"]:
+                mounts = {mount["name"] for mount in container["volumeMounts"]}
+                assert mounts == volumes.keys(), f"{values}: {key}: {mounts ^ volumes.keys()}"
+                for mount in container["volumeMounts"]:
+                    assert "subPath" not in mount, "a change would not reach the pod"
+            assert volumes["config"]["configMap"]["name"] in maps, f"{values}: {key}"
+
+
+def a_changed_configuration_changes_the_pods():
+    def checksum(*arguments):
+        text = template("4", "--set", "holysheep.existingSecret=s,kind=deployment", *arguments)
+        (item,) = workloads(load(text))
+        return item["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+
+    assert checksum() == checksum()
+    assert checksum() != checksum("--set", "config.file.timeouts.idle=90s")
+
+
+def the_hpa_scales_a_deployment_that_has_no_fixed_size():
+    for values, objects in rendered():
+        scaled = {item["spec"]["scaleTargetRef"]["name"] for item in objects if "scaleTargetRef" in item.get("spec", {})}
+        for item in objects:
+            if item["kind"] == "Deployment":
+                assert (item["metadata"]["name"] in scaled) != ("replicas" in item["spec"]), values
+
+
+def the_program_accepts_every_configuration():
+    """`check` ends with 2 if it does not, whatever it finds of the network afterwards."""
+    directory = SCRATCH / "configuration"
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "api-key").write_text("cr_0123456789\n")
+    count = 0
+    for values, objects in rendered():
+        (item,) = [item for item in objects if item["kind"] == "ConfigMap" and item["metadata"]["name"].endswith("-config")]
+        text = item["data"]["config.yaml"].replace("/etc/holysheep/key", str(directory))
+        # An authority of the machine that renders, and nobody's real one.
+        text = re.sub(r"ca_file: .*", "", text)
+        for item in workloads(objects):
+            (container,) = item["spec"]["template"]["spec"]["containers"]
+            environment = {variable["name"]: variable.get("value", "192.0.2.1") for variable in container["env"]}
+            environment["HOLYSHEEP_EBPF"] = "off"
+            code, output = check(directory / "config.yaml", text, environment)
+            assert code in (0, 1), f"{values}: exit code {code}: {output}"
+            count += 1
+        code, output = check(directory / "config.yaml", text + "\nunknown_key: 1\n", environment)
+        assert code == 2 and "unknown_key" in output, f"an unknown key is accepted: {output}"
+    assert count >= len(VALUES)
+
+
+def check(file, text, environment):
+    file.write_text(text)
+    # Nothing answers there, so nothing leaves this machine.
+    command = [PROXY, "check", "--config", str(file), "--upstream", "http://127.0.0.1:9/v1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    return done.returncode, done.stdout + done.stderr
+
+
+CHECKS = [
+    selectors_find_their_pods,
+    services_and_probes_lead_to_ports_the_proxy_listens_on,
+    metrics_are_scraped_once,
+    probes_are_steered_where_the_kernel_does_it,
+    the_nodes_addresses_come_where_the_version_has_them,
+    pods_outlive_their_drain,
+    an_update_takes_no_pod_away_first,
+    the_node_local_service_keeps_to_the_node,
+    port_443_is_open_only_where_something_listens,
+    volumes_and_mounts_agree,
+    a_changed_configuration_changes_the_pods,
+    the_hpa_scales_a_deployment_that_has_no_fixed_size,
+    the_program_accepts_every_configuration,
+]

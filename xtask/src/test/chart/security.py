@@ -1,0 +1,115 @@
+"""What pods may do, per profile."""
+
+from render import VALUES, by_name, load, pods, template
+
+KEY = ("--set", "holysheep.existingSecret=s")
+
+
+def pod(kind, *arguments):
+    objects = by_name(load(template("4", *KEY, "--set", f"kind={kind}", *arguments)))
+    key = {"daemonset": "DaemonSet/holysheep-proxy-node", "deployment": "Deployment/holysheep-proxy"}[kind]
+    return objects[key]["spec"]["template"]["spec"]
+
+
+def everywhere():
+    """Each pod of each set of values."""
+    for values in VALUES:
+        for key, _, spec in pods(load(template("4", "--values", values))):
+            yield f"{values.stem}: {key}", spec
+
+
+def no_pod_has_a_token_or_a_writable_root():
+    for key, spec in everywhere():
+        assert spec["automountServiceAccountToken"] is False, key
+        assert spec["enableServiceLinks"] is False, key
+        for container in spec["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True, key
+            assert container["resources"]["limits"].keys() >= {"cpu", "memory"}, key
+            assert container["resources"]["requests"].keys() >= {"cpu", "memory"}, key
+
+
+def the_deployment_has_no_rights():
+    spec = pod("deployment")
+    assert spec["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 101,
+        "runAsGroup": 101,
+        "fsGroup": 101,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    (container,) = spec["containers"]
+    assert container["securityContext"] == {
+        "readOnlyRootFilesystem": True,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert "hostNetwork" not in spec and "hostPID" not in spec
+    assert {"name": "HOLYSHEEP_EBPF", "value": "off"} in container["env"]
+
+
+def the_daemonset_is_privileged_by_default():
+    spec = pod("daemonset")
+    (container,) = spec["containers"]
+    assert container["securityContext"] == {
+        "readOnlyRootFilesystem": True,
+        "runAsUser": 0,
+        "runAsGroup": 0,
+        "privileged": True,
+    }
+    assert "hostNetwork" not in spec and "hostPID" not in spec and "hostIPC" not in spec
+
+
+def capabilities_are_two_and_belong_to_root():
+    """Capabilities of another uid are listed by Kubernetes and not effective."""
+    spec = pod("daemonset", "--set", "securityProfile=capabilities")
+    assert spec["securityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
+    (container,) = spec["containers"]
+    assert container["securityContext"] == {
+        "readOnlyRootFilesystem": True,
+        "runAsUser": 0,
+        "runAsGroup": 0,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"], "add": ["BPF", "NET_ADMIN"]},
+    }
+
+
+def nothing_of_the_node_is_mounted():
+    for key, spec in everywhere():
+        for volume in spec["volumes"]:
+            assert "hostPath" not in volume, f"{key}: {volume}"
+
+
+def secrets_are_files_for_one_group_and_never_in_the_environment():
+    for key, spec in everywhere():
+        for volume in spec["volumes"]:
+            if "secret" in volume:
+                assert volume["secret"]["defaultMode"] == 0o440, key
+        for container in spec["containers"]:
+            for variable in container.get("env", []):
+                assert "secretKeyRef" not in variable.get("valueFrom", {}), key
+                assert "cr_" not in str(variable.get("value", "")), key
+
+
+def open_access_comes_with_a_policy():
+    """The default is open to the namespaces that were chosen, not to all."""
+    objects = by_name(load(template("4", *KEY)))
+    assert "auth: open" in objects["ConfigMap/holysheep-proxy-config"]["data"]["config.yaml"]
+    policy = objects["NetworkPolicy/holysheep-proxy"]["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    for rule in policy["ingress"]:
+        assert rule["from"], "a rule without sources lets everybody in"
+        for source in rule["from"]:
+            assert source.get("namespaceSelector") != {}, "all namespaces"
+    ports = {port["port"] for rule in policy["egress"] for port in rule["ports"]}
+    assert ports == {53, 443}, ports
+
+
+CHECKS = [
+    no_pod_has_a_token_or_a_writable_root,
+    the_deployment_has_no_rights,
+    the_daemonset_is_privileged_by_default,
+    capabilities_are_two_and_belong_to_root,
+    nothing_of_the_node_is_mounted,
+    secrets_are_files_for_one_group_and_never_in_the_environment,
+    open_access_comes_with_a_policy,
+]
