@@ -6,6 +6,8 @@ use crate::account::{RequestRecord, Text};
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::http1::Framing;
+use crate::pipeline::Target;
+use crate::readiness;
 use crate::relay;
 use crate::route::Dialect;
 use crate::worker::Worker;
@@ -24,17 +26,30 @@ pub struct Answer {
 }
 
 /// `GET /health`: the worker that answers is alive, and the others' heartbeats
-/// and all threads are looked at. The probe thread says the same.
-pub fn health(worker: &Worker) -> Answer {
-    let reasons = worker.health.not_alive();
-    let (status, body): (u16, Cow<'static, [u8]>) = match reasons.as_slice() {
-        [] => (200, Cow::Borrowed(b"healthy\n")),
+/// and all threads are looked at. `GET /health?ready`: whether traffic should
+/// come. The probe thread says the same of both.
+pub fn health(worker: &Worker, target: &Target<'_>) -> Answer {
+    if !readiness::is_asked_by(target.path_and_query) {
+        return verdict(&worker.health.not_alive(), b"healthy\n", Vec::new());
+    }
+    let fields = vec![("cache-control", Cow::Borrowed("no-store"))];
+    verdict(&worker.readiness.not_ready(), b"ok\n", fields)
+}
+
+/// All is well, or the reasons why not.
+fn verdict(
+    reasons: &[String],
+    well: &'static [u8],
+    fields: Vec<(&'static str, Cow<'static, str>)>,
+) -> Answer {
+    let (status, body): (u16, Cow<'static, [u8]>) = match reasons {
+        [] => (200, Cow::Borrowed(well)),
         reasons => (503, Cow::Owned(format!("{}\n", reasons.join("\n")).into())),
     };
     Answer {
         status,
         content_type: Cow::Borrowed("text/plain"),
-        fields: Vec::new(),
+        fields,
         body,
     }
 }

@@ -82,21 +82,22 @@ impl App {
             Arc::clone(&kernel),
             has_probe,
         ));
-        let shared = Arc::new(Shared {
+        let readiness = Arc::new(Readiness {
             config: Arc::clone(&config),
             link: Arc::clone(&link),
-            models: Arc::default(),
+            metrics,
             health: Arc::clone(&health),
             drain: drain.clone(),
-            log: log_sender,
-            sockets: Sockets::of(&kernel),
         });
-        let readiness = Arc::new(Readiness {
+        let shared = Arc::new(Shared {
             config,
             link,
-            metrics,
+            models: Arc::default(),
             health,
+            readiness: Arc::clone(&readiness),
             drain,
+            log: log_sender,
+            sockets: Sockets::of(&kernel),
         });
         let mut app = Self {
             addresses: listeners.addresses,

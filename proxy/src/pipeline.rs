@@ -164,7 +164,7 @@ fn decide(
         forward::outbound(worker, inbound, target, route, request_id, for_cache).map(Box::new)
     };
     match route.action {
-        Action::Health => Ok(Step::Answer(answer::health(worker))),
+        Action::Health => Ok(Step::Answer(answer::health(worker, target))),
         Action::RateLimit => Ok(Step::Answer(answer::rate_limit())),
         Action::Models if models::is_cacheable(worker, inbound, target) => {
             outbound(true).map(Step::Models)

@@ -1,4 +1,5 @@
-//! Whether traffic should come: what `/readyz` says on the admin port and to probes.
+//! Whether traffic should come: what `/readyz` says on the admin port and to probes, and `/health?ready` on the data
+//! ports, where it is the same whether the probe is steered or a worker gets it.
 
 use std::sync::Arc;
 
@@ -22,6 +23,13 @@ pub struct Readiness {
     pub health: Arc<Health>,
     /// Whether the proxy is stopping.
     pub drain: Drain,
+}
+
+/// Whether the target of a request for `/health` asks for readiness instead.
+pub fn is_asked_by(target: &[u8]) -> bool {
+    let query = memchr::memchr(b'?', target).and_then(|mark| target.get(mark + 1..));
+    let mut options = query.unwrap_or_default().split(|byte| *byte == b'&');
+    options.any(|option| option == b"ready")
 }
 
 impl Readiness {
@@ -78,5 +86,30 @@ impl Readiness {
                 format!("worker-{worker} is behind: connections wait {seconds:.0} s to be accepted")
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_is_asked_for_by_the_query() {
+        for target in [
+            "/health?ready",
+            "/health?x&ready",
+            "http://a/health?ready&x=?",
+        ] {
+            assert!(is_asked_by(target.as_bytes()), "{target}");
+        }
+        for target in [
+            "/health",
+            "/health?",
+            "/health?already",
+            "/health?ready=",
+            "/ready",
+        ] {
+            assert!(!is_asked_by(target.as_bytes()), "{target}");
+        }
     }
 }

@@ -19,7 +19,7 @@ pub enum Action {
     Forward,
     /// Pass it on, or answer from the model list's cache.
     Models,
-    /// `healthy`.
+    /// `healthy`, or with a query whether traffic should come.
     Health,
     /// The caller's own limits.
     RateLimit,

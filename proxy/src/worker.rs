@@ -27,6 +27,7 @@ use crate::health::{BEAT, Health};
 use crate::kernel::Sockets;
 use crate::metrics::WorkerMetrics;
 use crate::models::ModelsCache;
+use crate::readiness::Readiness;
 use crate::tls::Acceptor;
 use crate::upstream::tls::ClientTls;
 use crate::upstream::{Dialer, Link, Multiplexed, Pool};
@@ -49,6 +50,8 @@ pub struct Shared {
     pub models: Arc<ModelsCache>,
     /// Heartbeats.
     pub health: Arc<Health>,
+    /// Whether traffic should come.
+    pub readiness: Arc<Readiness>,
     /// The end of it all.
     pub drain: Drain,
     /// Where access-log batches go.
@@ -94,6 +97,8 @@ pub struct Worker {
     pub models: Arc<ModelsCache>,
     /// Heartbeats of all workers.
     pub health: Arc<Health>,
+    /// Whether traffic should come.
+    pub readiness: Arc<Readiness>,
     /// The end of it all.
     pub drain: Drain,
     /// This worker's metrics.
@@ -240,6 +245,7 @@ impl Worker {
             h2: Multiplexed::new(dialer),
             models: Arc::clone(&shared.models),
             health: Arc::clone(&shared.health),
+            readiness: Arc::clone(&shared.readiness),
             drain: shared.drain.clone(),
             metrics,
             sockets: shared.sockets.clone(),

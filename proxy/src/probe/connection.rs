@@ -16,6 +16,7 @@ use crate::connection::transport::{Socket, Transport};
 use crate::connection::{Begun, INPUT};
 use crate::http1::{Framing, Head, HeadView, ReadBuffer, framing};
 use crate::metrics::probe::PATHS;
+use crate::readiness;
 
 /// Longest head of a probe, in bytes.
 const LONGEST: usize = 8 * 1024;
@@ -31,7 +32,7 @@ const WRITE: Duration = Duration::from_secs(5);
 enum Seen {
     /// Not enough to tell.
     Part,
-    /// A probe of this path, whose head has so many bytes.
+    /// A probe of this path, whose head has so many bytes. `/health?ready` is `/readyz`.
     Probe {
         path: &'static str,
         head: usize,
@@ -189,8 +190,9 @@ fn probe(path: &'static str, head: &HeadView<'_>, end: usize) -> Seen {
     ) {
         return Seen::Other;
     }
+    let is_ready = path == "/health" && readiness::is_asked_by(head.target());
     Seen::Probe {
-        path,
+        path: if is_ready { "/readyz" } else { path },
         head: end,
         keep: framing::keeps_alive(head),
         head_only: head.method() == b"HEAD",
@@ -267,6 +269,14 @@ mod tests {
             head_only: false,
         };
         assert_eq!(look(text), expected);
+        let ready = b"GET /health?ready HTTP/1.1\r\n\r\n";
+        assert!(matches!(
+            look(ready),
+            Seen::Probe {
+                path: "/readyz",
+                ..
+            }
+        ));
         let closing = b"HEAD /readyz HTTP/1.1\r\nconnection: TE, Close\r\n\r\n";
         let expected = Seen::Probe {
             path: "/readyz",

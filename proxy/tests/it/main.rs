@@ -16,6 +16,7 @@ mod errors;
 mod expect_continue;
 mod forwarding;
 mod harness;
+mod health_ready;
 mod keep_alive;
 mod kernel_timings;
 mod keys;

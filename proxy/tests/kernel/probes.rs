@@ -168,6 +168,14 @@ pub(crate) fn handed_over(_: &Lab) -> Outcome {
     let line = &rig.proxy.log(3)[0];
     assert_eq!(line["remote_addr"], rig.node().to_string(), "{line}");
     rig.wait_metric(HANDED_OVER, 1.0);
+    // Readiness by a path that workers know too is still a probe.
+    let mut ready = Client::over(rig.connect(rig.node()));
+    let reply = ready.request("GET", "/health?ready", "", b"");
+    assert_eq!((reply.status, reply.body.as_str()), (200, "ok\n"));
+    rig.wait_metric(
+        "holysheep_probes_total{path=\"/readyz\",status=\"200\"}",
+        1.0,
+    );
     // In pieces, as it may come; the first already says that it is none.
     let mut slow = rig.connect(rig.node());
     let request = format!(
