@@ -2,6 +2,7 @@
 
 mod control;
 mod listeners;
+mod memory;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};

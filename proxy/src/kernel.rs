@@ -47,6 +47,7 @@ pub use capabilities::{Capabilities, NEEDED as NEEDED_CAPABILITIES};
 pub use cgroup::{CgroupError, open as own_cgroup};
 pub use flows::FlowTable;
 pub use proxy_common::BOUNDS_NANOS;
+pub(crate) use raw::give_back_memory;
 pub use reason::{Missing, Reason};
 pub use snapshot::{Durations, Snapshot, UpstreamTimings};
 pub use sockets::{FirstByte, Followed, Sample, Sockets};

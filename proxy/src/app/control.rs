@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use tokio::runtime::LocalOptions;
 use tokio::sync::oneshot;
 
+use super::memory;
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::tls::Acceptor;
@@ -52,6 +53,7 @@ async fn control(
         dns::keep_resolved(url, addresses, &control_metrics.dns).await;
     });
     tokio::task::spawn_local(watch_files(config, link, acceptor));
+    tokio::task::spawn_local(memory::keep_small(Arc::clone(&admin.readiness.metrics)));
     tokio::task::spawn_local(admin::serve(admin, listener));
     // Told to stop, or the app is gone: the same.
     let _ = stopped.await;

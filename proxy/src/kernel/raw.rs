@@ -1,10 +1,10 @@
-//! What cannot be had from the kernel without `unsafe`: memory shared with it, and `TCP_INFO`.
+//! What cannot be had without `unsafe`: memory shared with the kernel, `TCP_INFO`, and giving freed memory back.
 //!
 //! The only module of the proxy with `unsafe`. Of a mapped BPF array it hands out a slice of records made of atomics,
 //! which may change under the reader at any time and are safe to read and write all the same.
 #![expect(
     unsafe_code,
-    reason = "mapping memory is a promise to the compiler, and no library offers TCP_INFO"
+    reason = "mapping memory is a promise to the compiler; no library offers TCP_INFO or malloc_trim"
 )]
 
 use std::ops::Deref;
@@ -104,6 +104,15 @@ pub(super) fn tcp_info(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<
         return Err(io::Error::last_os_error());
     }
     usize::try_from(length).map_err(io::Error::other)
+}
+
+/// Gives the allocator's free memory back to the system; allocations of other threads wait meanwhile.
+pub(crate) fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: may be called at any time from any thread (malloc_trim(3)).
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// Records and bytes.

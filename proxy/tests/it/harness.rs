@@ -42,8 +42,13 @@ pub(crate) fn eventually(mut holds: impl FnMut() -> bool) {
 }
 
 /// Whether the condition holds before [`SOON`] is over.
-pub(crate) fn soon(mut holds: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + SOON;
+pub(crate) fn soon(holds: impl FnMut() -> bool) -> bool {
+    soon_within(SOON, holds)
+}
+
+/// Whether the condition holds before some time is over.
+pub(crate) fn soon_within(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + limit;
     while !holds() {
         if Instant::now() > end {
             return false;

@@ -20,6 +20,7 @@ mod health_ready;
 mod keep_alive;
 mod kernel_timings;
 mod keys;
+mod memory;
 mod models_cache;
 mod openmetrics;
 mod pool;

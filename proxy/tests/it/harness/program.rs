@@ -80,6 +80,11 @@ impl Served {
         self.admin
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The application log so far.
     pub(crate) fn log(&self) -> Vec<String> {
         self.log

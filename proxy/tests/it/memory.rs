@@ -1,0 +1,67 @@
+//! Memory: what many streams needed is given back when they have gone, so that an HPA that looks at it takes pods away again.
+
+use std::fs;
+use std::time::Duration;
+
+use holysheep_emulator::Emulator;
+
+use crate::harness::client::request;
+use crate::harness::program::{Served, command};
+use crate::harness::{CHAT, Client, Directory, QUESTION, eventually, soon_within};
+
+/// Enough that what they hold stands out.
+const STREAMS: u64 = 600;
+
+#[test]
+fn memory_of_streams_is_given_back_when_they_have_gone() {
+    let emulator = Emulator::builder().start_blocking().unwrap();
+    let directory = Directory::new();
+    let ca = directory.write("ca.pem", emulator.authority().unwrap().ca_pem());
+    let mut command = command(["serve", "--listen", "127.0.0.1:0", "--ebpf", "off"]);
+    let command = command
+        .args(["--admin-listen", "127.0.0.1:0", "--log-format", "json"])
+        .args(["--workers", "1", "--upstream", emulator.base_url()])
+        .arg("--upstream-ca")
+        .arg(ca)
+        .env("HOLYSHEEP_API_KEY", emulator.api_key())
+        .stdout(std::process::Stdio::null());
+    let served = Served::start(command);
+    let before = resident(&served);
+    // The proxy looks once a second how many there are; a round between two looks goes unseen, and the next one does not.
+    eventually(|| {
+        let during = with_streams(&served, &emulator);
+        let half = before + (during - before) / 2;
+        soon_within(Duration::from_secs(2), || resident(&served) < half)
+    });
+    let metrics = || {
+        Client::connect(served.admin_addr())
+            .request("GET", "/metrics", &[], b"")
+            .text()
+    };
+    eventually(|| metrics().contains("\nholysheep_http_connections{} 0\n"));
+}
+
+/// Opens many streams that wait for upstream, closes them, and gives back what the proxy had in memory between.
+fn with_streams(served: &Served, emulator: &Emulator) -> u64 {
+    let fields = [("x-emulator-fault", "stall-before-headers;ms=60000")];
+    let clients: Vec<_> = (0..STREAMS)
+        .map(|_| {
+            let mut client = Client::connect(served.data_addr());
+            client.send(request("POST", CHAT, &fields, QUESTION.as_bytes()));
+            client
+        })
+        .collect();
+    eventually(|| emulator.stats().in_flight == STREAMS);
+    let during = resident(served);
+    drop(clients);
+    eventually(|| emulator.stats().in_flight == 0);
+    during
+}
+
+/// Resident memory in kB.
+fn resident(served: &Served) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", served.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number.unwrap().parse().unwrap()
+}
