@@ -20,8 +20,9 @@ use ipnet::IpNet;
 
 use crate::app::Addresses;
 use crate::kernel::Kernel;
-use crate::metrics::Format;
+use crate::metrics::{Condition, Format};
 use crate::readiness::Readiness;
+use crate::tls::Acceptor;
 
 /// How long a scraper may take to send its request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,6 +36,8 @@ pub struct Admin {
     pub kernel: Arc<Kernel>,
     /// Where the proxy listens.
     pub addresses: Addresses,
+    /// The TLS listener's certificate.
+    pub acceptor: Option<Acceptor>,
     /// Where steered probes come from.
     pub sources: Vec<IpNet>,
     /// When the proxy started.
@@ -106,7 +109,7 @@ impl Admin {
     }
 
     fn metrics(&self, format: Format) -> Answer {
-        match self.readiness.metrics.encode(format) {
+        match self.readiness.metrics.encode(format, self.condition()) {
             Ok(text) => {
                 let mut answer = answer(StatusCode::OK, format.content_type(), text);
                 let accept = http::HeaderValue::from_static("accept");
@@ -114,6 +117,15 @@ impl Admin {
                 answer
             }
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        }
+    }
+
+    fn condition(&self) -> Condition {
+        Condition {
+            ready: self.readiness.not_ready().is_empty(),
+            usable: self.readiness.unusable().is_none(),
+            listener_certificate: self.acceptor.as_ref().and_then(Acceptor::expiry),
+            upstream_certificate: self.readiness.link.certificate.get(),
         }
     }
 

@@ -160,10 +160,11 @@ impl App {
             readiness: parts.readiness,
             kernel: parts.kernel,
             addresses: self.addresses,
+            acceptor: parts.acceptor,
             sources: parts.sources,
             started: std::time::Instant::now(),
         };
-        self.control = Some(control::start(state, admin, parts.acceptor)?);
+        self.control = Some(control::start(state, admin)?);
         let count = starts.iter().count();
         ensure!(count == self.workers.len(), "a worker did not start");
         Ok(())

@@ -180,6 +180,15 @@ impl Kernel {
         (!missing.is_empty()).then_some(Missing(missing))
     }
 
+    /// Whether a program should run: kernel programs are not switched off, and it would have something to do.
+    pub fn wants(&self, program: Program) -> bool {
+        let mut results = self.programs.iter().filter(|(each, _)| *each == program);
+        results.all(|(_, result)| match result {
+            Ok(()) => true,
+            Err(reasons) => !matches!(reasons.as_slice(), [Reason::Off | Reason::NoSources]),
+        })
+    }
+
     /// Whether a program runs.
     pub fn runs(&self, program: Program) -> bool {
         self.programs.contains(&(program, Ok(())))

@@ -6,6 +6,7 @@
 
 pub mod cell;
 mod classic;
+pub mod condition;
 mod encode;
 pub mod http;
 pub mod kernel;
@@ -20,6 +21,7 @@ use prometheus_client::registry::Registry;
 use crate::kernel::Kernel;
 
 pub use cell::{Counter, Gauge, Histogram};
+pub use condition::Condition;
 pub use http::HttpMetrics;
 pub use kernel::KernelMetrics;
 pub use probe::ProbeMetrics;
@@ -50,10 +52,11 @@ impl WorkerMetrics {
     }
 }
 
-/// All workers' metrics and the registry that encodes them.
+/// All workers' metrics, and what goes with them into the text.
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
+    upstream: String,
+    kernel: Arc<Kernel>,
     workers: Arc<[Arc<WorkerMetrics>]>,
     control: Arc<ControlMetrics>,
     probe: Option<Arc<ProbeMetrics>>,
@@ -86,27 +89,19 @@ pub struct ControlMetrics {
 }
 
 impl Metrics {
-    /// Registers the metrics of `workers` workers that use the upstream called `upstream`, of the kernel
+    /// The metrics of `workers` workers that use the upstream called `upstream`, of the kernel
     /// programs, and of the probe thread if there is one.
     pub fn new(workers: usize, upstream: &str, kernel: Arc<Kernel>, probe: bool) -> Self {
         let workers: Arc<[Arc<WorkerMetrics>]> = (0..workers).map(|_| Arc::default()).collect();
         let control = Arc::new(ControlMetrics {
             dns: Histogram::new(&upstream::HANDSHAKE_BUCKETS),
         });
-        let probe = probe.then(Arc::default);
-        let mut registry = Registry::default();
-        registry.register_collector(Box::new(encode::Collector {
-            workers: Arc::clone(&workers),
-            control: Arc::clone(&control),
+        Self {
             upstream: upstream.to_owned(),
             kernel,
-            probe: probe.clone(),
-        }));
-        Self {
-            registry,
             workers,
             control,
-            probe,
+            probe: probe.then(Arc::default),
         }
     }
 
@@ -130,13 +125,23 @@ impl Metrics {
         self.probe.as_ref()
     }
 
-    /// The exposition in one of the text formats.
+    /// The exposition in one of the text formats; `condition` is what has no counters.
     ///
     /// # Errors
     /// Only if formatting into memory fails.
-    pub fn encode(&self, format: Format) -> Result<String, std::fmt::Error> {
+    pub fn encode(&self, format: Format, condition: Condition) -> Result<String, std::fmt::Error> {
+        // Nothing is kept in a registry, so each scrape can have its own.
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(encode::Collector {
+            workers: Arc::clone(&self.workers),
+            control: Arc::clone(&self.control),
+            upstream: self.upstream.clone(),
+            kernel: Arc::clone(&self.kernel),
+            probe: self.probe.clone(),
+            condition,
+        }));
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        prometheus_client::encoding::text::encode(&mut text, &registry)?;
         Ok(match format {
             Format::OpenMetrics => text,
             Format::Text => classic::from_openmetrics(&text),

@@ -42,13 +42,7 @@ impl Readiness {
         if self.drain.is_stopping() {
             reasons.push("the proxy is stopping".to_owned());
         }
-        match &*self.link.addresses.now() {
-            Resolution::Known(_) => reasons.extend(self.unreachable()),
-            Resolution::Pending => reasons.push("upstream's name is being resolved".to_owned()),
-            Resolution::Failed(reason) => {
-                reasons.push(format!("upstream's name cannot be resolved: {reason}"));
-            }
-        }
+        reasons.extend(self.unusable());
         if self.config.auth == Auth::Open && self.link.key.with(|key| key.is_none()) {
             reasons.push("there is no upstream API key".to_owned());
         }
@@ -56,7 +50,18 @@ impl Readiness {
         reasons
     }
 
-    /// Why upstream cannot be used, as far as is known: there is no connection, the last attempt at one failed, and it
+    /// Why upstream cannot be used.
+    pub fn unusable(&self) -> Option<String> {
+        match &*self.link.addresses.now() {
+            Resolution::Known(_) => self.unreachable(),
+            Resolution::Pending => Some("upstream's name is being resolved".to_owned()),
+            Resolution::Failed(reason) => {
+                Some(format!("upstream's name cannot be resolved: {reason}"))
+            }
+        }
+    }
+
+    /// Why upstream cannot be reached, as far as is known: there is no connection, the last attempt at one failed, and it
     /// is a while since one succeeded.
     fn unreachable(&self) -> Option<String> {
         let upstreams = self.metrics.workers().iter().map(|worker| &worker.upstream);

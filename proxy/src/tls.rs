@@ -13,6 +13,7 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake, TlsAcceptor};
 
 use crate::config::TlsListen;
 use crate::connection::transport::Socket;
+use crate::upstream::Expiry;
 
 /// Why a listener has no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -46,11 +47,21 @@ impl std::fmt::Debug for Acceptor {
 }
 
 #[derive(Debug)]
-struct Current(ArcSwap<CertifiedKey>);
+struct Current {
+    key: ArcSwap<CertifiedKey>,
+    expiry: Expiry,
+}
+
+impl Current {
+    fn set(&self, key: CertifiedKey) {
+        self.expiry.note(&key.cert);
+        self.key.store(Arc::new(key));
+    }
+}
 
 impl ResolvesServerCert for Current {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
+        Some(self.key.load_full())
     }
 }
 
@@ -60,7 +71,13 @@ impl Acceptor {
     /// # Errors
     /// If they cannot be used.
     pub fn new(listen: &TlsListen) -> Result<Self, CertificateError> {
-        let current = Arc::new(Current(ArcSwap::from_pointee(load(listen)?)));
+        let key = load(listen)?;
+        let expiry = Expiry::default();
+        expiry.note(&key.cert);
+        let current = Arc::new(Current {
+            key: ArcSwap::from_pointee(key),
+            expiry,
+        });
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let resolver: Arc<dyn ResolvesServerCert> = Arc::<Current>::clone(&current);
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -81,8 +98,13 @@ impl Acceptor {
     /// # Errors
     /// If the files cannot be used.
     pub fn reload(&self, listen: &TlsListen) -> Result<(), CertificateError> {
-        self.current.0.store(Arc::new(load(listen)?));
+        self.current.set(load(listen)?);
         Ok(())
+    }
+
+    /// When the current certificate ends, in seconds of Unix time.
+    pub fn expiry(&self) -> Option<i64> {
+        self.current.expiry.get()
     }
 
     /// Performs the handshake.

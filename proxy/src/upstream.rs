@@ -4,6 +4,7 @@
 //! by the control thread and read without locks.
 
 pub mod any;
+pub mod certificate;
 pub mod connect;
 pub mod dns;
 pub mod exchange;
@@ -17,6 +18,7 @@ pub mod tls;
 use std::sync::Arc;
 
 pub use any::AnyExchange;
+pub use certificate::Expiry;
 pub use connect::{ConnectError, Connection, Dialer};
 pub use dns::Addresses;
 pub use exchange::{Exchange, ExchangeError, RequestBody, Unsent};
@@ -34,6 +36,8 @@ pub struct Link {
     pub key: KeySlot,
     /// What each worker's last dial came to.
     pub dials: Box<[Arc<LastDial>]>,
+    /// The end of the certificate upstream presented last.
+    pub certificate: Arc<Expiry>,
 }
 
 impl Link {
@@ -43,6 +47,7 @@ impl Link {
             addresses: Arc::default(),
             key: KeySlot::default(),
             dials: (0..workers).map(|_| Arc::default()).collect(),
+            certificate: Arc::default(),
         }
     }
 }

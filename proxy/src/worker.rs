@@ -224,12 +224,11 @@ impl Worker {
         let config = Arc::clone(&shared.config);
         let upstream = &config.upstream;
         let dialer = Rc::new(Dialer::new(
-            Arc::clone(&shared.link.addresses),
+            (&shared.link, id),
             upstream_tls,
             config.timeouts.connect,
             Arc::clone(&metrics),
             shared.sockets.clone(),
-            shared.link.dials.get(id).cloned().unwrap_or_default(),
         ));
         let pool = Pool::new(
             Rc::clone(&dialer),

@@ -19,7 +19,6 @@ use crate::watch::FileWatch;
 pub(super) fn start(
     admin: Admin,
     listener: TcpListener,
-    acceptor: Option<Acceptor>,
 ) -> Result<(JoinHandle<()>, oneshot::Sender<()>)> {
     let (stop, stopped) = oneshot::channel();
     let thread = std::thread::Builder::new()
@@ -30,7 +29,7 @@ pub(super) fn start(
                 .enable_all()
                 .build_local(LocalOptions::default());
             match runtime {
-                Ok(runtime) => runtime.block_on(control(admin, listener, acceptor, stopped)),
+                Ok(runtime) => runtime.block_on(control(admin, listener, stopped)),
                 Err(error) => tracing::error!(%error, "the control thread has no runtime"),
             }
         })
@@ -38,14 +37,10 @@ pub(super) fn start(
     Ok((thread, stop))
 }
 
-async fn control(
-    admin: Admin,
-    listener: TcpListener,
-    acceptor: Option<Acceptor>,
-    stopped: oneshot::Receiver<()>,
-) {
+async fn control(admin: Admin, listener: TcpListener, stopped: oneshot::Receiver<()>) {
     let config = Arc::clone(&admin.readiness.config);
     let link = Arc::clone(&admin.readiness.link);
+    let acceptor = admin.acceptor.clone();
     let control_metrics = Arc::clone(admin.readiness.metrics.control());
     let url = config.upstream.base_url.clone();
     let addresses = Arc::clone(&link.addresses);

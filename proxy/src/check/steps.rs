@@ -16,7 +16,7 @@ use super::{Line, Outcome, ebpf};
 use crate::config::{Auth, Config, Secret, UpstreamProtocol};
 use crate::forward::USER_AGENT;
 use crate::upstream::tls::{self, HandshakeFailure};
-use crate::upstream::{dns, key};
+use crate::upstream::{certificate, dns, key};
 
 /// For each step.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -157,8 +157,7 @@ fn describe(connection: &rustls::ClientConnection) -> Outcome {
 }
 
 fn days_left(certificate: &[u8]) -> Option<i64> {
-    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    let end = parsed.validity().not_after.timestamp();
+    let end = certificate::not_after(certificate)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
     Some((end - i64::try_from(now).ok()?) / 86_400)
 }

@@ -87,6 +87,7 @@ impl fmt::Display for Missing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::Kernel;
 
     #[test]
     fn a_reason_shared_by_programs_is_told_once() {
@@ -102,5 +103,13 @@ mod tests {
             text.starts_with("socket_timing, payload_timing: capability CAP_BPF"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_somebody_chose_is_not_missing() {
+        let program = Program::ProbeSteering;
+        let wants = |reason: Reason| Kernel::without(&[reason]).wants(program);
+        assert!(!wants(Reason::Off) && !wants(Reason::NoSources));
+        assert!(wants(Reason::NotBuiltIn) && wants(Reason::Capability("CAP_BPF")));
     }
 }

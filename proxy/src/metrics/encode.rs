@@ -10,7 +10,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
 use super::cell::{Counter, Histogram, Snapshot};
-use super::{ControlMetrics, ProbeMetrics, WorkerMetrics, http, upstream};
+use super::{Condition, ControlMetrics, ProbeMetrics, WorkerMetrics, http, upstream};
 use crate::kernel::Kernel;
 
 /// Encodes all workers' metrics at each scrape.
@@ -21,6 +21,7 @@ pub(super) struct Collector {
     pub(super) upstream: String,
     pub(super) kernel: Arc<Kernel>,
     pub(super) probe: Option<Arc<ProbeMetrics>>,
+    pub(super) condition: Condition,
 }
 
 type Labels<'a> = Vec<(&'a str, &'a str)>;
@@ -34,6 +35,7 @@ impl prometheus_client::collector::Collector for Collector {
         self.upstream_connections(&mut encoder)?;
         self.listeners(&mut encoder)?;
         self.kernel(&mut encoder)?;
+        self.condition(&mut encoder)?;
         build_info(&mut encoder)
     }
 }
@@ -250,7 +252,7 @@ fn counters<'a>(
     Ok(())
 }
 
-fn gauges<'a>(
+pub(super) fn gauges<'a>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,

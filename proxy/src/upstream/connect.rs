@@ -11,6 +11,8 @@ use tokio::net::TcpSocket;
 use tokio::sync::Notify;
 use tokio_rustls::{TlsConnector, TlsStream};
 
+use super::Link;
+use super::certificate::Expiry;
 use super::dns::Addresses;
 use super::eyeballs;
 use super::last_dial::LastDial;
@@ -150,29 +152,30 @@ pub struct Dialer {
     metrics: Arc<WorkerMetrics>,
     sockets: Sockets,
     last: Arc<LastDial>,
+    certificate: Arc<Expiry>,
     /// Before the next dial ahead of need, should one be necessary after a failure.
     pub(super) backoff: Cell<Duration>,
     connected: Notify,
 }
 
 impl Dialer {
-    /// A dialer for `addresses`, with TLS unless upstream is plain. `timeout`
+    /// The dialer of one worker, with TLS unless upstream is plain. `timeout`
     /// is for everything together; connects and handshakes are counted in `metrics`.
     pub fn new(
-        addresses: Arc<Addresses>,
+        (link, worker): (&Link, usize),
         tls: Option<ClientTls>,
         timeout: Duration,
         metrics: Arc<WorkerMetrics>,
         sockets: Sockets,
-        last: Arc<LastDial>,
     ) -> Self {
         Self {
-            addresses,
+            addresses: Arc::clone(&link.addresses),
             tls,
             timeout,
             metrics,
             sockets,
-            last,
+            last: link.dials.get(worker).cloned().unwrap_or_default(),
+            certificate: Arc::clone(&link.certificate),
             backoff: Cell::new(FIRST_BACKOFF),
             connected: Notify::new(),
         }
@@ -298,6 +301,7 @@ impl Dialer {
             .upstream
             .tls_handshake
             .observe(started.elapsed());
+        self.certificate.note_peer(stream.get_ref().1);
         let chosen = stream.get_ref().1.alpn_protocol();
         if tls.requires_h2() && chosen != Some(tls::H2) {
             return Err(ConnectError::NotH2);

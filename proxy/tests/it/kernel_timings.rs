@@ -68,12 +68,10 @@ fn metrics_say_where_figures_come_from_and_show_no_others() {
     assert!(
         text.contains(r#"_kernel_retransmits_total{upstream="holysheep",source="tcp_info"} 0"#)
     );
-    for program in ["socket_timing", "payload_timing"] {
-        let attached = format!("holysheep_kernel_program_attached{{program=\"{program}\"}}");
-        rig.wait_metric(&attached, 0.0);
-    }
     for absent in [
         r#"source="ebpf""#,
+        // Somebody chose so; 0 would say that something is missing.
+        "holysheep_kernel_program_attached{",
         "holysheep_kernel_connect_failures_total{",
         "holysheep_kernel_accept_queue_seconds_count",
         "holysheep_kernel_first_byte_seconds_count",

@@ -10,6 +10,7 @@ mod accounting;
 mod admin;
 mod cancellation;
 mod client_timeouts;
+mod condition;
 mod downstream_h2;
 mod drain_delay;
 mod errors;

@@ -100,7 +100,11 @@ impl Collector {
     }
 
     fn programs(&self, encoder: &mut DescriptorEncoder<'_>, sums: &KernelSums) -> fmt::Result {
-        let attached = Program::ALL.map(|program| {
+        // Absent where somebody chose so: 0 is for what is missing.
+        let wanted = Program::ALL
+            .into_iter()
+            .filter(|program| self.kernel.wants(*program));
+        let attached = wanted.map(|program| {
             let runs = self.kernel.runs(program);
             (vec![("program", program.name())], i64::from(runs))
         });

@@ -12,23 +12,21 @@ use crate::config::BaseUrl;
 use crate::connection::transport::{self, Transport};
 use crate::kernel::Sockets;
 use crate::metrics::Histogram;
-use crate::upstream::{LastDial, dns};
+use crate::upstream::{Link, dns};
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
 async fn pool(upstream: SocketAddr, min_idle: usize) -> Rc<Pool> {
-    let addresses = Arc::default();
+    let link = Link::new(1);
     let url = BaseUrl::parse(&format!("http://{upstream}/v1")).unwrap();
-    dns::keep_resolved(url, Arc::clone(&addresses), &Histogram::default()).await;
+    dns::keep_resolved(url, Arc::clone(&link.addresses), &Histogram::default()).await;
     let metrics = Arc::default();
-    let last = Arc::<LastDial>::default();
     let dialer = Dialer::new(
-        addresses,
+        (&link, 0),
         None,
         Duration::from_secs(10),
         metrics,
         Sockets::default(),
-        last,
     );
     Rc::new(Pool::new(Rc::new(dialer), min_idle, 8, IDLE_TIMEOUT))
 }
