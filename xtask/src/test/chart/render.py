@@ -1,5 +1,6 @@
 """Renders the chart with every set of values and reads what comes out."""
 
+import functools
 import json
 import os
 import pathlib
@@ -57,6 +58,7 @@ def helm(version, *arguments, **options):
     return done.returncode, done.stdout, done.stderr
 
 
+@functools.cache
 def template(version, *arguments, kubernetes=NEWEST, release="holysheep-proxy", namespace="holysheep-proxy"):
     """The rendered chart as text; an error if helm refuses."""
     code, out, err = helm(
