@@ -49,12 +49,26 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Installs what [`run`] needs, and compiles nothing yet: for the image, whose build does that in a container.
+pub(crate) fn prepare(workspace: &Workspace) -> Result<()> {
+    let toolchain = toolchain::find_or_install()?;
+    println!("compiler    {toolchain}");
+    let linker = linker::find_or_install(workspace, toolchain.llvm)?;
+    println!("linker      {linker}");
+    Ok(())
+}
+
+/// Why the kernel programs cannot be compiled here, if so.
+pub(crate) fn lack() -> Result<Option<String>> {
+    let reason = "there is no compiler for kernel programs, and none can be installed here";
+    Ok((!toolchain::can_be_had()?).then(|| format!("{reason}; {}", toolchain::by_hand())))
+}
+
 /// The same as a step of `cargo xtask test`. Where nothing can compile for the kernel the proxy is tested without.
 pub(crate) fn check(workspace: &Workspace) -> Result<Outcome> {
-    if !toolchain::can_be_had()? {
-        let reason = "there is no compiler for kernel programs, and none can be installed here";
-        println!("SKIPPED: {reason}; {}", toolchain::by_hand());
-        return Ok(Outcome::skipped(reason.to_owned()));
+    if let Some(reason) = lack()? {
+        println!("SKIPPED: {reason}");
+        return Ok(Outcome::skipped(reason));
     }
     run(workspace)?;
     Ok(Outcome::passed(OBJECTS.len()))

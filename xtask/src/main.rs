@@ -15,6 +15,7 @@ mod build_ebpf;
 mod command;
 mod emulate;
 mod helm;
+mod image;
 mod manifests;
 mod process;
 mod run;
@@ -60,6 +61,8 @@ enum Task {
     Build(build_command::Options),
     /// Build the kernel programs, which the next build of the proxy embeds
     BuildEbpf,
+    /// Build the container image
+    Image(image::Options),
     /// Build and start the emulator alone
     Emulate(emulate::Options),
     /// Measure the proxy against nginx and HAProxy
@@ -89,6 +92,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Setup => setup::run(&workspace),
         Task::Build(options) => build_command::run(&workspace, &options),
         Task::BuildEbpf => build_ebpf::run(&workspace),
+        Task::Image(options) => image::run(&workspace, &options),
         Task::Emulate(options) => emulate::run(&workspace, &options),
         Task::Bench(options) => bench::run(&workspace, &options),
         Task::Manifests(options) => manifests::run(&workspace, &options),

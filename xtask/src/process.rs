@@ -101,6 +101,14 @@ impl Group {
         Ok(())
     }
 
+    /// Sends a signal to one child and what it has started.
+    pub(crate) fn signal(&self, name: &str, signal: Signal) {
+        for (_, pid) in self.running.iter().filter(|(running, _)| *running == name) {
+            // It fails when the child has just ended.
+            let _ = kill_process_group(*pid, signal);
+        }
+    }
+
     /// The next event, or nothing when `limit` is over.
     pub(crate) fn next(&mut self, limit: Duration) -> Option<Event> {
         match self.events.recv_timeout(limit) {

@@ -27,7 +27,17 @@ pub(crate) struct Emulator {
 impl Emulator {
     /// Starts the program `binary` on a free port of loopback.
     pub(crate) fn start(group: &mut Group, binary: &Path, ca: &Path) -> Result<Self> {
-        let mut command = bound_to_us(binary);
+        Self::start_by(group, bound_to_us(binary), ca, |_| {})
+    }
+
+    /// The same by a command that becomes the emulator, such as one that gives it a network of its own. What it says before
+    /// goes to `told`.
+    pub(crate) fn start_by(
+        group: &mut Group,
+        mut command: Command,
+        ca: &Path,
+        mut told: impl FnMut(&str),
+    ) -> Result<Self> {
         command
             .args(["--listen", "127.0.0.1:0", "--record", "256", "--ca-out"])
             .arg(ca)
@@ -35,7 +45,9 @@ impl Emulator {
             .stdout(Stdio::piped());
         group.start("emulator", &mut command)?;
         group.wait_for("the emulator's address", START_LIMIT, |line| {
-            line.and_then(Self::parse)
+            let line = line?;
+            told(line);
+            Self::parse(line)
         })
     }
 

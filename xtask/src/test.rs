@@ -6,6 +6,7 @@
 mod cargo;
 mod chart;
 mod docs;
+mod image;
 mod report;
 mod script;
 mod sdk;
@@ -17,6 +18,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
+use crate::image::{BILL as IMAGE_BILL, ENGINE as IMAGE_ENGINE};
 use crate::tools::{self, Lack, Tool};
 use crate::workspace::Workspace;
 use crate::{build_ebpf, command, stats, test_kernels};
@@ -47,7 +49,7 @@ struct Step {
     remedy: &'static str,
 }
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     Step {
         name: "ebpf",
         title: "the kernel programs, which the others test with",
@@ -141,6 +143,13 @@ const STEPS: [Step; 12] = [
         needs: &["python3-venv", "python-checks", "helm", "node-checks"],
         run: chart::run,
         remedy: "read the failing check in xtask/src/test/chart. Then `cargo xtask test --only chart`",
+    },
+    Step {
+        name: "image",
+        title: "the container image: what is in it, and that it runs as the chart runs it",
+        needs: &["python3-venv", "python-checks", IMAGE_ENGINE, IMAGE_BILL],
+        run: image::run,
+        remedy: "the failing check is above; `cargo xtask image --host-toolchain` builds the same image",
     },
 ];
 

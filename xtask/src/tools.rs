@@ -8,10 +8,13 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::workspace::Workspace;
-use crate::{apt, command, helm, test_kernels};
+use crate::{apt, command, helm, image, test_kernels};
 
 /// The same for everybody, so that a new release does not break a check overnight.
 const DENY_VERSION: &str = "0.20.2";
+
+/// The same as in `deploy/docker/tools.sh`.
+const CYCLONEDX_VERSION: &str = "0.5.9";
 
 /// What boots other kernels: the machine, the programs inside, and what packs them.
 const QEMU_PACKAGES: [&str; 3] = ["qemu-system-x86", "busybox-static", "cpio"];
@@ -35,7 +38,7 @@ pub(crate) struct Lack {
 }
 
 /// All tools; each may need those before it.
-pub(crate) static ALL: [Tool; 9] = [
+pub(crate) static ALL: [Tool; 11] = [
     Tool {
         name: "rustfmt",
         optional: false,
@@ -103,6 +106,20 @@ pub(crate) static ALL: [Tool; 9] = [
         present: node::installed,
         install: node::install,
     },
+    Tool {
+        name: image::ENGINE,
+        optional: true,
+        how: "apt-get install, as root: buildah, podman and runc, some 120 MB",
+        present: |_| image::engine::version(),
+        install: |_| install_from_debian(&image::engine::PACKAGES),
+    },
+    Tool {
+        name: image::BILL,
+        optional: true,
+        how: "cargo install, which compiles it: about a minute",
+        present: |workspace| command::first_line(&mut workspace.cargo(["cyclonedx", "--version"])),
+        install: install_cyclonedx,
+    },
 ];
 
 /// Says what is present, installs what is not, and gives back what could not be installed.
@@ -156,4 +173,23 @@ fn install_from_debian(packages: &[&str]) -> Result<()> {
         bail!("needs Debian and root; by hand: {}", apt::by_hand(packages));
     }
     apt::install(packages)
+}
+
+fn install_cyclonedx(workspace: &Workspace) -> Result<()> {
+    let mut cargo = workspace.cargo(["install", "--locked", image::BILL]);
+    // It runs for a second; optimising it would take most of the time of installing it.
+    cargo.args(["--debug", "--version", CYCLONEDX_VERSION]);
+    cargo.env("CARGO_PROFILE_DEV_DEBUG", "none");
+    command::run(&mut cargo, "is the registry reachable?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_image_is_built_with_the_same_tools() {
+        let script = include_str!("../../deploy/docker/tools.sh");
+        assert!(script.contains(&format!("\ncyclonedx={CYCLONEDX_VERSION}\n")));
+    }
 }

@@ -18,3 +18,9 @@ fn an_older_linker_does_not_fit() {
     assert!(fits(Some(22), 22) && fits(Some(23), 22) && fits(None, 22));
     assert!(!fits(Some(21), 22));
 }
+
+#[test]
+fn the_image_is_built_with_the_same_linker() {
+    let script = include_str!("../../../../deploy/docker/tools.sh");
+    assert!(script.contains(&format!("\nbpf_linker={VERSION}\n")));
+}
