@@ -1,5 +1,5 @@
-{{/* The proxy's configuration file: what follows from values, and config.file laid over it. What differs between the two kinds
-comes by environment variables (_pod.tpl), which go before the file. */}}
+{{/* The proxy's configuration file: what follows from values, and config.file laid over it. What differs between the two kinds,
+and what the image has variables for, comes by environment variables (_pod.tpl), which go before the file. */}}
 
 {{- define "holysheep-proxy.config" -}}
 {{- $address := .Values.config.bindAddress -}}
@@ -12,8 +12,6 @@ comes by environment variables (_pod.tpl), which go before the file. */}}
 {{- $_ := set $upstream "ca_file" "/etc/holysheep/ca/ca.crt" -}}
 {{- end -}}
 {{- $config := dict
-  "listen" (printf "%s:%v" $address $ports.http)
-  "admin_listen" (printf "%s:%v" $address $ports.admin)
   "auth" .Values.config.auth
   "upstream" $upstream
   "timeouts" (dict

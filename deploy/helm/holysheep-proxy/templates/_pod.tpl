@@ -100,6 +100,10 @@ spec:
 {{- $values := .root.Values -}}
 - name: PROXY_MODE
   value: {{ $values.config.proxyMode }}
+- name: HOLYSHEEP_LISTEN
+  value: "{{ $values.config.bindAddress }}:{{ $values.containerPorts.http }}"
+- name: HOLYSHEEP_ADMIN_LISTEN
+  value: "{{ $values.config.bindAddress }}:{{ $values.containerPorts.admin }}"
 {{- if eq .kind "daemonset" }}
 - name: HOLYSHEEP_EBPF
   value: {{ $values.daemonset.ebpf | quote }}

@@ -57,13 +57,19 @@ def selectors_find_their_pods():
 def services_and_probes_lead_to_ports_the_proxy_listens_on():
     for values, objects in rendered():
         config = configuration(objects)
-        listens = {"http": config["listen"], "admin": config["admin_listen"], "probe": config["probes"]["listen"]}
-        if "tls" in config:
-            listens["https"] = config["tls"]["listen"]
-        expected = {key: port_of(address) for key, address in listens.items()}
+        assert "listen" not in config and "admin_listen" not in config, "the image's variables would win"
         for item in workloads(objects):
             pod = item["spec"]["template"]
             (container,) = pod["spec"]["containers"]
+            variables = {variable["name"]: variable.get("value") for variable in container["env"]}
+            listens = {
+                "http": variables["HOLYSHEEP_LISTEN"],
+                "admin": variables["HOLYSHEEP_ADMIN_LISTEN"],
+                "probe": config["probes"]["listen"],
+            }
+            if "tls" in config:
+                listens["https"] = config["tls"]["listen"]
+            expected = {key: port_of(address) for key, address in listens.items()}
             ports = {port["name"]: port["containerPort"] for port in container["ports"]}
             assert ports == expected, f"{values}: {ports} != {expected}"
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
