@@ -1,9 +1,10 @@
 //! Debian packages, installed where we may.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::command;
 
@@ -27,7 +28,7 @@ pub(crate) fn update() -> Result<()> {
 }
 
 /// Downloads a package into a directory, without installing it. Needs no rights.
-pub(crate) fn download(package: &str, directory: &Path) -> Result<()> {
+fn download(package: &str, directory: &Path) -> Result<()> {
     let mut download = apt_get();
     download.args(["download", "--quiet", package]);
     // As root it warns that its own user cannot write there, which does not matter.
@@ -36,6 +37,29 @@ pub(crate) fn download(package: &str, directory: &Path) -> Result<()> {
         download.current_dir(directory),
         "are Debian's packages reachable, and the lists fresh? `apt-get update`",
     )
+}
+
+/// Downloads a package and unpacks it into a directory of its name, which is there only when complete. Nothing is installed.
+pub(crate) fn unpack(package: &str, directory: &Path) -> Result<PathBuf> {
+    let partial = directory.join(format!("{package}.partial"));
+    if partial.exists() {
+        fs::remove_dir_all(&partial)?;
+    }
+    fs::create_dir_all(&partial)?;
+    download(package, &partial)?;
+    let archive = fs::read_dir(&partial)?
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|end| end == "deb"))
+        .context("apt-get has left no package")?;
+    let root = partial.join("root");
+    let mut unpack = Command::new("dpkg");
+    let remedy = "is the disk full?";
+    command::run(unpack.arg("-x").arg(&archive).arg(&root), remedy)?;
+    let complete = directory.join(package);
+    fs::rename(&root, &complete)?;
+    fs::remove_dir_all(&partial)?;
+    Ok(complete)
 }
 
 /// What a person without our rights types.

@@ -18,6 +18,7 @@ mod helm;
 mod image;
 mod manifests;
 mod process;
+mod prometheus;
 mod run;
 mod services;
 mod setup;

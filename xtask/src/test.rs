@@ -7,6 +7,7 @@ mod cargo;
 mod chart;
 mod docs;
 mod image;
+mod monitoring;
 mod report;
 mod script;
 mod sdk;
@@ -49,7 +50,7 @@ struct Step {
     remedy: &'static str,
 }
 
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     Step {
         name: "ebpf",
         title: "the kernel programs, which the others test with",
@@ -150,6 +151,13 @@ const STEPS: [Step; 13] = [
         needs: &["python3-venv", "python-checks", IMAGE_ENGINE, IMAGE_BILL],
         run: image::run,
         remedy: "the failing check is above; `cargo xtask image --host-toolchain` builds the same image",
+    },
+    Step {
+        name: "monitoring",
+        title: "alerts and dashboards, on a real Prometheus that reads a real proxy",
+        needs: &["python3-venv", "python-checks", "helm", "prometheus"],
+        run: monitoring::run,
+        remedy: "mend what it names. Then `cargo xtask test --only monitoring`",
     },
 ];
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::workspace::Workspace;
-use crate::{apt, command, helm, image, test_kernels};
+use crate::{apt, command, helm, image, prometheus, test_kernels};
 
 /// The same for everybody, so that a new release does not break a check overnight.
 const DENY_VERSION: &str = "0.20.2";
@@ -38,7 +38,7 @@ pub(crate) struct Lack {
 }
 
 /// All tools; each may need those before it.
-pub(crate) static ALL: [Tool; 11] = [
+pub(crate) static ALL: [Tool; 12] = [
     Tool {
         name: "rustfmt",
         optional: false,
@@ -119,6 +119,13 @@ pub(crate) static ALL: [Tool; 11] = [
         how: "cargo install, which compiles it: about a minute",
         present: |workspace| command::first_line(&mut workspace.cargo(["cyclonedx", "--version"])),
         install: install_cyclonedx,
+    },
+    Tool {
+        name: "prometheus",
+        optional: true,
+        how: "apt-get download of Debian's package, unpacked below the target directory, 20 MB",
+        present: prometheus::installed,
+        install: prometheus::install,
     },
 ];
 

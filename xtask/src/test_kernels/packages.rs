@@ -6,8 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::apt;
 use crate::workspace::Workspace;
-use crate::{apt, command};
 
 /// Kernels of one stable series.
 pub(super) struct Series {
@@ -99,28 +99,11 @@ fn offered(series: &Series) -> Result<String> {
     known()?.with_context(|| format!("Debian has no {}*{SUFFIX} for this machine", series.prefix))
 }
 
-/// Downloads and unpacks a package; its directory has its name, and is there only when complete.
 fn download(directory: &Path, package: String) -> Result<String> {
     println!(
         "Downloading {package} and unpacking it below the target directory; it is not installed."
     );
-    let partial = directory.join("partial");
-    if partial.exists() {
-        fs::remove_dir_all(&partial)?;
-    }
-    fs::create_dir_all(&partial)?;
-    apt::download(&package, &partial)?;
-    let archive = fs::read_dir(&partial)?
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|path| path.extension().is_some_and(|end| end == "deb"))
-        .context("apt-get has left no package")?;
-    let root = partial.join("root");
-    let mut unpack = Command::new("dpkg");
-    let remedy = "is the disk full?";
-    command::run(unpack.arg("-x").arg(&archive).arg(&root), remedy)?;
-    fs::rename(&root, directory.join(&package))?;
-    fs::remove_dir_all(&partial)?;
+    apt::unpack(&package, directory)?;
     Ok(package)
 }
 

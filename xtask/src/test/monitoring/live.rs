@@ -1,0 +1,256 @@
+//! A real Prometheus that reads three real proxies and has the chart's rules: one like the DaemonSet's, one like the
+//! Deployment's, and one that cannot reach upstream.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::super::report::Outcome;
+use super::chart::{self, Chart};
+use super::client::Prometheus;
+use super::load::{self, Ports};
+use super::questions::Questions;
+use super::{NAMESPACE, SCRATCH, cluster};
+use crate::process::{Group, bound_to_us};
+use crate::services::{self, Emulator};
+use crate::workspace::Workspace;
+use crate::{command, prometheus};
+
+/// Twice what it takes on two slow cores.
+const LIMIT: Duration = Duration::from_secs(40);
+
+/// A proxy, and what it passes for in the cluster.
+struct Pod {
+    /// For messages.
+    process: &'static str,
+    name: &'static str,
+    component: &'static str,
+    ebpf: &'static str,
+    reaches_upstream: bool,
+}
+
+const PODS: [Pod; 3] = [
+    Pod {
+        process: "proxy-node",
+        name: "holysheep-proxy-node-7kq2m",
+        component: "daemonset",
+        ebpf: "auto",
+        reaches_upstream: true,
+    },
+    Pod {
+        process: "proxy-deployment",
+        name: "holysheep-proxy-6c9f7d9b5-x2x7p",
+        component: "deployment",
+        ebpf: "off",
+        reaches_upstream: true,
+    },
+    Pod {
+        process: "proxy-without-upstream",
+        name: "holysheep-proxy-6c9f7d9b5-zzzzz",
+        component: "deployment",
+        ebpf: "off",
+        reaches_upstream: false,
+    },
+];
+
+/// Few, so that a crowd of four is too many.
+const CONFIGURATION: &str = "limits: {in_flight: 2}\n";
+
+/// Discard's port, where nobody listens.
+const NOWHERE: &str = "https://127.0.0.1:9/v1";
+
+pub(super) fn run(workspace: &Workspace, chart: &Chart, outcome: &mut Outcome) -> Result<()> {
+    // The whole workspace, as `cargo test` does, so that both use the same builds of dependencies.
+    let mut cargo = workspace.cargo(["build", "--workspace", "--bins"]);
+    command::run(&mut cargo, "the compiler's message is above")?;
+
+    let scratch = workspace.scratch(SCRATCH)?;
+    let mut group = Group::new()?;
+    let binary = workspace.binary("debug", "holysheep-emulator");
+    let emulator = Emulator::start(&mut group, &binary, &scratch.join("ca.pem"))?;
+    let configuration = scratch.join("proxy.yaml");
+    fs::write(&configuration, CONFIGURATION)?;
+    let mut ports = Vec::new();
+    for pod in &PODS {
+        ports.push(pod.start(workspace, &mut group, &emulator, &configuration)?);
+    }
+    let has_programs = programs_run(ports[0].admin);
+    if !has_programs {
+        println!(
+            "NOT CHECKED: kernel programs do not run here (root and Linux 5.11 are needed), so what only they measure has no data"
+        );
+        outcome.skip("expressions of what only kernel programs measure".to_owned());
+    }
+    let prometheus = start_prometheus(workspace, &mut group, chart, &ports)?;
+    let mut questions = Questions::of(chart, has_programs);
+    let done = group.wait_for("data for each expression", LIMIT, |_| {
+        ports.iter().copied().for_each(load::round);
+        load::crowd(ports[1]);
+        ports.iter().copied().for_each(load::probe);
+        questions.ask(&prometheus).then_some(())
+    });
+    if let Err(error) = done {
+        println!("{error:#}");
+    }
+    for (reason, count) in questions.excused() {
+        println!("      {count} expressions have no data: {reason}");
+    }
+    let title = format!(
+        "{} expressions have data in Prometheus",
+        questions.answered()
+    );
+    super::report(outcome, &title, &questions.problems(&prometheus));
+    super::report(
+        outcome,
+        "Prometheus reads all targets and evaluates all rules",
+        &unhealthy(&prometheus)?,
+    );
+    Ok(())
+}
+
+impl Pod {
+    fn start(
+        &self,
+        workspace: &Workspace,
+        group: &mut Group,
+        emulator: &Emulator,
+        configuration: &Path,
+    ) -> Result<Ports> {
+        let ports = Ports {
+            data: services::free_address()?,
+            admin: services::free_address()?,
+            probe: services::free_address()?,
+        };
+        let binary = workspace.binary("debug", "holysheep-proxy");
+        let mut proxy = services::serve(&binary, ports.data, ports.admin);
+        command::without_settings(&mut proxy);
+        if self.reaches_upstream {
+            emulator.as_upstream_of(&mut proxy);
+        } else {
+            proxy.args(["--upstream", NOWHERE]);
+            proxy.env("HOLYSHEEP_API_KEY", &emulator.key);
+        }
+        proxy.args(["--workers", "1", "--ebpf", self.ebpf]);
+        proxy.args(["--probe-listen", &ports.probe.to_string()]);
+        if self.component == "daemonset" {
+            proxy.args(["--probe-source", &load::NODE.to_string()]);
+        } else {
+            proxy.arg("--config").arg(configuration);
+        }
+        let log = workspace
+            .scratch(SCRATCH)?
+            .join(format!("{}.log", self.process));
+        logged(&mut proxy, &log)?;
+        group.start(self.process, &mut proxy)?;
+        if self.reaches_upstream {
+            services::wait_until_ready(group, ports.admin)
+                .with_context(|| format!("see {}", log.display()))?;
+        }
+        Ok(ports)
+    }
+}
+
+/// Both outputs into a file.
+fn logged(command: &mut Command, log: &Path) -> Result<()> {
+    let output = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    command
+        .stdin(Stdio::null())
+        .stderr(output.try_clone()?)
+        .stdout(output);
+    Ok(())
+}
+
+/// Whether the first proxy has its kernel programs.
+fn programs_run(admin: std::net::SocketAddr) -> bool {
+    let request = "GET /metrics HTTP/1.1\r\nhost: proxy\r\nconnection: close\r\n\r\n";
+    let metrics = super::client::exchange(admin, request).unwrap_or_default();
+    let programs = metrics
+        .lines()
+        .filter(|line| line.starts_with("holysheep_kernel_program_attached"));
+    programs.clone().count() > 0 && programs.into_iter().all(|line| line.ends_with(" 1"))
+}
+
+fn start_prometheus(
+    workspace: &Workspace,
+    group: &mut Group,
+    chart: &Chart,
+    ports: &[Ports],
+) -> Result<Prometheus> {
+    let scratch = workspace.scratch(SCRATCH)?;
+    let rules = chart::write(workspace, "rules.yaml", &chart.spec)?;
+    let names: Vec<_> = PODS.iter().map(|pod| pod.name).collect();
+    let settings = settings(&rules, cluster::serve(&names)?, ports);
+    let file = chart::write(workspace, "prometheus.yaml", &settings)?;
+    let data = scratch.join("data");
+    if data.exists() {
+        fs::remove_dir_all(&data)?;
+    }
+    let address = services::free_address()?;
+    let mut command = bound_to_us(prometheus::program(workspace, "prometheus")?);
+    command
+        .arg(format!("--config.file={}", file.display()))
+        .arg(format!("--storage.tsdb.path={}", data.display()))
+        .arg(format!("--web.listen-address={address}"));
+    let log = scratch.join("prometheus.log");
+    logged(&mut command, &log)?;
+    group.start("prometheus", &mut command)?;
+    let prometheus = Prometheus { address };
+    group
+        .wait_for("Prometheus to answer", LIMIT, |_| {
+            prometheus.get("/api/v1/rules").ok().map(drop)
+        })
+        .with_context(|| format!("see {}", log.display()))?;
+    Ok(prometheus)
+}
+
+/// Prometheus' configuration, with the labels a `ServiceMonitor` gives.
+fn settings(rules: &Path, cluster: std::net::SocketAddr, ports: &[Ports]) -> Value {
+    let proxies: Vec<_> = PODS
+        .iter()
+        .zip(ports)
+        .map(|(pod, ports)| {
+            let labels = json!({"namespace": NAMESPACE, "pod": pod.name, "container": "proxy", "component": pod.component});
+            json!({"targets": [ports.admin.to_string()], "labels": labels})
+        })
+        .collect();
+    json!({
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [rules],
+        "scrape_configs": [
+            {"job_name": "holysheep-proxy", "static_configs": proxies},
+            {"job_name": "kube-state-metrics", "honor_labels": true,
+             "static_configs": [{"targets": [cluster.to_string()]}]},
+        ],
+    })
+}
+
+/// Targets that are not read, and rules that cannot be evaluated.
+fn unhealthy(prometheus: &Prometheus) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    let targets = &prometheus.get("/api/v1/targets")?["activeTargets"];
+    let mut count = 0;
+    for target in targets.as_array().into_iter().flatten() {
+        count += 1;
+        if target["health"] != "up" {
+            problems.push(format!("{}: {}", target["scrapeUrl"], target["lastError"]));
+        }
+    }
+    if count != PODS.len() + 1 {
+        problems.push(format!("there are {count} targets"));
+    }
+    let groups = &prometheus.get("/api/v1/rules")?["groups"];
+    let groups = groups.as_array().into_iter().flatten();
+    for rule in groups
+        .filter_map(|group| group["rules"].as_array())
+        .flatten()
+    {
+        if rule["health"] != "ok" {
+            problems.push(format!("{}: {}", rule["name"], rule["lastError"]));
+        }
+    }
+    Ok(problems)
+}
