@@ -2,15 +2,10 @@
 
 use super::expression;
 
-const CONDITION: &str = "comes with the metrics of the proxy's condition";
-
 /// Metrics that are not there yet, by the beginning of their names.
-const LATER: [(&str, &str); 6] = [
+const LATER: [(&str, &str); 3] = [
     ("gen_ai_", "comes with the counting of tokens"),
     ("holysheep_cost_usd", "comes with the counting of cost"),
-    ("holysheep_ready", CONDITION),
-    ("holysheep_upstream_usable", CONDITION),
-    ("holysheep_certificate_expiry", CONDITION),
     (
         "holysheep_config_reload",
         "comes with the reload of configurations",

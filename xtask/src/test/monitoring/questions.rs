@@ -8,9 +8,17 @@ use super::{dashboards, expression, justified};
 const WINDOW: &str = "15s";
 
 /// Alerts that what goes wrong here has to raise, with what they must be about.
-const RAISED: [(&str, &str); 5] = [
+const RAISED: [(&str, &str); 7] = [
     ("HolySheepProxyErrorBudgetBurnFast", ""),
     ("HolySheepProxyKeyRefused", ""),
+    (
+        "HolySheepProxyNotReady",
+        "pod=\"holysheep-proxy-6c9f7d9b5-zzzzz\"",
+    ),
+    (
+        "HolySheepProxyUpstreamUnusable",
+        "pod=\"holysheep-proxy-6c9f7d9b5-zzzzz\"",
+    ),
     (
         "HolySheepProxyOverloaded",
         "pod=\"holysheep-proxy-6c9f7d9b5-x2x7p\"",
