@@ -1,6 +1,7 @@
 //! The admin port: metrics, health, status, configuration. Never the data port.
 
 mod accept;
+pub mod file;
 pub mod page;
 pub mod status;
 
@@ -8,6 +9,7 @@ use std::convert::Infallible;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use http_body_util::Full;
@@ -22,6 +24,7 @@ use crate::app::Addresses;
 use crate::kernel::Kernel;
 use crate::metrics::{Condition, Format};
 use crate::readiness::Readiness;
+use crate::reload::Reloads;
 use crate::tls::Acceptor;
 
 /// How long a scraper may take to send its request.
@@ -40,6 +43,8 @@ pub struct Admin {
     pub acceptor: Option<Acceptor>,
     /// Where steered probes come from.
     pub sources: Vec<IpNet>,
+    /// The configuration file.
+    pub reloads: Arc<Reloads>,
     /// When the proxy started.
     pub started: Instant,
 }
@@ -95,7 +100,9 @@ impl Admin {
             "/livez" => verdict(&self.readiness.health.not_alive()),
             "/readyz" => verdict(&self.readiness.not_ready()),
             "/status" => json(serde_json::to_string_pretty(&self.status())),
-            "/config" => json(serde_json::to_string_pretty(&*self.readiness.config)),
+            "/config" => json(serde_json::to_string_pretty(
+                &**self.readiness.config.load(),
+            )),
             "/" => answer(
                 StatusCode::OK,
                 "text/html; charset=utf-8",
@@ -125,6 +132,9 @@ impl Admin {
             ready: self.readiness.not_ready().is_empty(),
             usable: self.readiness.unusable().is_none(),
             listener_certificate: self.acceptor.as_ref().and_then(Acceptor::expiry),
+            reloads: self.reloads.ok.load(Relaxed),
+            failed_reloads: self.reloads.failed.load(Relaxed),
+            reload_failed: self.reloads.state.load().error.is_some(),
             upstream_certificate: self.readiness.link.certificate.get(),
         }
     }

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::sync::oneshot;
 
@@ -22,6 +23,7 @@ use crate::kernel::{self, Kernel, Program, Sockets};
 use crate::metrics::Metrics;
 use crate::probe;
 use crate::readiness::Readiness;
+use crate::reload::{Reloader, Reloads, Source};
 use crate::tls::Acceptor;
 use crate::upstream::{self, Link, key};
 use crate::worker::{self, Inbox, Inputs, Shared};
@@ -36,7 +38,8 @@ type Stoppable = (JoinHandle<()>, oneshot::Sender<()>);
 pub struct App {
     addresses: Addresses,
     trigger: DrainTrigger,
-    drain_delay: Duration,
+    readiness: Arc<Readiness>,
+    reloads: Arc<Reloads>,
     workers: Vec<JoinHandle<()>>,
     inboxes: Vec<Inbox>,
     control: Option<Stoppable>,
@@ -51,6 +54,7 @@ struct Parts {
     kernel: Arc<Kernel>,
     acceptor: Option<Acceptor>,
     sources: Vec<IpNet>,
+    source: Option<Source>,
 }
 
 impl App {
@@ -59,6 +63,14 @@ impl App {
     /// # Errors
     /// What cannot be had: an address, a file, a thread.
     pub fn start(config: Config) -> Result<Self> {
+        Self::start_from(config, None)
+    }
+
+    /// The same, and follows the file the configuration comes from.
+    ///
+    /// # Errors
+    /// What cannot be had: an address, a file, a thread.
+    pub fn start_from(config: Config, source: Option<Source>) -> Result<Self> {
         let config = Arc::new(config);
         let link = Arc::new(Link::new(config.workers));
         load_key(&config, &link)?;
@@ -71,7 +83,6 @@ impl App {
         kernel.give_up_capabilities();
         let kernel = Arc::new(kernel);
         let (trigger, drain) = drain::channel();
-        let drain_delay = config.timeouts.drain_delay;
         let limit = config.probes.worker_limit;
         let health = Arc::new(Health::new(config.workers, limit, drain.clone()));
         let (log_sender, log) = log_thread::start(&config.access_log, &health)
@@ -84,7 +95,7 @@ impl App {
             has_probe,
         ));
         let readiness = Arc::new(Readiness {
-            config: Arc::clone(&config),
+            config: ArcSwap::new(Arc::clone(&config)),
             link: Arc::clone(&link),
             metrics,
             health: Arc::clone(&health),
@@ -103,7 +114,8 @@ impl App {
         let mut app = Self {
             addresses: listeners.addresses,
             trigger,
-            drain_delay,
+            readiness: Arc::clone(&readiness),
+            reloads: Arc::new(Reloads::new(source.as_ref())),
             workers: Vec::new(),
             inboxes: Vec::new(),
             control: None,
@@ -116,6 +128,7 @@ impl App {
             kernel,
             acceptor,
             sources,
+            source,
         };
         app.start_threads(listeners, parts)?;
         Ok(app)
@@ -156,15 +169,22 @@ impl App {
             let started = probe::start(inputs);
             self.probe = Some(started.context("the probe thread cannot be started")?);
         }
+        let reloader = parts.source.map(|source| Reloader {
+            source,
+            readiness: Arc::clone(&parts.readiness),
+            inboxes: self.inboxes.clone(),
+            reloads: Arc::clone(&self.reloads),
+        });
         let state = Admin {
             readiness: parts.readiness,
             kernel: parts.kernel,
             addresses: self.addresses,
             acceptor: parts.acceptor,
             sources: parts.sources,
+            reloads: Arc::clone(&self.reloads),
             started: std::time::Instant::now(),
         };
-        self.control = Some(control::start(state, admin)?);
+        self.control = Some(control::start(state, admin, reloader)?);
         let count = starts.iter().count();
         ensure!(count == self.workers.len(), "a worker did not start");
         Ok(())
@@ -220,9 +240,19 @@ impl App {
         self.inboxes.get(worker)
     }
 
+    /// How long everything is served after a stop was asked for.
+    pub fn drain_delay(&self) -> Duration {
+        self.readiness.config.load().timeouts.drain_delay
+    }
+
     /// Asks for the stop, which begins with `timeouts.drain_delay`; [`App::join`] waits for its end.
     pub fn stop(&self) {
-        self.trigger.begin(self.drain_delay);
+        self.trigger.begin(self.drain_delay());
+    }
+
+    /// Reads the configuration file again, if there is one.
+    pub fn reload(&self) {
+        self.reloads.ask();
     }
 
     /// Waits until the proxy has stopped.

@@ -5,7 +5,8 @@
     reason = "talks to a person"
 )]
 
-use std::io::IsTerminal;
+mod log;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,6 +19,7 @@ use crate::config::{
     Auth, Config, ConfigError, ConfigFile, EbpfMode, LogFormat, ProbeSource, Problem, Secret,
 };
 use crate::kernel::Kernel;
+use crate::reload::{self, Source};
 use crate::tls::CertificateError;
 use crate::upstream::key::KeyFileError;
 use crate::upstream::tls::TlsSetupError;
@@ -110,12 +112,12 @@ pub fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     match cli.command {
-        Command::Serve(settings) => match settings.build() {
-            Ok(config) => serve(config),
+        Command::Serve(settings) => match settings.read() {
+            Ok((config, text)) => serve(settings, config, text.as_deref()),
             Err(error) => refuse(&error),
         },
-        Command::Check(settings) => match settings.build() {
-            Ok(config) => check::run(&config),
+        Command::Check(settings) => match settings.read() {
+            Ok((config, _)) => check::run(&config),
             Err(error) => refuse(&error),
         },
         Command::Version => {
@@ -131,30 +133,36 @@ pub fn main() -> ExitCode {
 }
 
 impl Settings {
-    /// Lays command line and environment over the file and checks the whole.
-    fn build(self) -> Result<Config, ConfigError> {
-        let mut file = match &self.config {
-            Some(path) => ConfigFile::read(path)?,
-            None => ConfigFile::default(),
+    /// Reads the file, if there is one; gives its text as well.
+    fn read(&self) -> Result<(Config, Option<String>), ConfigError> {
+        let Some(path) = &self.config else {
+            return Ok((self.build(ConfigFile::default())?, None));
         };
+        let text = ConfigFile::text(path)?;
+        let config = self.build(ConfigFile::parse_from(path, &text)?)?;
+        Ok((config, Some(text)))
+    }
+
+    /// Lays command line and environment over the file and checks the whole.
+    fn build(&self, mut file: ConfigFile) -> Result<Config, ConfigError> {
         file.listen = self.listen.or(file.listen);
         file.admin_listen = self.admin_listen.or(file.admin_listen);
-        file.upstream.base_url = self.upstream.or(file.upstream.base_url);
+        file.upstream.base_url = self.upstream.clone().or(file.upstream.base_url);
         file.upstream.api_key = key_in_environment()?;
-        file.upstream.api_key_file = match (&file.upstream.api_key, self.api_key_file) {
+        file.upstream.api_key_file = match (&file.upstream.api_key, self.api_key_file.clone()) {
             (Some(_), Some(path)) if is_in_environment(&path) => return Err(two_keys()),
             (_, Some(path)) => Some(path),
             // The environment comes before the file.
             (Some(_), None) => None,
             (None, None) => file.upstream.api_key_file,
         };
-        file.upstream.ca_file = self.upstream_ca.or(file.upstream.ca_file);
+        file.upstream.ca_file = self.upstream_ca.clone().or(file.upstream.ca_file);
         file.auth = self.auth.or(file.auth);
         file.workers = self.workers.or(file.workers);
         file.ebpf = self.ebpf.or(file.ebpf);
         file.ebpf_log = self.ebpf_log.then_some(true).or(file.ebpf_log);
         if !self.probe_sources.is_empty() {
-            file.probes.sources = Some(self.probe_sources);
+            file.probes.sources = Some(self.probe_sources.clone());
         }
         file.probes.listen = self.probe_listen.or(file.probes.listen);
         file.probes.node = node_in_environment()?;
@@ -221,9 +229,19 @@ fn refuse(error: &ConfigError) -> ExitCode {
     ExitCode::from(BAD_USAGE)
 }
 
-fn serve(config: Config) -> ExitCode {
-    start_log(&config);
-    match serve_until_signal(config) {
+fn serve(settings: Settings, config: Config, text: Option<&str>) -> ExitCode {
+    let log_level = log::start(&config);
+    let source = settings
+        .config
+        .clone()
+        .zip(text)
+        .map(|(path, text)| Source {
+            path,
+            hash: reload::hash(text),
+            build: Box::new(move |file| settings.build(file)),
+            log_level,
+        });
+    match serve_until_signal(config, source) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("holysheep-proxy: {error:#}");
@@ -242,7 +260,7 @@ fn is_about_a_setting(error: &anyhow::Error) -> bool {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the main thread is no worker")]
-fn serve_until_signal(config: Config) -> anyhow::Result<()> {
+fn serve_until_signal(config: Config, source: Option<Source>) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -250,9 +268,11 @@ fn serve_until_signal(config: Config) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        // Without a file there is nothing to read again, but no reason to die either.
+        let mut hangup = signal(SignalKind::hangup())?;
         let (workers, upstream) = (config.workers, config.upstream.base_url.clone());
-        let (auth, delay) = (config.auth, config.timeouts.drain_delay);
-        let app = App::start(config)?;
+        let auth = config.auth;
+        let app = App::start_from(config, source)?;
         tracing::info!(
             listen = %app.data_addr(),
             tls_listen = app.tls_addr().map(tracing::field::display),
@@ -263,10 +283,14 @@ fn serve_until_signal(config: Config) -> anyhow::Result<()> {
             workers,
             "serving"
         );
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => app.reload(),
+            }
         }
+        let delay = app.drain_delay();
         let delay = (!delay.is_zero()).then(|| humantime::format_duration(delay));
         tracing::info!(
             drain_delay = delay.map(tracing::field::display),
@@ -282,19 +306,4 @@ fn serve_until_signal(config: Config) -> anyhow::Result<()> {
         tracing::info!("stopped");
         Ok(())
     })
-}
-
-fn start_log(config: &Config) {
-    let filter = tracing_subscriber::EnvFilter::new(&config.log_level);
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    let result = match config.log_format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Text => builder.with_target(false).try_init(),
-    };
-    if let Err(error) = result {
-        eprintln!("holysheep-proxy: no log: {error}");
-    }
 }

@@ -7,6 +7,7 @@
 
 mod build;
 pub mod file;
+pub mod live;
 pub mod probes;
 pub mod secret;
 pub mod url;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use file::ConfigFile;
+pub use live::{Live, differences};
 pub use probes::{ProbeSource, Probes};
 pub use secret::Secret;
 pub use url::BaseUrl;

@@ -105,15 +105,14 @@ async fn serve_plain(worker: Rc<Worker>, socket: Socket, mut input: ReadBuffer, 
 
 /// Whether the client speaks h2; `None` if it says nothing.
 async fn detect(worker: &Worker, io: &mut Transport, input: &mut ReadBuffer) -> Option<bool> {
-    let timeouts = &worker.config.timeouts;
     if input.is_empty() {
         let first = poll_fn(|cx| input.poll_fill(cx, io, INPUT));
-        match timeout(timeouts.client_idle, first).await {
+        match timeout(worker.live().timeouts.client_idle, first).await {
             Ok(Ok(count)) if count > 0 => {}
             _ => return None,
         }
     }
-    match timeout(timeouts.client_header, has_preface(io, input)).await {
+    match timeout(worker.live().timeouts.client_header, has_preface(io, input)).await {
         Ok(detected) => detected,
         // Something that might have become a preface: HTTP/1.1 gives the answer.
         Err(_) => Some(false),
@@ -121,7 +120,7 @@ async fn detect(worker: &Worker, io: &mut Transport, input: &mut ReadBuffer) -> 
 }
 
 async fn serve_encrypted(worker: Rc<Worker>, handshake: Accept<Socket>, peer: Peer) {
-    let stream = match timeout(worker.config.timeouts.client_header, handshake).await {
+    let stream = match timeout(worker.live().timeouts.client_header, handshake).await {
         Ok(Ok(stream)) => Box::new(TlsStream::Server(stream)),
         Ok(Err(error)) => {
             tracing::debug!(%peer, %error, "TLS handshake with a client failed");

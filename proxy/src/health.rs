@@ -17,8 +17,8 @@ pub const BEAT: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Health {
     started: Instant,
-    /// A stamp older than this means that a worker has stalled.
-    limit: Duration,
+    /// A stamp older than so many milliseconds means that a worker has stalled.
+    limit: AtomicU64,
     /// Milliseconds from `started` to the last stamp, by worker; 0 before the first.
     beats: Box<[AtomicU64]>,
     /// What ended before the proxy was told to stop.
@@ -38,11 +38,16 @@ impl Health {
     pub fn new(workers: usize, limit: Duration, drain: Drain) -> Self {
         Self {
             started: Instant::now(),
-            limit,
+            limit: AtomicU64::new(millis(limit)),
             beats: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             ended: ArcSwap::default(),
             drain,
         }
+    }
+
+    /// Sets the age from which on a stamp means that its worker has stalled.
+    pub fn set_limit(&self, limit: Duration) {
+        self.limit.store(millis(limit), Relaxed);
     }
 
     /// Leaves a worker's stamp.
@@ -75,8 +80,9 @@ impl Health {
 
     /// Why the process should be restarted, a reason a line.
     pub fn not_alive(&self) -> Vec<String> {
+        let limit = Duration::from_millis(self.limit.load(Relaxed));
         let ages = (0..self.beats.len()).map(|worker| (worker, self.age(worker)));
-        let stalled = ages.filter(|(_, age)| *age > self.limit);
+        let stalled = ages.filter(|(_, age)| *age > limit);
         let stalled = stalled.map(|(worker, age)| {
             let seconds = age.as_secs_f64();
             format!("worker-{worker} has not run for {seconds:.1} s")
@@ -87,10 +93,13 @@ impl Health {
     }
 
     fn now(&self) -> u64 {
-        let millis = u64::try_from(self.started.elapsed().as_millis());
         // Never 0, which means that there is no stamp.
-        millis.unwrap_or(u64::MAX).saturating_add(1)
+        millis(self.started.elapsed()).saturating_add(1)
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Drop for Watched {

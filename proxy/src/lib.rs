@@ -25,6 +25,7 @@ pub mod pipeline;
 pub mod probe;
 pub mod readiness;
 pub mod relay;
+pub mod reload;
 pub mod route;
 pub mod stream;
 pub mod tls;

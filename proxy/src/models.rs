@@ -67,7 +67,7 @@ impl Default for ModelsCache {
 /// with the proxy's own key.
 pub fn is_cacheable(worker: &Worker, inbound: &Inbound<'_>, target: &Target<'_>) -> bool {
     worker.config.auth == Auth::Open
-        && !worker.config.models_ttl.is_zero()
+        && !worker.live().models_ttl.is_zero()
         && inbound.body == Framing::None
         && target.path == target.path_and_query
 }
@@ -83,7 +83,7 @@ pub async fn answer<D: Downstream>(
     record: &mut RequestRecord,
 ) -> Result<(), ProxyError> {
     let cache = &worker.models;
-    let ttl = worker.config.models_ttl;
+    let ttl = worker.live().models_ttl;
     if let Some(list) = cache.list.load_full() {
         if list.age(record.started) >= ttl
             && let Some(turn) = cache.refresh(record.started, ttl)
@@ -105,7 +105,7 @@ pub async fn answer<D: Downstream>(
             }
         }
     }
-    let limit = worker.config.timeouts.connect + worker.config.timeouts.first_byte;
+    let limit = worker.live().timeouts.connect + worker.live().timeouts.first_byte;
     let waited = tokio::time::timeout(limit, finished.changed()).await;
     record.header = record.sent_upstream.map(|sent| sent.elapsed());
     let last = match waited {

@@ -141,7 +141,7 @@ fn authenticate(worker: &Worker, inbound: &Inbound<'_>, route: &Route) -> Result
 
 /// The limits a request can be held against before anything is spent on it.
 fn admit(worker: &Worker, inbound: &Inbound<'_>, route: &Route) -> Result<(), ProxyError> {
-    let limit = worker.config.limits.body;
+    let limit = worker.live().limits.body;
     match inbound.body {
         Framing::Length(length) if length > limit => Err(ProxyError::RequestTooLarge { limit }),
         // Busy is not ill: a probe that fails at the cap takes a pod away when it is needed most.

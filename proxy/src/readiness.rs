@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use crate::config::{Auth, Config};
 use crate::drain::Drain;
 use crate::health::Health;
@@ -14,7 +16,7 @@ use crate::upstream::dns::Resolution;
 #[derive(Debug)]
 pub struct Readiness {
     /// The effective configuration.
-    pub config: Arc<Config>,
+    pub config: ArcSwap<Config>,
     /// Upstream's addresses and key.
     pub link: Arc<Link>,
     /// The workers' connections to upstream, and their accept queues.
@@ -43,7 +45,7 @@ impl Readiness {
             reasons.push("the proxy is stopping".to_owned());
         }
         reasons.extend(self.unusable());
-        if self.config.auth == Auth::Open && self.link.key.with(|key| key.is_none()) {
+        if self.config.load().auth == Auth::Open && self.link.key.with(|key| key.is_none()) {
             reasons.push("there is no upstream API key".to_owned());
         }
         reasons.extend(self.behind());
@@ -71,18 +73,19 @@ impl Readiness {
         }
         let dials = self.link.dials.iter();
         let failure = dials.clone().find_map(|dial| dial.failure())?;
-        let limit = self.config.probes.upstream_limit;
+        let limit = self.config.load().probes.upstream_limit;
         let is_recent = |success: std::time::Instant| success.elapsed() < limit;
         if dials.filter_map(|dial| dial.success()).any(is_recent) {
             return None;
         }
-        let name = &self.config.upstream.name;
+        let config = self.config.load();
+        let name = &config.upstream.name;
         Some(format!("upstream {name} cannot be reached: {failure}"))
     }
 
     /// The workers who accept so slowly that clients will have given up before it is their turn.
     fn behind(&self) -> impl Iterator<Item = String> {
-        let limit = self.config.probes.accept_limit;
+        let limit = self.config.load().probes.accept_limit;
         let workers = self.metrics.workers().iter().enumerate();
         workers.filter_map(move |(worker, metrics)| {
             let waits = metrics.queues().map(|queue| queue.wait()).max()?;

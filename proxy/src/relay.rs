@@ -110,7 +110,6 @@ async fn pump<D: Downstream>(
     client: &mut D,
     record: &mut RequestRecord,
 ) -> Result<Instant, ProxyError> {
-    let timeouts = &worker.config.timeouts;
     let mut first = true;
     let mut waited_at = None;
     poll_fn(|cx| {
@@ -132,16 +131,16 @@ async fn pump<D: Downstream>(
         let state = (record.bytes_out, client.progress(), on_client);
         if waited_at.replace(state) != Some(state) {
             let limit = if on_client {
-                timeouts.client_body
+                worker.live().timeouts.client_body
             } else {
-                timeouts.idle
+                worker.live().timeouts.idle
             };
             client.timer().set(worker.now(), limit);
         }
         client.timer().poll_expired(cx).map(|()| {
             Err(match on_client {
                 true => ProxyError::ClientClosed,
-                false => ProxyError::UpstreamIdleTimeout(timeouts.idle),
+                false => ProxyError::UpstreamIdleTimeout(worker.live().timeouts.idle),
             })
         })
     })
@@ -191,7 +190,7 @@ fn pass<D: Downstream>(
 /// # Errors
 /// If the client is gone, or does not read.
 pub async fn flush<D: Downstream>(worker: &Worker, client: &mut D) -> Result<(), ProxyError> {
-    flush_within(worker.config.timeouts.client_body, || worker.now(), client).await
+    flush_within(worker.live().timeouts.client_body, || worker.now(), client).await
 }
 
 /// The same with the longest time in which a client may take nothing.

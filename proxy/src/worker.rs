@@ -5,6 +5,7 @@
 
 mod accept;
 mod inbox;
+mod live;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -21,7 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use crate::account::access_log::Batch;
 use crate::account::log_thread::LogSender;
 use crate::account::{RecordText, RequestRecord};
-use crate::config::{Config, UpstreamProtocol};
+use crate::config::{Config, Live, UpstreamProtocol};
 use crate::drain::Drain;
 use crate::health::{BEAT, Health};
 use crate::kernel::Sockets;
@@ -42,7 +43,7 @@ const SPARE: usize = 64;
 /// What all workers share.
 #[derive(Debug)]
 pub struct Shared {
-    /// The configuration.
+    /// The configuration at the start.
     pub config: Arc<Config>,
     /// Upstream's addresses and key.
     pub link: Arc<Link>,
@@ -83,8 +84,10 @@ pub struct Inputs {
 #[derive(Debug)]
 pub struct Worker {
     id: usize,
-    /// The configuration.
+    /// The configuration at the start. What can change since is in `live`.
     pub config: Arc<Config>,
+    live: Cell<Live>,
+    dialer: Rc<Dialer>,
     /// Upstream's addresses and key.
     pub link: Arc<Link>,
     /// Upstream's `Host`.
@@ -109,7 +112,7 @@ pub struct Worker {
     batch: RefCell<Batch>,
     texts: RefCell<Vec<RecordText>>,
     in_flight: Cell<usize>,
-    max_in_flight: usize,
+    max_in_flight: Cell<usize>,
     connections: Cell<usize>,
     connection_ended: Notify,
     now: Cell<Instant>,
@@ -241,7 +244,8 @@ impl Worker {
             link: Arc::clone(&shared.link),
             authority: upstream.base_url.authority(),
             pool: Rc::new(pool),
-            h2: Multiplexed::new(dialer),
+            h2: Multiplexed::new(Rc::clone(&dialer)),
+            dialer,
             models: Arc::clone(&shared.models),
             health: Arc::clone(&shared.health),
             readiness: Arc::clone(&shared.readiness),
@@ -252,7 +256,8 @@ impl Worker {
             batch: RefCell::new(Batch::new(config.log_format, &upstream.name)),
             texts: RefCell::default(),
             in_flight: Cell::new(0),
-            max_in_flight: config.limits.in_flight.div_ceil(config.workers.max(1)),
+            max_in_flight: Cell::new(live::share(&config)),
+            live: Cell::new(config.live()),
             connections: Cell::new(0),
             connection_ended: Notify::new(),
             now: Cell::new(Instant::now()),
@@ -268,7 +273,7 @@ impl Worker {
 
     /// Whether one more request than the cap is in flight.
     pub const fn is_overloaded(&self) -> bool {
-        self.in_flight.get() > self.max_in_flight
+        self.in_flight.get() > self.max_in_flight.get()
     }
 
     /// The time, at most a heartbeat old: good enough for deadlines, and free.
@@ -358,7 +363,7 @@ impl Worker {
                 self.connection_ended.notified().await;
             }
         };
-        if timeout(self.config.timeouts.drain, finished).await.is_err() {
+        if timeout(self.live().timeouts.drain, finished).await.is_err() {
             let left = self.connections.get();
             tracing::warn!(
                 worker = self.id,

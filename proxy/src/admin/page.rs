@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::status::{Status, UpstreamStatus};
+use super::status::{FileStatus, Status, UpstreamStatus};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}\
@@ -72,6 +72,13 @@ fn proxy(page: &mut String, status: &Status) {
             ("Workers", status.workers.to_string()),
             ("Requests in flight", status.in_flight.to_string()),
             ("Client connections", status.connections.to_string()),
+            (
+                "Configuration file",
+                status
+                    .config
+                    .as_ref()
+                    .map_or_else(|| "–".to_owned(), FileStatus::in_words),
+            ),
             ("Kernel programs", status.kernel.in_words()),
         ],
     );

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Admin;
+pub use super::file::FileStatus;
 use crate::kernel::{Kernel, Program};
 use crate::upstream::dns::Resolution;
 
@@ -25,6 +26,8 @@ pub struct Status {
     pub auth: crate::config::Auth,
     /// Worker threads.
     pub workers: usize,
+    /// The configuration file, if there is one.
+    pub config: Option<FileStatus>,
     /// Kernel programs, and why they are off.
     pub kernel: KernelStatus,
     /// Health probes.
@@ -206,6 +209,7 @@ impl Status {
                 None => errors.push(ErrorCount { code, count }),
             }
         }
+        let config = admin.readiness.config.load();
         errors.retain(|error| error.count > 0);
         Self {
             version: env!("CARGO_PKG_VERSION"),
@@ -214,8 +218,9 @@ impl Status {
             not_ready,
             listen: admin.addresses.data.to_string(),
             tls_listen: admin.addresses.tls.map(|address| address.to_string()),
-            auth: admin.readiness.config.auth,
-            workers: admin.readiness.config.workers,
+            auth: config.auth,
+            workers: config.workers,
+            config: FileStatus::of(&admin.reloads.state.load()),
             kernel: KernelStatus::of(&admin.kernel),
             probes: ProbeStatus::of(admin),
             in_flight: workers.iter().map(|w| w.http.in_flight.get()).sum(),
@@ -229,14 +234,15 @@ impl Status {
 impl UpstreamStatus {
     fn of(admin: &Admin) -> Self {
         let workers = admin.readiness.metrics.workers();
+        let config = admin.readiness.config.load();
         let (addresses, resolution_error) = match &*admin.readiness.link.addresses.now() {
             Resolution::Known(known) => (known.iter().map(ToString::to_string).collect(), None),
             Resolution::Failed(reason) => (Vec::new(), Some(reason.to_string())),
             Resolution::Pending => (Vec::new(), Some("being resolved".to_owned())),
         };
         Self {
-            name: admin.readiness.config.upstream.name.clone(),
-            base_url: admin.readiness.config.upstream.base_url.to_string(),
+            name: config.upstream.name.clone(),
+            base_url: config.upstream.base_url.to_string(),
             addresses,
             resolution_error,
             has_key: admin.readiness.link.key.with(|key| key.is_some()),

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::memory;
 use crate::admin::{self, Admin};
 use crate::config::Config;
+use crate::reload::Reloader;
 use crate::tls::Acceptor;
 use crate::upstream::{Link, dns, key};
 use crate::watch::FileWatch;
@@ -19,6 +20,7 @@ use crate::watch::FileWatch;
 pub(super) fn start(
     admin: Admin,
     listener: TcpListener,
+    reloader: Option<Reloader>,
 ) -> Result<(JoinHandle<()>, oneshot::Sender<()>)> {
     let (stop, stopped) = oneshot::channel();
     let thread = std::thread::Builder::new()
@@ -29,7 +31,7 @@ pub(super) fn start(
                 .enable_all()
                 .build_local(LocalOptions::default());
             match runtime {
-                Ok(runtime) => runtime.block_on(control(admin, listener, stopped)),
+                Ok(runtime) => runtime.block_on(control(admin, listener, reloader, stopped)),
                 Err(error) => tracing::error!(%error, "the control thread has no runtime"),
             }
         })
@@ -37,8 +39,13 @@ pub(super) fn start(
     Ok((thread, stop))
 }
 
-async fn control(admin: Admin, listener: TcpListener, stopped: oneshot::Receiver<()>) {
-    let config = Arc::clone(&admin.readiness.config);
+async fn control(
+    admin: Admin,
+    listener: TcpListener,
+    reloader: Option<Reloader>,
+    stopped: oneshot::Receiver<()>,
+) {
+    let config = admin.readiness.config.load_full();
     let link = Arc::clone(&admin.readiness.link);
     let acceptor = admin.acceptor.clone();
     let control_metrics = Arc::clone(admin.readiness.metrics.control());
@@ -49,6 +56,9 @@ async fn control(admin: Admin, listener: TcpListener, stopped: oneshot::Receiver
     });
     tokio::task::spawn_local(watch_files(config, link, acceptor));
     tokio::task::spawn_local(memory::keep_small(Arc::clone(&admin.readiness.metrics)));
+    if let Some(reloader) = reloader {
+        tokio::task::spawn_local(reloader.run());
+    }
     tokio::task::spawn_local(admin::serve(admin, listener));
     // Told to stop, or the app is gone: the same.
     let _ = stopped.await;

@@ -239,16 +239,23 @@ pub fn as_text<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::O
 }
 
 impl ConfigFile {
-    /// Reads and parses the file at `path`.
+    /// Reads the file at `path`.
     ///
     /// # Errors
-    /// If it cannot be read, or is not what it should be: then with line, column and field.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|reason| ConfigError::Read {
+    /// If it cannot be read.
+    pub fn text(path: &Path) -> Result<String, ConfigError> {
+        std::fs::read_to_string(path).map_err(|reason| ConfigError::Read {
             path: path.to_owned(),
             reason,
-        })?;
-        Self::parse(&text).map_err(|message| ConfigError::Parse {
+        })
+    }
+
+    /// Parses the text of the file at `path`.
+    ///
+    /// # Errors
+    /// If it is not what it should be, with line, column and field.
+    pub fn parse_from(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        Self::parse(text).map_err(|message| ConfigError::Parse {
             path: path.to_owned(),
             message,
         })

@@ -68,10 +68,11 @@ async fn read_head(
     head: &mut Head,
     draining: &mut Draining,
 ) -> Wait {
-    let timeouts = &worker.config.timeouts;
     let mut seen = 0;
     let mut begun = false;
-    stream.timer.set(worker.now(), timeouts.client_idle);
+    stream
+        .timer
+        .set(worker.now(), worker.live().timeouts.client_idle);
     poll_fn(|cx| {
         loop {
             skip_empty_line(stream);
@@ -80,10 +81,12 @@ async fn read_head(
             }
             if !begun && !stream.input.is_empty() {
                 begun = true;
-                stream.timer.set(worker.now(), timeouts.client_header);
+                stream
+                    .timer
+                    .set(worker.now(), worker.live().timeouts.client_header);
             }
             let H1Stream { io, input, .. } = &mut *stream;
-            match input.poll_fill(cx, io, worker.config.limits.headers) {
+            match input.poll_fill(cx, io, worker.live().limits.headers) {
                 Poll::Ready(Ok(count)) if count > 0 => {}
                 Poll::Ready(_) => return Poll::Ready(Wait::Closed),
                 Poll::Pending => {
@@ -108,7 +111,7 @@ fn parse_head(
     head: &mut Head,
     seen: &mut usize,
 ) -> Option<Wait> {
-    let limit = worker.config.limits.headers;
+    let limit = worker.live().limits.headers;
     let waiting = stream.input.filled();
     if matches!(waiting, b"" | b"\r") {
         return None;
@@ -147,7 +150,7 @@ async fn serve_request(
     let mut record = RequestRecord::new(worker, stream.peer, version);
     let mut begin = Begin {
         body: Framing::None,
-        limit: worker.config.limits.body,
+        limit: worker.live().limits.body,
         expects_continue: view
             .field(FieldName::Expect)
             .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue")),

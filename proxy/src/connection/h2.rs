@@ -49,9 +49,9 @@ pub async fn serve(worker: Rc<Worker>, io: Transport, received: Vec<u8>, peer: P
         io,
     });
     let mut draining = worker.drain.wait();
-    let decoded_at_most = request::decoded_at_most(worker.config.limits.headers);
+    let decoded_at_most = request::decoded_at_most(worker.live().limits.headers);
     let streams = Streams::new();
-    let mut idle = IdleLimit::new(Rc::clone(&streams), worker.config.timeouts.client_idle);
+    let mut idle = IdleLimit::new(Rc::clone(&streams), worker.live().timeouts.client_idle);
     let service =
         service_fn(move |request| respond(Rc::clone(&worker), &streams, request, peer, https));
     let connection = hyper::server::conn::http2::Builder::new(LocalExecutor)
@@ -103,7 +103,7 @@ fn respond(
     let body = framing(&incoming);
     let head_only = parts.method == http::Method::HEAD;
     // Made here, so that however the pipeline's task ends, the response does, too.
-    let stream = H2Stream::new(cell, incoming, worker.config.limits.body, head_only);
+    let stream = H2Stream::new(cell, incoming, worker.live().limits.body, head_only);
     let arrived = Arrived {
         parts,
         body,
@@ -135,7 +135,7 @@ struct Arrived {
 async fn process(worker: Rc<Worker>, arrived: Arrived, mut stream: H2Stream) {
     let Arrived { parts, peer, .. } = &arrived;
     let mut record = RequestRecord::new(&worker, *peer, Version::Http2);
-    let head = match RequestHead::new(parts, worker.config.limits.headers) {
+    let head = match RequestHead::new(parts, worker.live().limits.headers) {
         Ok(head) => head,
         Err(error) => {
             let dialect = route::dialect_of_unknown(request::target(parts).as_bytes());

@@ -4,7 +4,7 @@ use std::fmt;
 
 use prometheus_client::encoding::DescriptorEncoder;
 
-use super::encode::{Collector, gauges};
+use super::encode::{Collector, counters, gauges};
 
 /// The proxy's condition at the moment of a scrape.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,12 @@ pub struct Condition {
     pub listener_certificate: Option<i64>,
     /// The same of the certificate that upstream presented last.
     pub upstream_certificate: Option<i64>,
+    /// How often the configuration file was taken over since the start.
+    pub reloads: u64,
+    /// How often it could not be used.
+    pub failed_reloads: u64,
+    /// Whether it cannot be used as it is now.
+    pub reload_failed: bool,
 }
 
 impl Collector {
@@ -47,6 +53,21 @@ impl Collector {
             "holysheep_certificate_expiry_timestamp_seconds",
             "When a certificate expires, in Unix time",
             known,
+        )?;
+        counters(
+            encoder,
+            "holysheep_config_reloads",
+            "How often the configuration file was read again, by result",
+            [
+                (vec![("result", "ok")], condition.reloads),
+                (vec![("result", "failed")], condition.failed_reloads),
+            ],
+        )?;
+        gauges(
+            encoder,
+            "holysheep_config_reload_failed",
+            "Whether the configuration file cannot be used as it is now",
+            [(vec![], i64::from(condition.reload_failed))],
         )
     }
 }

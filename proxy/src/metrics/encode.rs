@@ -237,7 +237,7 @@ fn build_info(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     gauges(encoder, "holysheep_build_info", "Always 1", [(labels, 1)])
 }
 
-fn counters<'a>(
+pub(super) fn counters<'a>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,

@@ -51,7 +51,7 @@ impl Drop for Turn {
 /// Fetches the list. With `counts` it is a request to upstream of its own;
 /// otherwise the record of the request that waits for it is.
 pub(super) async fn fetch(worker: Rc<Worker>, outbound: Outbound, turn: Turn, counts: bool) {
-    let limit = worker.config.timeouts.connect + worker.config.timeouts.first_byte;
+    let limit = worker.live().timeouts.connect + worker.live().timeouts.first_byte;
     let started = Instant::now();
     let result = tokio::time::timeout(limit, request(&worker, outbound))
         .await

@@ -104,7 +104,7 @@ async fn interruptible<D: Downstream, T>(
     body.client.timer().set(
         worker.now(),
         // The connect timeout is the dialer's; this only bounds the unforeseen.
-        worker.config.timeouts.connect + Duration::from_secs(5),
+        worker.live().timeouts.connect + Duration::from_secs(5),
     );
     poll_fn(|cx| {
         if let Poll::Ready(output) = future.as_mut().poll(cx) {
@@ -114,7 +114,7 @@ async fn interruptible<D: Downstream, T>(
             return Poll::Ready(Err(ProxyError::ClientClosed));
         }
         body.client.timer().poll_expired(cx).map(|()| {
-            let limit = worker.config.timeouts.connect;
+            let limit = worker.live().timeouts.connect;
             Err(ProxyError::UpstreamConnectTimeout(limit))
         })
     })
@@ -128,7 +128,6 @@ pub(super) async fn send<D: Downstream>(
     body: &mut Observed<'_, D>,
     record: &mut RequestRecord,
 ) -> Result<(), ExchangeError> {
-    let timeouts = &worker.config.timeouts;
     let mut seen = u64::MAX;
     let mut was_sent = false;
     let result = poll_fn(|cx| {
@@ -142,17 +141,17 @@ pub(super) async fn send<D: Downstream>(
         if pulled != seen || sent != was_sent {
             (seen, was_sent) = (pulled, sent);
             let limit = if sent {
-                timeouts.first_byte
+                worker.live().timeouts.first_byte
             } else {
-                timeouts.client_body
+                worker.live().timeouts.client_body
             };
             body.client.timer().set(worker.now(), limit);
         }
         body.client.timer().poll_expired(cx).map(|()| {
             Err(ExchangeError::Failed(match exchange.is_sent() {
-                true => ProxyError::UpstreamFirstByteTimeout(timeouts.first_byte),
+                true => ProxyError::UpstreamFirstByteTimeout(worker.live().timeouts.first_byte),
                 false if exchange.is_blocked() => {
-                    ProxyError::UpstreamIdleTimeout(timeouts.client_body)
+                    ProxyError::UpstreamIdleTimeout(worker.live().timeouts.client_body)
                 }
                 false => ProxyError::RequestTimeout,
             }))

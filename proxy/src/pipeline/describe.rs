@@ -20,7 +20,7 @@ pub fn describe(worker: &Worker, head: &HeadView<'_>, record: &mut RequestRecord
         !id.is_empty() && id.len() <= MAX_REQUEST_ID && id.iter().all(u8::is_ascii_graphic)
     });
     record.wants_timing =
-        worker.config.timing_header && head.field(FieldName::XHolysheepTiming).is_some();
+        worker.live().timing_header && head.field(FieldName::XHolysheepTiming).is_some();
     let mut made = [0; 32];
     record.text.fill([
         head.method(),

@@ -148,7 +148,7 @@ impl Connection {
 pub struct Dialer {
     addresses: Arc<Addresses>,
     tls: Option<ClientTls>,
-    timeout: Duration,
+    timeout: Cell<Duration>,
     metrics: Arc<WorkerMetrics>,
     sockets: Sockets,
     last: Arc<LastDial>,
@@ -171,7 +171,7 @@ impl Dialer {
         Self {
             addresses: Arc::clone(&link.addresses),
             tls,
-            timeout,
+            timeout: Cell::new(timeout),
             metrics,
             sockets,
             last: link.dials.get(worker).cloned().unwrap_or_default(),
@@ -179,6 +179,11 @@ impl Dialer {
             backoff: Cell::new(FIRST_BACKOFF),
             connected: Notify::new(),
         }
+    }
+
+    /// Sets the limit for dials from now on.
+    pub fn set_timeout(&self, timeout: Duration) {
+        self.timeout.set(timeout);
     }
 
     /// The worker's metrics.
@@ -206,9 +211,10 @@ impl Dialer {
     /// # Errors
     /// Why there is none; counted, and remembered until one can be opened.
     pub async fn dial(&self) -> Result<Transport, ConnectError> {
-        let result = tokio::time::timeout(self.timeout, self.open())
+        let limit = self.timeout.get();
+        let result = tokio::time::timeout(limit, self.open(limit))
             .await
-            .unwrap_or(Err(ConnectError::Timeout(self.timeout)));
+            .unwrap_or(Err(ConnectError::Timeout(limit)));
         match &result {
             Ok(_) => {
                 self.metrics.upstream.connects.inc();
@@ -243,15 +249,15 @@ impl Dialer {
         let _ = tokio::time::timeout(pause, self.connected.notified()).await;
     }
 
-    async fn open(&self) -> Result<Transport, ConnectError> {
-        let give_up = tokio::time::Instant::now() + self.timeout.saturating_sub(MARGIN);
+    async fn open(&self, limit: Duration) -> Result<Transport, ConnectError> {
+        let give_up = tokio::time::Instant::now() + limit.saturating_sub(MARGIN);
         let addresses = self.addresses.get().await.map_err(ConnectError::Dns)?;
         let connect = |address| self.connect(address, give_up);
         let socket = eyeballs::race(&addresses, connect)
             .await
             .map_err(|reason| match tokio::time::Instant::now() < give_up {
                 true => ConnectError::Tcp(reason),
-                false => ConnectError::Timeout(self.timeout),
+                false => ConnectError::Timeout(limit),
             })?;
         self.secure(socket).await
     }

@@ -27,6 +27,7 @@ mod openmetrics;
 mod pool;
 mod probes;
 mod readiness;
+mod reload;
 mod response_fields;
 mod startup;
 mod streaming;

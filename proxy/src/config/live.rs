@@ -1,0 +1,138 @@
+//! What of the configuration can change while the proxy runs, and in what two configurations differ.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Config, Limits, Probes, Timeouts};
+
+/// What a worker looks at anew for each request or connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Live {
+    /// Time limits.
+    pub timeouts: Timeouts,
+    /// Size and number limits.
+    pub limits: Limits,
+    /// See [`Config::timing_header`].
+    pub timing_header: bool,
+    /// See [`Config::models_ttl`].
+    pub models_ttl: Duration,
+}
+
+/// Where the file calls a field differently than [`Config`].
+const NAMES: [(&str, &str); 4] = [
+    ("models_ttl", "models_cache.ttl"),
+    ("log_format", "log.format"),
+    ("log_level", "log.level"),
+    ("access_log", "log.access"),
+];
+
+impl Config {
+    /// What workers look at anew.
+    pub const fn live(&self) -> Live {
+        Live {
+            timeouts: self.timeouts,
+            limits: self.limits,
+            timing_header: self.timing_header,
+            models_ttl: self.models_ttl,
+        }
+    }
+
+    /// This configuration with all of `new` that can change at run time.
+    #[must_use]
+    pub fn adopting(&self, new: &Self) -> Self {
+        let Live {
+            timeouts,
+            limits,
+            timing_header,
+            models_ttl,
+        } = new.live();
+        Self {
+            timeouts,
+            limits,
+            timing_header,
+            models_ttl,
+            log_level: new.log_level.clone(),
+            probes: Probes {
+                worker_limit: new.probes.worker_limit,
+                upstream_limit: new.probes.upstream_limit,
+                accept_limit: new.probes.accept_limit,
+                ..self.probes.clone()
+            },
+            ..self.clone()
+        }
+    }
+}
+
+/// The fields in which two configurations differ, by their paths in the file.
+pub fn differences(old: &Config, new: &Config) -> Vec<String> {
+    let mut paths = Vec::new();
+    // What cannot be written, which no configuration is, has no differences either.
+    let [old, new] = [old, new].map(|config| serde_json::to_value(config).unwrap_or_default());
+    compare(&old, &new, "", &mut paths);
+    for path in &mut paths {
+        if let Some((_, name)) = NAMES.iter().find(|(field, _)| field == path) {
+            (*name).clone_into(path);
+        }
+    }
+    paths
+}
+
+fn compare(old: &Value, new: &Value, path: &str, paths: &mut Vec<String>) {
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            for (name, value) in old {
+                let path = match path {
+                    "" => name.clone(),
+                    above => format!("{above}.{name}"),
+                };
+                compare(value, new.get(name).unwrap_or(&Value::Null), &path, paths);
+            }
+        }
+        _ if old != new => paths.push(path.to_owned()),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ConfigFile;
+
+    fn config(text: &str) -> Config {
+        Config::build(ConfigFile::parse(text).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn fields_are_named_as_in_the_file() {
+        let old = config("workers: 1");
+        let new = config(
+            "{workers: 2, tls: {listen: '127.0.0.1:1', certificate: c, key: k}, models_cache: {ttl: 1s}, \
+             log: {format: json, level: debug, access: off}, upstream: {name: x}, limits: {body: 1}}",
+        );
+        let mut fields = differences(&old, &new);
+        fields.sort();
+        let expected = [
+            "limits.body",
+            "log.access",
+            "log.format",
+            "log.level",
+            "models_cache.ttl",
+            "tls",
+            "upstream.name",
+            "workers",
+        ];
+        assert_eq!(fields, expected);
+        let adopted = old.adopting(&new);
+        let mut restart = differences(&adopted, &new);
+        restart.sort();
+        let expected = [
+            "log.access",
+            "log.format",
+            "tls",
+            "upstream.name",
+            "workers",
+        ];
+        assert_eq!(restart, expected);
+    }
+}

@@ -1,0 +1,199 @@
+//! The configuration file, read again when it changes or on SIGHUP.
+//!
+//! [`crate::cli`] says how a file's text becomes a configuration, [`Reloader`] runs on the control thread. A new file is
+//! checked as at the start. What can change while the proxy runs ([`Config::adopting`]) is put where it is looked at:
+//! readiness and health have snapshots, each worker gets a job, so that requests still read plain memory of their
+//! worker's own. What cannot is named. A file that cannot be used changes nothing.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
+use tokio::sync::Notify;
+
+use crate::config::{Config, ConfigError, ConfigFile, differences};
+use crate::readiness::Readiness;
+use crate::watch::FileWatch;
+use crate::worker::Inbox;
+
+/// Hexadecimal digits of a hash that are shown.
+const DIGITS: usize = 12;
+
+/// Where the configuration comes from, and what only the program can do about it.
+pub struct Source {
+    /// The file.
+    pub path: PathBuf,
+    /// Hash of the text the proxy was started with.
+    pub hash: String,
+    /// Lays command line and environment over a file and checks the whole.
+    pub build: Box<dyn Fn(ConfigFile) -> Result<Config, ConfigError> + Send>,
+    /// Sets the filter of the application log.
+    pub log_level: Box<dyn Fn(&str) + Send>,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The beginning of a text's SHA-256, as `sha256sum` shows it.
+pub fn hash(text: &str) -> String {
+    let suite = TLS13_AES_128_GCM_SHA256.tls13();
+    let digest = suite.map(|suite| suite.common.hash_provider.hash(text.as_bytes()));
+    let bytes = digest.as_ref().map_or(&[][..], |digest| digest.as_ref());
+    let mut hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    hex.truncate(DIGITS);
+    hex
+}
+
+/// What became of the file, for `/metrics` and `/status`, and the way to ask for another look.
+#[derive(Debug, Default)]
+pub struct Reloads {
+    /// Files that were taken over.
+    pub ok: AtomicU64,
+    /// Files that could not be used.
+    pub failed: AtomicU64,
+    /// The state of things.
+    pub state: ArcSwap<State>,
+    asked: Notify,
+}
+
+/// What is in force, and what is not.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// The file in force, and the hash of its text.
+    pub file: Option<(PathBuf, String)>,
+    /// When it was read.
+    pub read: Option<SystemTime>,
+    /// Why the file as it is now cannot be used.
+    pub error: Option<String>,
+    /// The fields in it that take effect after a restart only.
+    pub restart: Vec<String>,
+}
+
+impl Reloads {
+    /// Nothing was reloaded yet.
+    pub fn new(source: Option<&Source>) -> Self {
+        let state = State {
+            file: source.map(|source| (source.path.clone(), source.hash.clone())),
+            read: source.map(|_| SystemTime::now()),
+            ..State::default()
+        };
+        Self {
+            state: ArcSwap::from_pointee(state),
+            ..Self::default()
+        }
+    }
+
+    /// Asks for the file to be read even if nothing seems to have changed.
+    pub fn ask(&self) {
+        self.asked.notify_one();
+    }
+}
+
+/// Follows the file.
+#[derive(Debug)]
+pub struct Reloader {
+    /// Where it is.
+    pub source: Source,
+    /// Where configuration and limits of health are looked at.
+    pub readiness: Arc<Readiness>,
+    /// The workers.
+    pub inboxes: Vec<Inbox>,
+    /// What is told of it.
+    pub reloads: Arc<Reloads>,
+}
+
+impl Reloader {
+    /// Follows the file until the task is dropped.
+    pub async fn run(self) {
+        let mut watch = FileWatch::new([self.source.path.as_path()]);
+        let mut seen = Ok(self.source.hash.clone());
+        let mut asked = false;
+        loop {
+            // The first time for what changed while the watch was set up.
+            let text = ConfigFile::text(&self.source.path);
+            let found = match &text {
+                Ok(text) => Ok(hash(text)),
+                Err(error) => Err(error.to_string()),
+            };
+            if asked || found != seen {
+                self.reload(text);
+                seen = found;
+            }
+            asked = tokio::select! {
+                () = watch.changed() => false,
+                () = self.reloads.asked.notified() => true,
+            };
+        }
+    }
+
+    fn reload(&self, text: Result<String, ConfigError>) {
+        let path = &self.source.path;
+        let built = text.and_then(|text| {
+            let file = ConfigFile::parse_from(path, &text)?;
+            Ok(((self.source.build)(file)?, hash(&text)))
+        });
+        let mut state = State::clone(&self.reloads.state.load());
+        match built {
+            Ok((config, hash)) => {
+                state.restart = self.adopt(&config);
+                state.file = Some((path.clone(), hash));
+                state.read = Some(SystemTime::now());
+                state.error = None;
+                self.reloads.state.store(Arc::new(state));
+                self.reloads.ok.fetch_add(1, Relaxed);
+            }
+            Err(error) => {
+                tracing::error!(%error, "the new configuration cannot be used, the old one stays");
+                state.error = Some(error.to_string());
+                self.reloads.state.store(Arc::new(state));
+                self.reloads.failed.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    /// Puts in force what can be; gives the fields that cannot.
+    fn adopt(&self, new: &Config) -> Vec<String> {
+        let old = self.readiness.config.load_full();
+        let config = Arc::new(old.adopting(new));
+        let changed = differences(&old, &config);
+        let restart = differences(&config, new);
+        self.readiness.health.set_limit(config.probes.worker_limit);
+        if old.log_level != config.log_level {
+            (self.source.log_level)(&config.log_level);
+        }
+        self.readiness.config.store(Arc::clone(&config));
+        for inbox in &self.inboxes {
+            let config = Arc::clone(&config);
+            inbox.send(move |worker| worker.adopt(&config));
+        }
+        tracing::info!(
+            changed = changed.join(", "),
+            "the configuration was reloaded"
+        );
+        if !restart.is_empty() {
+            let fields = restart.join(", ");
+            tracing::warn!(fields, "changed settings take effect after a restart only");
+        }
+        restart
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_that_of_sha256sum() {
+        assert_eq!(hash(""), "e3b0c44298fc");
+        assert_eq!(hash("abc"), "ba7816bf8f01");
+    }
+}

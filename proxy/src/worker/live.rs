@@ -1,0 +1,24 @@
+//! Settings that change while a worker runs: they come as a job and are read as plain memory.
+
+use super::Worker;
+use crate::config::{Config, Live};
+
+impl Worker {
+    /// Settings that can change, as they are now. Whoever takes one field reads only that.
+    #[inline]
+    pub const fn live(&self) -> Live {
+        self.live.get()
+    }
+
+    /// Takes over what can change.
+    pub fn adopt(&self, config: &Config) {
+        self.live.set(config.live());
+        self.max_in_flight.set(share(config));
+        self.dialer.set_timeout(config.timeouts.connect);
+    }
+}
+
+/// One worker's share of the requests in flight.
+pub(super) fn share(config: &Config) -> usize {
+    config.limits.in_flight.div_ceil(config.workers.max(1))
+}
