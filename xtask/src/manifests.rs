@@ -28,7 +28,7 @@ const OLDEST: &str = "1.27.0";
 const NEWEST: &str = "1.37.0";
 
 /// What the Prometheus operator and Grafana's sidecar take up.
-const OPERATOR: &str = "monitoring.serviceMonitor.enabled=true";
+const OPERATOR: &str = "monitoring.serviceMonitor.enabled=true,monitoring.prometheusRule.enabled=true,monitoring.dashboards.enabled=true";
 
 /// Templates of custom resources: whoever has no operator applies the rest.
 const MONITORING: [&str; 3] = ["dashboards", "prometheusrule", "servicemonitor"];

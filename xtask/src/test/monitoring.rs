@@ -48,7 +48,7 @@ pub(super) fn run(workspace: &Workspace) -> Result<Outcome> {
     unit_tests::run(workspace, &mut outcome)?;
     report(
         &mut outcome,
-        "docs/alerts.md has each alert, and no other",
+        "docs/operations.md has each alert, and no other",
         &runbook::check(workspace, &chart)?,
     );
     report(

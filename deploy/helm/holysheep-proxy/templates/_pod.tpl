@@ -14,7 +14,7 @@ metadata:
   annotations:
     kubectl.kubernetes.io/default-container: proxy
     {{- if $values.config.restartOnChange }}
-    checksum/config: {{ include "holysheep-proxy.config" $root | sha256sum }}
+    checksum/config: {{ include "holysheep-proxy.restart-checksum" $root }}
     {{- end }}
     {{- if and $values.monitoring.scrapeAnnotations (not $values.monitoring.serviceMonitor.enabled) }}
     prometheus.io/scrape: "true"

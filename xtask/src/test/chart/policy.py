@@ -10,6 +10,7 @@ YAMLLINT = "{extends: default, rules: {line-length: {max: 160}, document-start: 
 braces: {max-spaces-inside: 1}, indentation: {spaces: 2, indent-sequences: whatever}, comments: {min-spaces-from-content: 1}}}"
 # helm's toYaml and --- leave lines like these, and nobody edits what it prints.
 RENDERED = YAMLLINT.replace("document-start", "empty-lines: disable, trailing-spaces: disable, document-start")
+RENDERED = RENDERED.replace("{max: 160}", "disable")
 
 # What checkov finds and we do otherwise: (check, object's kind or *) and why.
 SKIPPED = {
@@ -75,7 +76,7 @@ def checkov(file):
 def shellcheck_finds_nothing():
     scripts = sorted((ROOT / "deploy").rglob("*.sh"))
     assert scripts
-    run([BIN / "shellcheck", "--enable=all", "--severity=style", *scripts])
+    run([BIN / "shellcheck", "--severity=style", *scripts])
 
 
 def kustomize_builds_the_manifests():

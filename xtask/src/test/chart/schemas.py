@@ -68,7 +68,7 @@ def custom_objects_fit_their_types():
                 wrong = copy.deepcopy(item)
                 wrong["spec"]["unknownKey"] = 1
                 entries.append({"name": f"wrong/{item['kind']}", "object": wrong})
-    assert {"Certificate", "HTTPRoute", "ScaledObject", "ServiceMonitor"} <= kinds, kinds
+    assert {"Certificate", "HTTPRoute", "PrometheusRule", "ScaledObject", "ServiceMonitor"} <= kinds, kinds
     lines = node(entries)
     assert len(lines) == len(entries)
     for line in lines:

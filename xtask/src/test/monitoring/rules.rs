@@ -30,7 +30,7 @@ fn lint_alert(rule: &Rule) -> Vec<String> {
     if !text(annotations, "description").contains("First ") {
         problems.push(format!("{} does not say what to do first", rule.name));
     }
-    let anchor = format!("docs/alerts.md#{}", rule.name.to_lowercase());
+    let anchor = format!("docs/operations.md#{}", rule.name.to_lowercase());
     if !text(annotations, "runbook_url").ends_with(&anchor) {
         problems.push(format!(
             "{}: runbook_url does not end in {anchor}",
@@ -79,7 +79,7 @@ mod tests {
             is_alert: true,
             expression: "up == 0".to_owned(),
             json: json!({"labels": {"severity": "warning"}, "annotations": {
-                "summary": "s", "description": description, "runbook_url": "https://x/docs/alerts.md#a",
+                "summary": "s", "description": description, "runbook_url": "https://x/docs/operations.md#a",
             }}),
         };
         assert!(lint_alert(&rule("It is so. First look.")).is_empty());

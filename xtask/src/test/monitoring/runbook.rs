@@ -1,4 +1,4 @@
-//! That `docs/alerts.md` has one section for each alert, and each section an alert.
+//! That `docs/operations.md` has one section for each alert below its heading `Alerts`, and each section there an alert.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::chart::Chart;
 use crate::workspace::Workspace;
 
-const DOCUMENT: &str = "docs/alerts.md";
+const DOCUMENT: &str = "docs/operations.md";
 
 pub(super) fn check(workspace: &Workspace, chart: &Chart) -> Result<Vec<String>> {
     let text = workspace.read(Path::new(DOCUMENT))?;
@@ -17,8 +17,10 @@ pub(super) fn check(workspace: &Workspace, chart: &Chart) -> Result<Vec<String>>
 }
 
 fn sections(text: &str) -> BTreeSet<&str> {
-    text.lines()
-        .filter_map(|line| line.strip_prefix("## "))
+    let below = text.lines().skip_while(|line| *line != "## Alerts").skip(1);
+    below
+        .take_while(|line| !line.starts_with("## "))
+        .filter_map(|line| line.strip_prefix("### "))
         .map(str::trim)
         .collect()
 }
@@ -37,7 +39,9 @@ mod tests {
 
     #[test]
     fn both_sides_are_compared() {
-        let found = sections("# Alerts\n\n## A\n\n### part\n\n## B\n");
+        let found = sections(
+            "# Handbook\n\n## Install\n\n### C\n\n## Alerts\n\n### A\n\n#### part\n\n### B\n\n## End\n\n### D\n",
+        );
         assert_eq!(found, ["A", "B"].into());
         assert_eq!(compare(&found, &["A", "C"].into()).len(), 2);
     }
