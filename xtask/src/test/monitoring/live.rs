@@ -87,8 +87,13 @@ pub(super) fn run(workspace: &Workspace, chart: &Chart, outcome: &mut Outcome) -
     }
     let prometheus = start_prometheus(workspace, &mut group, chart, &ports)?;
     let mut questions = Questions::of(chart, has_programs);
+    let mut rounds = 0;
     let done = group.wait_for("data for each expression", LIMIT, |_| {
         ports.iter().copied().for_each(load::round);
+        if rounds % 5 == 0 {
+            ports.iter().copied().for_each(load::trouble);
+        }
+        rounds += 1;
         load::crowd(ports[1]);
         ports.iter().copied().for_each(load::probe);
         questions.ask(&prometheus).then_some(())

@@ -31,7 +31,7 @@ pub(super) struct Ports {
     pub(super) probe: SocketAddr,
 }
 
-/// Some requests of each kind, one after the other; what becomes of them Prometheus is asked.
+/// Some good requests of each kind, one after the other; what becomes of them Prometheus is asked.
 pub(super) fn round(ports: Ports) {
     let send = |request: String| {
         // A proxy that does not answer is seen in its metrics.
@@ -45,8 +45,14 @@ pub(super) fn round(ports: Ports) {
     for path in ["/v1/models", "/health", "/nowhere"] {
         send(get(path));
     }
+}
+
+/// What goes wrong, upstream or with clients. Most of it ends a connection to upstream, and figures of `TCP_INFO` need connections
+/// that last a second or more, so this belongs to few rounds.
+pub(super) fn trouble(ports: Ports) {
     for fault in FAULTS {
-        send(post("/v1/chat/completions", STREAM, Some(fault)));
+        let request = post("/v1/chat/completions", STREAM, Some(fault));
+        let _ = client::exchange(ports.data, &request);
     }
     let slow = post(
         "/v1/chat/completions",
