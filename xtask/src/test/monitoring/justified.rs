@@ -3,13 +3,9 @@
 use super::expression;
 
 /// Metrics that are not there yet, by the beginning of their names.
-const LATER: [(&str, &str); 3] = [
+const LATER: [(&str, &str); 2] = [
     ("gen_ai_", "comes with the counting of tokens"),
     ("holysheep_cost_usd", "comes with the counting of cost"),
-    (
-        "holysheep_config_reload",
-        "comes with the reload of configurations",
-    ),
 ];
 
 /// What only kernel programs measure; for the others there is `TCP_INFO`.
