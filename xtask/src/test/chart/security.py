@@ -104,6 +104,17 @@ def open_access_comes_with_a_policy():
     assert ports == {53, 443}, ports
 
 
+def a_service_as_upstream_is_reached_whatever_port_its_pods_have():
+    def rules(url):
+        objects = by_name(load(template("4", *KEY, "--set", f"holysheep.apiBaseUrl={url}")))
+        return objects["NetworkPolicy/holysheep-proxy"]["spec"]["egress"]
+
+    inside = {"to": [{"namespaceSelector": {}}]}
+    assert inside in rules("https://relay.ai.svc.cluster.local/v1")
+    assert inside not in rules("https://api.holysheep.ai/v1")
+    assert {"ports": [{"port": 8443, "protocol": "TCP"}]} in rules("https://relay.example.com:8443/v1")
+
+
 CHECKS = [
     no_pod_has_a_token_or_a_writable_root,
     the_deployment_has_no_rights,
@@ -112,4 +123,5 @@ CHECKS = [
     nothing_of_the_node_is_mounted,
     secrets_are_files_for_one_group_and_never_in_the_environment,
     open_access_comes_with_a_policy,
+    a_service_as_upstream_is_reached_whatever_port_its_pods_have,
 ]
