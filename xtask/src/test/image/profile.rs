@@ -47,7 +47,8 @@ const PROFILES: [Profile; 3] = [
     Profile {
         name: "deployment",
         arguments: &["--cap-drop=all", "--security-opt=no-new-privileges"],
-        environment: &[],
+        // Wanted, so that each is reported as missing.
+        environment: &[PROBES_FROM_NODE, NODE],
         user: "101",
         capabilities: Some("0000000000000000"),
         attached: false,
@@ -77,11 +78,9 @@ const PROFILES: [Profile; 3] = [
 ];
 
 /// The node is loopback here, so that requests of the test count as the kubelet's.
-const STEERING: [(&str, &str); 3] = [
-    ("HOLYSHEEP_EBPF", "required"),
-    ("HOLYSHEEP_PROBE_SOURCES", "node"),
-    ("HOST_IP", "127.0.0.1"),
-];
+const STEERING: [(&str, &str); 3] = [("HOLYSHEEP_EBPF", "required"), PROBES_FROM_NODE, NODE];
+const PROBES_FROM_NODE: (&str, &str) = ("HOLYSHEEP_PROBE_SOURCES", "node");
+const NODE: (&str, &str) = ("HOST_IP", "127.0.0.1");
 
 pub(super) fn run_all(
     workspace: &Workspace,
