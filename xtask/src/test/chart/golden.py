@@ -1,6 +1,6 @@
 """What is rendered is what was rendered before, by both versions of Helm."""
 
-from render import GOLDEN, HELM, KUBERNETES, NEWEST, VALUES, by_name, load, matrix, template
+from render import CHART, GOLDEN, HELM, KUBERNETES, NEWEST, VALUES, by_name, helm, load, matrix, template
 
 
 def all_values_render_and_match_their_golden_file():
@@ -68,9 +68,35 @@ def the_articles_file_alone_uses_its_secret():
     assert secret["items"] == [{"key": "api-key", "path": "api-key"}]
 
 
+def the_notes_say_what_to_do_next():
+    def notes(*settings):
+        arguments = [part for setting in settings for part in ("--set", setting)]
+        code, out, err = helm("4", "install", "holysheep-proxy", CHART, "--namespace", "ai", "--dry-run=client", *arguments)
+        assert code == 0, err
+        return out.partition("NOTES:")[2]
+
+    usual = notes("holysheep.existingSecret=s")
+    for part in (
+        "helm -n ai test holysheep-proxy --logs",
+        "OPENAI_BASE_URL=http://holysheep-proxy-node.ai/v1",
+        "kubectl label namespace NAMESPACE holysheep-proxy/client=true",
+        "config.auth is open",
+        "--set config.auth=passthrough",
+        "not yet enforced",
+        "securityProfile=capabilities",
+    ):
+        assert part in usual, f"no {part!r} in {usual}"
+    assert "WARNING" not in usual
+    assert "WARNING: without a NetworkPolicy" in notes("holysheep.existingSecret=s", "networkPolicy.enabled=false")
+    given = notes("holysheep.existingSecret=mine", "holysheep.apiKeySecret=cr_secret")
+    assert "mine (holysheep.existingSecret) is not used" in given and "cr_secret" not in given
+    assert "config.auth is open" not in notes("config.auth=passthrough", "kind=deployment")
+
+
 CHECKS = [
     all_values_render_and_match_their_golden_file,
     every_golden_file_has_its_values,
     the_articles_command_installs_what_the_article_has,
     the_articles_file_alone_uses_its_secret,
+    the_notes_say_what_to_do_next,
 ]
