@@ -34,25 +34,17 @@ pub(super) fn run(workspace: &Workspace) -> Result<Outcome> {
         return Ok(Outcome::skipped(reason));
     }
     let mut outcome = Outcome::default();
-    check(&mut outcome, "hadolint", lint(workspace)?);
+    outcome.check("hadolint", &lint(workspace)?);
 
     let engine = Engine::new(workspace)?;
     let tag = image::tag("-test");
     let commit = Commit::of(workspace, None);
     let facts = assemble(workspace, &engine, &commit, &tag)?;
     println!("\n{facts}");
-    check(&mut outcome, "files", contents::files(&facts));
-    check(&mut outcome, "settings", contents::settings(&engine, &tag)?);
-    check(
-        &mut outcome,
-        "program",
-        contents::program(workspace, &engine, &tag)?,
-    );
-    check(
-        &mut outcome,
-        "bill of materials",
-        bill::check(workspace, &engine, &tag)?,
-    );
+    outcome.check("files", &contents::files(&facts));
+    outcome.check("settings", &contents::settings(&engine, &tag)?);
+    outcome.check("program", &contents::program(workspace, &engine, &tag)?);
+    outcome.check("bill of materials", &bill::check(workspace, &engine, &tag)?);
     profile::run_all(workspace, &engine, &tag, &mut outcome)?;
 
     let second = image::tag("-test-again");
@@ -62,24 +54,8 @@ pub(super) fn run(workspace: &Workspace) -> Result<Outcome> {
     if again.layers != facts.layers || again.id != facts.id {
         problems.push(format!("a second build differs: {again}"));
     }
-    check(&mut outcome, "the same again", problems);
+    outcome.check("the same again", &problems);
     Ok(outcome)
-}
-
-/// Counts a check and says what came of it.
-fn check(outcome: &mut Outcome, name: &str, problems: Problems) {
-    match problems.is_empty() {
-        true => {
-            println!("ok {name}");
-            outcome.passed += 1;
-        }
-        false => {
-            for problem in problems {
-                println!("FAIL {name}: {problem}");
-                outcome.fail(format!("{name}: {problem}"));
-            }
-        }
-    }
 }
 
 /// Why no image can be built and run here.

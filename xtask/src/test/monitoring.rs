@@ -34,54 +34,32 @@ const SCRATCH: &str = "xtask/monitoring";
 pub(super) fn run(workspace: &Workspace) -> Result<Outcome> {
     let chart = Chart::render(workspace, &Release::STANDARD)?;
     let mut outcome = Outcome::default();
-    report(&mut outcome, "rules are well made", &rules::lint(&chart));
+    outcome.check("rules are well made", &rules::lint(&chart));
     for release in &Release::ALL {
         let name = format!("promtool takes the rules of {}", release.title());
         let chart = Chart::render(workspace, release)?;
-        report(&mut outcome, &name, &rules::check(workspace, &chart)?);
+        outcome.check(&name, &rules::check(workspace, &chart)?);
     }
-    report(
-        &mut outcome,
+    outcome.check(
         "each alert is tested to fire, and not to",
         &unit_tests::coverage(workspace, &chart)?,
     );
     unit_tests::run(workspace, &mut outcome)?;
-    report(
-        &mut outcome,
+    outcome.check(
         "docs/operations.md has each alert, and no other",
         &runbook::check(workspace, &chart)?,
     );
-    report(
-        &mut outcome,
-        "dashboards are well made",
-        &dashboards::lint(&chart),
-    );
-    report(
-        &mut outcome,
+    outcome.check("dashboards are well made", &dashboards::lint(&chart));
+    outcome.check(
         "promtool takes the dashboards' expressions",
         &dashboards::check(workspace, &chart)?,
     );
-    report(
-        &mut outcome,
+    outcome.check(
         "each metric of docs/metrics.md is on a dashboard",
         &dashboards::coverage(workspace, &chart)?,
     );
     live::run(workspace, &chart, &mut outcome)?;
     Ok(outcome)
-}
-
-/// Prints and counts a check; it passed if there are no problems.
-fn report(outcome: &mut Outcome, name: &str, problems: &[String]) {
-    if problems.is_empty() {
-        println!("ok    {name}");
-        outcome.passed += 1;
-        return;
-    }
-    println!("FAIL  {name}");
-    for problem in problems {
-        println!("      {problem}");
-    }
-    outcome.fail(format!("{name}: {}", problems.join("; ")));
 }
 
 /// What promtool says, and whether it is content.

@@ -36,6 +36,20 @@ impl Outcome {
         }
     }
 
+    /// Prints and counts a check; it passed if there are no problems.
+    pub(super) fn check(&mut self, name: &str, problems: &[String]) {
+        if problems.is_empty() {
+            println!("ok    {name}");
+            self.passed += 1;
+            return;
+        }
+        println!("FAIL  {name}");
+        for problem in problems {
+            println!("      {problem}");
+        }
+        self.fail(format!("{name}: {}", problems.join("; ")));
+    }
+
     /// Counts one more failure.
     pub(crate) fn fail(&mut self, reason: String) {
         self.failed += 1;

@@ -7,10 +7,10 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use super::Problems;
 use super::container::{Container, LIMIT};
 use super::network::Network;
 use super::node::Node;
-use super::{Problems, check};
 use crate::command;
 use crate::image::engine::{Engine, output};
 use crate::process::Group;
@@ -102,7 +102,7 @@ pub(super) fn run_all(
     let mut own = Group::new()?;
     newcomer.start(&mut own, &network, &[], &[])?;
     let code = newcomer.wait(&mut own)?;
-    check(outcome, "without settings", refused(code, &newcomer.log()));
+    outcome.check("without settings", &refused(code, &newcomer.log()));
 
     for profile in &PROFILES {
         let container = Container::new(engine, tag, profile.name, &node, &directory);
@@ -113,7 +113,7 @@ pub(super) fn run_all(
         if !problems.is_empty() {
             println!("its log:\n{}", container.log());
         }
-        check(outcome, profile.name, problems);
+        outcome.check(profile.name, &problems);
     }
     Ok(())
 }

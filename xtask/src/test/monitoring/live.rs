@@ -108,9 +108,8 @@ pub(super) fn run(workspace: &Workspace, chart: &Chart, outcome: &mut Outcome) -
         "{} expressions have data in Prometheus",
         questions.answered()
     );
-    super::report(outcome, &title, &questions.problems(&prometheus));
-    super::report(
-        outcome,
+    outcome.check(&title, &questions.problems(&prometheus));
+    outcome.check(
         "Prometheus reads all targets and evaluates all rules",
         &unhealthy(&prometheus)?,
     );

@@ -80,7 +80,7 @@ pub(super) fn run(workspace: &Workspace, outcome: &mut Outcome) -> Result<()> {
         let (is_content, output) = super::promtool(workspace, &mut arguments)?;
         let problems = if is_content { Vec::new() } else { vec![output] };
         let title = format!("promtool test rules {}", file.display());
-        super::report(outcome, &title, &problems);
+        outcome.check(&title, &problems);
     }
     Ok(())
 }
