@@ -11,6 +11,9 @@ use crate::command;
 use crate::tools::venv;
 use crate::workspace::Workspace;
 
+/// The chart, below the workspace's root.
+const CHART: &str = "deploy/helm/holysheep-proxy";
+
 const UNPACK: &str = include_str!("helm/unpack.py");
 
 /// A version of Helm, and the version of kubectl that comes with it.
@@ -99,8 +102,25 @@ fn unpack(workspace: &Workspace, version: Version, directory: &Path) -> Result<(
     Ok(())
 }
 
+/// What the chart renders to for a release in a namespace. Files are given relative to the workspace's root.
+pub(crate) fn template(
+    workspace: &Workspace,
+    version: Version,
+    (release, namespace): (&str, &str),
+    values: &Path,
+    options: &[&str],
+) -> Result<String> {
+    let mut helm = command(workspace, version)?;
+    helm.args(["template", release, CHART, "--namespace", namespace])
+        .arg("--values")
+        .arg(values)
+        .args(options)
+        .current_dir(workspace.root());
+    command::output(&mut helm)
+}
+
 /// A command without the settings of the person who runs us: their plug-ins, repositories and clusters.
-pub(crate) fn command(workspace: &Workspace, version: Version) -> Result<Command> {
+fn command(workspace: &Workspace, version: Version) -> Result<Command> {
     let home = workspace.scratch("tools")?.join("helm-home");
     let mut helm = Command::new(program(workspace, version)?);
     for (name, _) in env::vars_os() {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -15,7 +15,6 @@ use crate::helm::{self, Version};
 use crate::tools;
 use crate::workspace::Workspace;
 
-const CHART: &str = "deploy/helm/holysheep-proxy";
 const VALUES: &str = "deploy/helm/manifests.yaml";
 const MANIFESTS: &str = "deploy/manifests";
 const TEST_VALUES: &str = "deploy/helm/tests/values";
@@ -139,21 +138,10 @@ fn template(
     kubernetes: &str,
     options: &[&str],
 ) -> Result<String> {
-    let mut helm = helm::command(workspace, Version::V4)?;
-    helm.args(["template", RELEASE, CHART, "--namespace", RELEASE])
-        .args(["--kube-version", kubernetes, "--values"])
-        .arg(values)
-        .args(options)
-        .current_dir(workspace.root());
-    output(&mut helm)
-}
-
-fn output(command: &mut Command) -> Result<String> {
-    let output = command.output().context("helm cannot be started")?;
-    if !output.status.success() {
-        bail!("helm: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(String::from_utf8(output.stdout)?)
+    let version = ["--kube-version", kubernetes];
+    let options = [&version, options].concat();
+    let release = (RELEASE, RELEASE);
+    helm::template(workspace, Version::V4, release, values, &options)
 }
 
 /// What helm printed, by the template it comes from; without what only Helm's own installations have.

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::workspace::Workspace;
 use crate::{apt, command};
@@ -54,20 +54,6 @@ impl Engine {
         command.env("CONTAINERS_CONF", &self.settings);
         command
     }
-}
-
-/// What a command prints.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let line = command::shown(command);
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot start `{line}`"))?;
-    if !output.status.success() {
-        let message = String::from_utf8_lossy(&output.stderr).into_owned();
-        bail!("`{line}` failed ({}): {}", output.status, message.trim());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// Both versions, if both programs are there and may be used.

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::LIMIT;
-use super::engine::{Engine, output};
+use super::engine::Engine;
+use crate::command::output;
 
 /// An image in podman's store.
 pub(crate) struct Facts {

@@ -8,7 +8,8 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::Problems;
-use crate::image::engine::{Engine, output};
+use crate::command::output;
+use crate::image::engine::Engine;
 use crate::image::facts::mounted;
 use crate::workspace::Workspace;
 

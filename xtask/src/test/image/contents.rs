@@ -9,8 +9,9 @@ use object::read::elf::{FileHeader, ProgramHeader};
 use object::{Endianness, Object, ObjectSection};
 
 use super::Problems;
+use crate::command::output;
 use crate::image::LIMIT;
-use crate::image::engine::{Engine, output};
+use crate::image::engine::Engine;
 use crate::image::facts::{Facts, megabytes, mounted};
 use crate::workspace::Workspace;
 

@@ -1,15 +1,13 @@
 //! What the chart makes of rules and dashboards: rendered by Helm, read for the other checks.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::NAMESPACE;
 use crate::helm;
 use crate::workspace::Workspace;
-
-const CHART: &str = "deploy/helm/holysheep-proxy";
 
 const VALUES: &str = "deploy/monitoring/values.yaml";
 
@@ -90,30 +88,23 @@ pub(super) struct Chart {
 
 impl Chart {
     pub(super) fn render(workspace: &Workspace, release: &Release) -> Result<Self> {
-        let mut helm = helm::command(workspace, helm::Version::V3)?;
-        helm.args(["template", release.name, CHART]).args([
-            "--namespace",
-            release.namespace,
-            "--values",
-            VALUES,
-        ]);
-        for template in ["prometheusrule.yaml", "dashboards.yaml"] {
-            helm.args(["--show-only", &format!("templates/{template}")]);
-        }
+        let mut options = vec![
+            "--show-only",
+            "templates/prometheusrule.yaml",
+            "--show-only",
+            "templates/dashboards.yaml",
+        ];
         for setting in release.settings {
-            helm.args(["--set-json", setting]);
+            options.extend(["--set-json", setting]);
         }
-        let output = helm
-            .current_dir(workspace.root())
-            .output()
-            .context("cannot start helm")?;
-        if !output.status.success() {
-            bail!(
-                "helm does not render the chart: {}",
-                String::from_utf8_lossy(&output.stderr)
-            );
-        }
-        Self::read(&String::from_utf8_lossy(&output.stdout))
+        let text = helm::template(
+            workspace,
+            helm::Version::V3,
+            (release.name, release.namespace),
+            Path::new(VALUES),
+            &options,
+        )?;
+        Self::read(&text)
     }
 
     fn read(yaml: &str) -> Result<Self> {
