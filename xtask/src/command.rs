@@ -1,5 +1,7 @@
 //! Programs that are run to their end.
 
+use std::fs::File;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -37,6 +39,13 @@ pub(crate) fn first_line(command: &mut Command) -> Option<String> {
     let output = output.ok().filter(|output| output.status.success())?;
     let text = String::from_utf8_lossy(&output.stdout);
     Some(text.lines().next().unwrap_or_default().trim().to_owned())
+}
+
+/// Has a command write both its outputs to a file.
+pub(crate) fn log_to(command: &mut Command, file: &Path) -> Result<()> {
+    let output = File::create(file).with_context(|| format!("cannot write {}", file.display()))?;
+    command.stderr(output.try_clone()?).stdout(output);
+    Ok(())
 }
 
 /// The command as one would type it.

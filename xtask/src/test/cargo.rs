@@ -97,6 +97,13 @@ pub(super) fn doc(workspace: &Workspace) -> Result<Outcome> {
     Ok(Outcome::passed(1))
 }
 
+/// Builds all programs for a step that runs them. The whole workspace, as `cargo test` does, so that both use the same builds of
+/// dependencies.
+pub(super) fn build_programs(workspace: &Workspace) -> Result<()> {
+    let mut cargo = workspace.cargo(["build", "--workspace", "--bins"]);
+    command::run(&mut cargo, "the compiler's message is above")
+}
+
 /// `cargo deny check advisories`, where the database can be had.
 pub(super) fn advisories(workspace: &Workspace) -> Result<Outcome> {
     let fetched = workspace

@@ -6,19 +6,17 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::report::Outcome;
-use super::script;
+use super::{cargo, script};
+use crate::manifests;
 use crate::process::{Group, bound_to_us};
 use crate::tools::venv;
 use crate::workspace::Workspace;
-use crate::{command, manifests};
 
 /// Far more than the checks take.
 const LIMIT: Duration = Duration::from_secs(400);
 
 pub(super) fn run(workspace: &Workspace) -> Result<Outcome> {
-    // The whole workspace, as `cargo test` does, so that both use the same builds of dependencies.
-    let mut cargo = workspace.cargo(["build", "--workspace", "--bins"]);
-    command::run(&mut cargo, "the compiler's message is above")?;
+    cargo::build_programs(workspace)?;
     let mut python = bound_to_us(venv::CHECKS.program(workspace, "python")?);
     python
         .arg("-B")

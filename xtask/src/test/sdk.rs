@@ -1,13 +1,13 @@
 //! The vendors' own clients through the proxy: `sdk.py` against an emulator, as an application would.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::report::Outcome;
-use super::script;
+use super::{cargo, script};
 use crate::command;
 use crate::process::{Group, bound_to_us};
 use crate::services::{self, Emulator};
@@ -21,9 +21,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const CLIENT_KEY: &str = "sk-client-0123456789";
 
 pub(super) fn run(workspace: &Workspace) -> Result<Outcome> {
-    // The whole workspace, as `cargo test` does, so that both use the same builds of dependencies.
-    let mut cargo = workspace.cargo(["build", "--workspace", "--bins"]);
-    command::run(&mut cargo, "the compiler's message is above")?;
+    cargo::build_programs(workspace)?;
 
     let scratch = workspace.scratch("xtask")?;
     let log = scratch.join("sdk-proxy.log");
@@ -63,11 +61,7 @@ fn start_proxy(
     let mut proxy = services::serve(&binary, listen, admin);
     command::without_settings(&mut proxy);
     emulator.as_upstream_of(&mut proxy);
-    let output = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-    proxy
-        .args(["--workers", "1"])
-        .stderr(output.try_clone()?)
-        .stdout(output);
+    command::log_to(proxy.args(["--workers", "1"]), log)?;
     group.start("proxy", &mut proxy)?;
     services::wait_until_ready(group, admin)?;
     Ok(format!("http://{listen}"))

@@ -11,11 +11,10 @@ use super::Problems;
 use super::container::{Container, LIMIT};
 use super::network::Network;
 use super::node::Node;
-use crate::command;
 use crate::command::output;
 use crate::image::engine::Engine;
 use crate::process::Group;
-use crate::test::Outcome;
+use crate::test::{Outcome, cargo};
 use crate::workspace::Workspace;
 
 /// The image's own ports.
@@ -90,9 +89,7 @@ pub(super) fn run_all(
     outcome: &mut Outcome,
 ) -> Result<()> {
     let directory = super::scratch(workspace, "run")?;
-    // The same command as the tests' own, so that both use the same builds.
-    let mut cargo = workspace.cargo(["build", "--workspace", "--bins"]);
-    command::run(&mut cargo, "the compiler's message is above")?;
+    cargo::build_programs(workspace)?;
     let mut group = Group::new()?;
     let binary = workspace.binary("debug", "holysheep-emulator");
     let network = Network::start(&mut group, &binary, &directory)?;

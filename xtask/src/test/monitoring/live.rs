@@ -1,14 +1,15 @@
 //! A real Prometheus that reads three real proxies and has the chart's rules: one like the DaemonSet's, one like the
 //! Deployment's, and one that cannot reach upstream.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::super::cargo;
 use super::super::report::Outcome;
 use super::chart::{self, Chart};
 use super::client::Prometheus;
@@ -64,9 +65,7 @@ const CONFIGURATION: &str = "limits: {in_flight: 2}\n";
 const NOWHERE: &str = "https://127.0.0.1:9/v1";
 
 pub(super) fn run(workspace: &Workspace, chart: &Chart, outcome: &mut Outcome) -> Result<()> {
-    // The whole workspace, as `cargo test` does, so that both use the same builds of dependencies.
-    let mut cargo = workspace.cargo(["build", "--workspace", "--bins"]);
-    command::run(&mut cargo, "the compiler's message is above")?;
+    cargo::build_programs(workspace)?;
 
     let scratch = workspace.scratch(SCRATCH)?;
     let mut group = Group::new()?;
@@ -148,7 +147,7 @@ impl Pod {
         let log = workspace
             .scratch(SCRATCH)?
             .join(format!("{}.log", self.process));
-        logged(&mut proxy, &log)?;
+        command::log_to(&mut proxy, &log)?;
         group.start(self.process, &mut proxy)?;
         if self.reaches_upstream {
             services::wait_until_ready(group, ports.admin)
@@ -156,16 +155,6 @@ impl Pod {
         }
         Ok(ports)
     }
-}
-
-/// Both outputs into a file.
-fn logged(command: &mut Command, log: &Path) -> Result<()> {
-    let output = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-    command
-        .stdin(Stdio::null())
-        .stderr(output.try_clone()?)
-        .stdout(output);
-    Ok(())
 }
 
 /// Whether the first proxy has its kernel programs.
@@ -200,7 +189,7 @@ fn start_prometheus(
         .arg(format!("--storage.tsdb.path={}", data.display()))
         .arg(format!("--web.listen-address={address}"));
     let log = scratch.join("prometheus.log");
-    logged(&mut command, &log)?;
+    command::log_to(command.stdin(Stdio::null()), &log)?;
     group.start("prometheus", &mut command)?;
     let prometheus = Prometheus { address };
     group
