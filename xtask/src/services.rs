@@ -132,10 +132,18 @@ pub(crate) fn free_address() -> Result<SocketAddr> {
 
 /// Status and body of a small answer.
 fn get(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
-    let patience = Duration::from_secs(1);
-    let mut stream = TcpStream::connect_timeout(&reachable(address), patience)?;
-    stream.set_read_timeout(Some(patience))?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    talk(reachable(address), Duration::from_secs(1), &request)
+}
+
+/// Sends a request that asks for the connection to be closed, and gives back status and body of the answer.
+pub(crate) fn talk(
+    address: SocketAddr,
+    patience: Duration,
+    request: &str,
+) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect_timeout(&address, patience)?;
+    stream.set_read_timeout(Some(patience))?;
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

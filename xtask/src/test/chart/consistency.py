@@ -21,9 +21,13 @@ def selects(selector, labels):
     return selector.items() <= labels.items()
 
 
-def configuration(objects):
+def configuration_text(objects):
     (item,) = [item for item in objects if item["kind"] == "ConfigMap" and item["metadata"]["name"].endswith("-config")]
-    return yaml.safe_load(item["data"]["config.yaml"])
+    return item["data"]["config.yaml"]
+
+
+def configuration(objects):
+    return yaml.safe_load(configuration_text(objects))
 
 
 def port_of(address):
@@ -214,8 +218,7 @@ def the_program_accepts_every_configuration():
     (directory / "api-key").write_text("cr_0123456789\n")
     count = 0
     for values, objects in rendered():
-        (item,) = [item for item in objects if item["kind"] == "ConfigMap" and item["metadata"]["name"].endswith("-config")]
-        text = item["data"]["config.yaml"].replace("/etc/holysheep/key", str(directory))
+        text = configuration_text(objects).replace("/etc/holysheep/key", str(directory))
         # An authority of the machine that renders, and nobody's real one.
         text = re.sub(r"ca_file: .*", "", text)
         for item in workloads(objects):

@@ -2,8 +2,7 @@
 //! upstream there.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -13,7 +12,7 @@ use anyhow::{Context, Result, anyhow};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::process::{Group, bound_to_us};
-use crate::services::Emulator;
+use crate::services::{self, Emulator};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -64,16 +63,8 @@ impl Network {
 
 fn exchange(port: u16, head: &str, body: &str) -> Result<(u16, String)> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
     let length = body.len();
-    write!(
-        stream,
-        "{head}host: proxy\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
-    let status = head.split(' ').nth(1).context("no status")?.parse()?;
-    Ok((status, body.to_owned()))
+    let request =
+        format!("{head}host: proxy\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+    Ok(services::talk(address, PATIENCE, &request)?)
 }
