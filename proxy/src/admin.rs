@@ -21,6 +21,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 
 use crate::app::Addresses;
+use crate::health;
 use crate::kernel::Kernel;
 use crate::metrics::{Condition, Format};
 use crate::readiness::Readiness;
@@ -148,8 +149,7 @@ fn verdict(reasons: &[String]) -> Answer {
     if reasons.is_empty() {
         text(StatusCode::OK, "ok\n".to_owned())
     } else {
-        let lines = reasons.join("\n");
-        text(StatusCode::SERVICE_UNAVAILABLE, format!("{lines}\n"))
+        text(StatusCode::SERVICE_UNAVAILABLE, health::lines(reasons))
     }
 }
 

@@ -7,10 +7,10 @@ use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::http1::Framing;
 use crate::pipeline::Target;
-use crate::readiness;
 use crate::relay;
 use crate::route::Dialect;
 use crate::worker::Worker;
+use crate::{health, readiness};
 
 /// A complete answer.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ fn verdict(
 ) -> Answer {
     let (status, body): (u16, Cow<'static, [u8]>) = match reasons {
         [] => (200, Cow::Borrowed(well)),
-        reasons => (503, Cow::Owned(format!("{}\n", reasons.join("\n")).into())),
+        reasons => (503, Cow::Owned(health::lines(reasons).into())),
     };
     Answer {
         status,

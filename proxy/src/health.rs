@@ -98,6 +98,11 @@ impl Health {
     }
 }
 
+/// Reasons as the body of an answer, one a line.
+pub fn lines(reasons: &[String]) -> String {
+    format!("{}\n", reasons.join("\n"))
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -16,7 +16,7 @@ use crate::connection::transport::{Socket, Transport};
 use crate::connection::{Begun, INPUT};
 use crate::http1::{Framing, Head, HeadView, ReadBuffer, framing};
 use crate::metrics::probe::PATHS;
-use crate::readiness;
+use crate::{health, readiness};
 
 /// Longest head of a probe, in bytes.
 const LONGEST: usize = 8 * 1024;
@@ -209,7 +209,7 @@ fn answer(probe: &Probe, path: &'static str, keep: bool, head_only: bool) -> Vec
     let body = match (ok, path) {
         (true, "/health") => "healthy\n".to_owned(),
         (true, _) => "ok\n".to_owned(),
-        (false, _) => format!("{}\n", reasons.join("\n")),
+        (false, _) => health::lines(&reasons),
     };
     let status = if ok {
         "200 OK"
