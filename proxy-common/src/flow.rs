@@ -15,6 +15,9 @@ pub const ARRIVALS: usize = 4;
 /// [`FlowRecord::state`]: the socket is closed; its figures stay until the record is used again.
 pub const CLOSED: u32 = 1;
 
+/// [`FlowRecord::path`]: nobody wants to know what it carries.
+pub const NO_PATH: u16 = u16::MAX;
+
 /// 32 bits that the other side may change at any time.
 #[cfg(not(feature = "user"))]
 pub type Word = u32;
@@ -58,7 +61,10 @@ pub struct FlowRecord {
     /// A bit for each of `arrivals`: bytes before it were missing when it came. `payload_timing`.
     pub holes: WordShort,
     /// Where the kernel adds up. The proxy.
-    pub slot: Word,
+    pub slot: WordShort,
+    /// Whose path the connection takes, by the number of its [`crate::PathRecord`]; [`NO_PATH`] where none is
+    /// remembered. The proxy.
+    pub path: WordShort,
     /// How long connecting took, 0 while unknown. `socket_timing`.
     pub connect_ns: WordLong,
     /// When the first SYN was about to leave. `socket_timing`.

@@ -9,14 +9,20 @@ mod flow;
 mod histogram;
 mod stats;
 mod steering;
+mod window;
 
 pub use flow::{
-    ACCEPT_RECORDS, ARRIVALS, AcceptRecord, Arrival, CLOSED, FLOW_RECORDS, FlowRecord, Word,
-    WordLong, WordShort, accept_index, flow_index,
+    ACCEPT_RECORDS, ARRIVALS, AcceptRecord, Arrival, CLOSED, FLOW_RECORDS, FlowRecord, NO_PATH,
+    Word, WordLong, WordShort, accept_index, flow_index,
 };
 pub use histogram::{BOUNDS_NANOS, BUCKETS, bucket};
 pub use stats::{CELLS, Cell, Counters, Figure, PORT_WORDS, SLOTS, port_bit};
 pub use steering::{
     IPV4_PREFIX_BITS, LISTENER_IPV4, LISTENER_IPV6, LISTENERS, SOURCES, STEERED_COUNTERS,
     STEERED_NOT, STEERED_TO_PROBES, SourceAddress,
+};
+pub use window::{
+    CONGESTION_NAME, CongestionName, DEFAULT_WINDOW, ENDPOINTS, LOSS_EVENT_NS, NAME_CHOSEN,
+    NAME_STEADY, NAME_USUAL, NAMES, PathRecord, REMEMBERED_NS, START_AUTO, START_OFF,
+    WindowSettings, is_same_path, is_steady, next_hold,
 };

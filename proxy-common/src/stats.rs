@@ -34,13 +34,19 @@ pub enum Figure {
     Retransmits,
     /// Connections that ended before the peer had sent a byte, and not by an orderly close: refused, timed out, reset.
     ConnectFailures,
+    /// Connections that began with more than the system's default.
+    WindowsStarted,
+    /// Windows that were still open when a connection was used again after idling.
+    WindowsKept,
+    /// Windows that had to be opened anew.
+    WindowsRestarted,
 }
 
 /// Cells of a histogram.
 const HISTOGRAM: u32 = BUCKETS as u32;
 
 /// Cells of a slot.
-pub const CELLS: u32 = 2 * HISTOGRAM + 2;
+pub const CELLS: u32 = 2 * HISTOGRAM + 5;
 
 impl Figure {
     /// The cell, counted from the first of its slot's. Durations have one for each bucket.
@@ -52,6 +58,9 @@ impl Figure {
             Self::Rtt(nanos) => HISTOGRAM + bucket(nanos) as u32,
             Self::Retransmits => 2 * HISTOGRAM,
             Self::ConnectFailures => 2 * HISTOGRAM + 1,
+            Self::WindowsStarted => 2 * HISTOGRAM + 2,
+            Self::WindowsKept => 2 * HISTOGRAM + 3,
+            Self::WindowsRestarted => 2 * HISTOGRAM + 4,
         }
     }
 }
@@ -105,6 +114,7 @@ mod tests {
         assert_eq!(Figure::Rtt(0).cell(), 24);
         assert_eq!(Figure::Rtt(u64::MAX).cell(), 47);
         assert_eq!(Figure::Retransmits.cell(), 48);
-        assert_eq!(Figure::ConnectFailures.cell(), CELLS - 1);
+        assert_eq!(Figure::ConnectFailures.cell(), 49);
+        assert_eq!(Figure::WindowsRestarted.cell(), CELLS - 1);
     }
 }

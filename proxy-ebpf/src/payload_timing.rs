@@ -4,6 +4,8 @@
 //! inside TLS, so the first few are kept with their place in the byte stream. Packets of clients leave after a look at
 //! the port, others that do not concern a registered socket after a lookup and a comparison.
 //!
+//! The same packets tell what the path carries ([`acknowledgements`]).
+//!
 //! There is no such program for packets that leave. When a request left, the proxy knows within a few microseconds from
 //! the clock before and after its write, and to be called for each packet of every socket cost more than all the rest
 //! (`docs/kernel.md`).
@@ -12,9 +14,9 @@ use aya_ebpf::bindings::{bpf_sock, bpf_tcp_sock};
 use aya_ebpf::helpers::{bpf_get_socket_cookie, bpf_ktime_get_ns};
 use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
-use proxy_common::{ARRIVALS, Arrival, FlowRecord};
+use proxy_common::{ARRIVALS, Arrival, FlowRecord, NO_PATH};
 
-use crate::{maps, segment};
+use crate::{acknowledgements, maps, segment};
 
 /// Lets a packet pass. There is no other verdict.
 const PASS: i32 = 1;
@@ -28,9 +30,12 @@ fn payload_timing(ctx: SkBuffContext) -> i32 {
 
 #[inline(always)]
 fn arriving(ctx: &SkBuffContext) -> Option<()> {
-    let (sock, record) = flow(ctx)?;
+    let (sock, record, cookie) = flow(ctx)?;
     // SAFETY: `flow` returned an element of the map; the index is compared with the number of elements.
     unsafe {
+        if (*record).path != NO_PATH {
+            let _ = acknowledgements::look(ctx.skb.skb, tcp(sock)?, record, cookie);
+        }
         let arrived = (&raw const (*record).arrived).read_volatile();
         if (*record).request == 0 || arrived >= ARRIVALS as u16 {
             return None;
@@ -59,7 +64,7 @@ fn arriving(ctx: &SkBuffContext) -> Option<()> {
 /// The packet's socket and its record. `None` for connections of clients, which are most of the packets, after no more
 /// than a look at the port.
 #[inline(always)]
-fn flow(ctx: &SkBuffContext) -> Option<(*mut bpf_sock, *mut FlowRecord)> {
+fn flow(ctx: &SkBuffContext) -> Option<(*mut bpf_sock, *mut FlowRecord, u64)> {
     // SAFETY: `ctx` is what the kernel gave us; the socket is compared with null before it is used.
     unsafe {
         let sock = (*ctx.skb.skb).__bindgen_anon_2.sk;
@@ -67,7 +72,7 @@ fn flow(ctx: &SkBuffContext) -> Option<(*mut bpf_sock, *mut FlowRecord)> {
             return None;
         }
         let cookie = bpf_get_socket_cookie(ctx.skb.skb.cast());
-        Some((sock, maps::flow(cookie)?))
+        Some((sock, maps::flow(cookie)?, cookie))
     }
 }
 

@@ -21,15 +21,12 @@ pub(crate) struct Segment {
 /// The beginning of a TCP header.
 struct TcpStart {
     sequence: u32,
+    acknowledgement: u32,
     /// Bytes, options included.
     length: u32,
 }
 
 /// Reads the headers; `None` for what carries no TCP payload or cannot be told.
-///
-/// The version is that of the packet, not of the socket: an IPv6 socket may carry IPv4. Extension headers of IPv6
-/// do not occur between ordinary hosts, so a packet with any is left alone. Bytes are copied out: a pointer into the
-/// packet could not be moved by the length of a header without `CAP_PERFMON`.
 ///
 /// # Safety
 /// `skb` is the context of a cgroup_skb program.
@@ -37,21 +34,7 @@ struct TcpStart {
 pub(crate) unsafe fn parse(skb: *mut __sk_buff) -> Option<Segment> {
     // SAFETY: by the caller.
     unsafe {
-        let start: Start = load(skb, 0)?;
-        let first = start[0];
-        let (header, tcp) = match first >> 4 {
-            4 if start[9] != TCP => return None,
-            4 if first == 0x45 => (20, TcpStart::of(&start, 20)),
-            4 => {
-                let header = (first as u32 & 15) * 4;
-                (
-                    header,
-                    TcpStart::of(&load::<{ TcpStart::LENGTH }>(skb, header)?, 0),
-                )
-            }
-            6 if start[6] == TCP => (40, TcpStart::of(&load::<{ TcpStart::LENGTH }>(skb, 40)?, 0)),
-            _ => return None,
-        };
+        let (header, tcp) = headers(skb)?;
         // The length of the whole packet is right for segments the device will split, too.
         let length = (*skb).len.checked_sub(header + tcp.length)?;
         (length > 0).then_some(Segment {
@@ -61,21 +44,64 @@ pub(crate) unsafe fn parse(skb: *mut __sk_buff) -> Option<Segment> {
     }
 }
 
+/// The sequence number up to which a packet acknowledges; of a connection, where every packet does.
+///
+/// # Safety
+/// `skb` is the context of a cgroup_skb program.
+#[inline(always)]
+pub(crate) unsafe fn acknowledges(skb: *mut __sk_buff) -> Option<u32> {
+    // SAFETY: by the caller.
+    unsafe { headers(skb).map(|(_, tcp)| tcp.acknowledgement) }
+}
+
+/// Length of the IP header, and the TCP header behind it.
+///
+/// The version is that of the packet, not of the socket: an IPv6 socket may carry IPv4. Extension headers of IPv6
+/// do not occur between ordinary hosts, so a packet with any is left alone. Bytes are copied out: a pointer into the
+/// packet could not be moved by the length of a header without `CAP_PERFMON`.
+///
+/// # Safety
+/// `skb` is the context of a cgroup_skb program.
+#[inline(always)]
+unsafe fn headers(skb: *mut __sk_buff) -> Option<(u32, TcpStart)> {
+    // SAFETY: by the caller.
+    unsafe {
+        let start: Start = load(skb, 0)?;
+        let first = start[0];
+        match first >> 4 {
+            4 if start[9] != TCP => return None,
+            4 if first == 0x45 => Some((20, TcpStart::of(&start, 20))),
+            4 => {
+                let header = (first as u32 & 15) * 4;
+                let tcp = load::<{ TcpStart::LENGTH }>(skb, header)?;
+                Some((header, TcpStart::of(&tcp, 0)))
+            }
+            6 if start[6] == TCP => {
+                let tcp = load::<{ TcpStart::LENGTH }>(skb, 40)?;
+                Some((40, TcpStart::of(&tcp, 0)))
+            }
+            _ => None,
+        }
+    }
+}
+
 impl TcpStart {
     const LENGTH: usize = 13;
 
     #[inline(always)]
     fn of(bytes: &[u8], at: usize) -> Self {
         Self {
-            sequence: u32::from_be_bytes([
-                bytes[at + 4],
-                bytes[at + 5],
-                bytes[at + 6],
-                bytes[at + 7],
-            ]),
+            sequence: word(bytes, at + 4),
+            acknowledgement: word(bytes, at + 8),
             length: (bytes[at + 12] >> 4) as u32 * 4,
         }
     }
+}
+
+/// A number of four bytes.
+#[inline(always)]
+fn word(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
 /// Copies bytes of the packet, if it has that many.

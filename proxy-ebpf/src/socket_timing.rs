@@ -3,14 +3,12 @@
 //! Registered connections to upstream ([`maps::flow`]) are followed from their first SYN to their end. Of
 //! connections to the proxy's own ports only the moment is kept in which the handshake was complete.
 
-use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{
     BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB,
     BPF_SOCK_OPS_RETRANS_CB, BPF_SOCK_OPS_RETRANS_CB_FLAG, BPF_SOCK_OPS_RTT_CB,
     BPF_SOCK_OPS_RTT_CB_FLAG, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG,
     BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_TCP_CLOSE, BPF_TCP_ESTABLISHED, BPF_TCP_SYN_SENT,
 };
-use aya_ebpf::helpers::{bpf_get_socket_cookie, bpf_ktime_get_ns};
 use aya_ebpf::macros::sock_ops;
 use aya_ebpf::programs::SockOpsContext;
 use aya_log_ebpf::debug;
@@ -18,6 +16,7 @@ use proxy_common::{CLOSED, Figure, FlowRecord};
 
 use crate::atomic::add;
 use crate::maps;
+use crate::socket::{ask_for_callbacks, cookie, now};
 
 /// What we want to be called for.
 const FLAGS: u32 =
@@ -59,26 +58,17 @@ fn run<const MESSAGES: bool>(ctx: &SockOpsContext) -> u32 {
 fn connecting<const MESSAGES: bool>(ctx: &SockOpsContext) {
     let Some(record) = flow(ctx) else { return };
     // Now and not once established, or connections that never get there would end unnoticed.
-    ask_for_callbacks(ctx);
+    ask_for_callbacks(ctx, FLAGS);
     // SAFETY: `flow` returned an element of the map.
     unsafe {
         (*record).connect_ns = 0;
         (*record).retransmits = 0;
         (*record).state = 0;
-        (*record).connect_start_ns = bpf_ktime_get_ns();
+        (*record).connect_start_ns = now();
     }
     if MESSAGES {
         let port = u32::from_be(ctx.remote_port());
         debug!(ctx, "connecting to port {}", port);
-    }
-}
-
-/// The flags are one word for all programs on a socket: those of others stay.
-#[inline(always)]
-fn ask_for_callbacks(ctx: &SockOpsContext) {
-    let present = ctx.cb_flags();
-    if present & FLAGS != FLAGS {
-        let _ = ctx.set_cb_flags((present | FLAGS) as i32);
     }
 }
 
@@ -88,7 +78,7 @@ fn established<const MESSAGES: bool>(ctx: &SockOpsContext) {
     let now = now();
     let Some(record) = flow(ctx) else { return };
     // Once more: a program behind ours may have put its flags in place of ours.
-    ask_for_callbacks(ctx);
+    ask_for_callbacks(ctx, FLAGS);
     // SAFETY: `flow` returned an element of the map, and `ctx.ops` is the context the kernel gave us.
     unsafe {
         let start = (*record).connect_start_ns;
@@ -209,16 +199,4 @@ fn count_retransmits(ctx: &SockOpsContext, record: *mut FlowRecord) {
 #[inline(always)]
 fn flow(ctx: &SockOpsContext) -> Option<*mut FlowRecord> {
     maps::flow(cookie(ctx))
-}
-
-#[inline(always)]
-fn cookie(ctx: &SockOpsContext) -> u64 {
-    // SAFETY: the helper takes the context of a sock_ops program.
-    unsafe { bpf_get_socket_cookie(ctx.as_ptr()) }
-}
-
-#[inline(always)]
-fn now() -> u64 {
-    // SAFETY: the helper has no preconditions.
-    unsafe { bpf_ktime_get_ns() }
 }

@@ -3,6 +3,7 @@
 mod control;
 mod listeners;
 mod memory;
+mod windows;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
@@ -290,16 +291,30 @@ impl Drop for App {
 /// Loads the kernel programs, and says once which do not run and why. With them come the sources of probes, if those
 /// are steered.
 fn start_kernel(config: &Config) -> Result<(Kernel, Vec<IpNet>)> {
+    let congestion = config.upstream.tcp.congestion_control.as_deref();
+    let available = congestion.map_or(Ok(()), kernel::is_congestion_available);
+    if let Err(error) = &available {
+        let name = congestion.unwrap_or_default();
+        ensure!(
+            error.kind() != std::io::ErrorKind::NotFound,
+            "upstream.tcp.congestion_control: this kernel has no {name}; \
+             `sysctl net.ipv4.tcp_available_congestion_control` says which it has"
+        );
+    }
     if config.ebpf == EbpfMode::Off {
+        if let (Some(name), Err(error)) = (congestion, &available) {
+            tracing::warn!(%error, "connections to upstream do not get {name}");
+        }
         if !config.probes.sources.is_empty() {
             tracing::info!("probes are not steered: kernel programs are switched off (ebpf)");
         }
-        return Ok((Kernel::off(), Vec::new()));
+        return Ok((Kernel::off(Some(&config.upstream.tcp)), Vec::new()));
     }
     let sources = probe::node::networks(&config.probes);
     let kernel = Kernel::start(&kernel::Settings {
         upstreams: 1,
         probe_sources: sources.clone(),
+        tcp: Some(config.upstream.tcp.clone()),
         required: config.ebpf == EbpfMode::Required,
         log: config.ebpf_log,
         ..kernel::Settings::default()
@@ -313,6 +328,11 @@ fn start_kernel(config: &Config) -> Result<(Kernel, Vec<IpNet>)> {
             }
         }
     }
+    tracing::info!(
+        by = kernel.idle_windows().means().name(),
+        "windows of idle connections: {}",
+        kernel.idle_windows().means()
+    );
     if !kernel.runs(Program::ProbeSteering) {
         return Ok((kernel, Vec::new()));
     }

@@ -10,6 +10,7 @@ pub mod file;
 pub mod live;
 pub mod probes;
 pub mod secret;
+pub mod tcp;
 pub mod url;
 
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ pub use file::ConfigFile;
 pub use live::{Live, differences};
 pub use probes::{ProbeSource, Probes};
 pub use secret::Secret;
+pub use tcp::{AfterIdle, InitialWindow, Tcp};
 pub use url::BaseUrl;
 
 /// Who may use the data port.
@@ -125,6 +127,8 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// Whether requests carry a `Via` field.
     pub via: bool,
+    /// How much connections may send at once.
+    pub tcp: Tcp,
 }
 
 /// Time limits.

@@ -20,6 +20,7 @@ mod accepts;
 mod capabilities;
 mod cgroup;
 mod flows;
+mod idle;
 mod load;
 mod messages;
 mod raw;
@@ -30,6 +31,7 @@ mod start;
 mod steering;
 mod tcp_info;
 mod timeline;
+mod windows;
 
 use std::net::TcpListener;
 use std::os::fd::AsFd;
@@ -46,6 +48,7 @@ pub use accepts::AcceptTable;
 pub use capabilities::{Capabilities, NEEDED as NEEDED_CAPABILITIES};
 pub use cgroup::{CgroupError, open as own_cgroup};
 pub use flows::FlowTable;
+pub use idle::{IdleWindows, Means, is_available as is_congestion_available};
 pub use proxy_common::BOUNDS_NANOS;
 pub(crate) use raw::give_back_memory;
 pub use reason::{Missing, Reason};
@@ -54,6 +57,9 @@ pub use sockets::{FirstByte, Followed, Sample, Sockets};
 pub use steering::{Steered, Steering};
 pub use tcp_info::TcpInfo;
 pub use timeline::{Sent, Timeline};
+pub use windows::{PathState, Windows};
+
+use crate::config::Tcp;
 
 /// A program, by the name it has in metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,19 +68,27 @@ pub enum Program {
     SocketTiming,
     /// `cgroup_skb`, arriving packets: first bytes of responses.
     PayloadTiming,
+    /// `sock_ops`: how much connections to upstream may send at once.
+    UpstreamWindow,
     /// `sk_lookup`: connections of health probes.
     ProbeSteering,
 }
 
 impl Program {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::SocketTiming, Self::PayloadTiming, Self::ProbeSteering];
+    pub const ALL: [Self; 4] = [
+        Self::SocketTiming,
+        Self::PayloadTiming,
+        Self::UpstreamWindow,
+        Self::ProbeSteering,
+    ];
 
     /// As in metrics and logs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::SocketTiming => "socket_timing",
             Self::PayloadTiming => "payload_timing",
+            Self::UpstreamWindow => "upstream_window",
             Self::ProbeSteering => "probe_steering",
         }
     }
@@ -87,6 +101,8 @@ pub struct Settings {
     pub upstreams: u32,
     /// Where health probes come from. Without any, probes are not steered.
     pub probe_sources: Vec<IpNet>,
+    /// How much connections to upstream may send at once. Without it, that is left to the system.
+    pub tcp: Option<Tcp>,
     /// Whether every program has to run that has something to do.
     pub required: bool,
     /// Whether the programs' messages go to the log.
@@ -98,9 +114,12 @@ pub struct Settings {
 /// Loaded programs.
 #[derive(Debug)]
 pub struct Kernel {
-    programs: [(Program, Result<(), Vec<Reason>>); 3],
+    programs: [(Program, Result<(), Vec<Reason>>); 4],
     running: Option<Running>,
     steering: Option<Steering>,
+    idle: IdleWindows,
+    /// The congestion control of connections to upstream, where no program sets it.
+    congestion: Option<Arc<str>>,
     capabilities: Option<Capabilities>,
 }
 
@@ -113,6 +132,7 @@ struct Running {
     ebpf: Ebpf,
     flows: Arc<FlowTable>,
     accepts: Arc<AcceptTable>,
+    windows: Arc<Windows>,
     cgroup: PathBuf,
 }
 
@@ -146,9 +166,14 @@ impl Kernel {
         }
     }
 
-    /// Nothing is loaded, because nobody wants it.
-    pub fn off() -> Self {
-        Self::without(&[Reason::Off])
+    /// Nothing is loaded, because nobody wants it. What keeps windows open is then the system's affair.
+    pub fn off(tcp: Option<&Tcp>) -> Self {
+        let idle = IdleWindows::of(tcp).without_program("kernel programs are switched off");
+        Self {
+            idle,
+            congestion: windows::congestion(tcp),
+            ..Self::without(&[Reason::Off])
+        }
     }
 
     /// Whether the programs are part of this binary.
@@ -161,6 +186,8 @@ impl Kernel {
             programs: Program::ALL.map(|program| (program, Err(reasons.to_vec()))),
             running: None,
             steering: None,
+            idle: IdleWindows::of(None),
+            congestion: None,
             capabilities: None,
         }
     }
@@ -174,7 +201,8 @@ impl Kernel {
     pub fn missing(&self) -> Option<Missing> {
         let reasons = |(program, result): &(Program, Result<(), Vec<Reason>>)| {
             let reasons = result.clone().err()?;
-            (reasons != [Reason::NoSources]).then_some((*program, reasons))
+            let chosen = matches!(reasons.as_slice(), [Reason::NoSources | Reason::NoWindows]);
+            (!chosen).then_some((*program, reasons))
         };
         let missing: Vec<_> = self.programs.iter().filter_map(reasons).collect();
         (!missing.is_empty()).then_some(Missing(missing))
@@ -185,7 +213,10 @@ impl Kernel {
         let mut results = self.programs.iter().filter(|(each, _)| *each == program);
         results.all(|(_, result)| match result {
             Ok(()) => true,
-            Err(reasons) => !matches!(reasons.as_slice(), [Reason::Off | Reason::NoSources]),
+            Err(reasons) => !matches!(
+                reasons.as_slice(),
+                [Reason::Off | Reason::NoSources | Reason::NoWindows]
+            ),
         })
     }
 
@@ -233,6 +264,18 @@ impl Kernel {
     /// The table of upstream connections, if any program fills it.
     pub fn flows(&self) -> Option<Arc<FlowTable>> {
         Some(Arc::clone(&self.running.as_ref()?.flows))
+    }
+
+    /// What the paths to upstream were seen to carry, if a program sees that.
+    pub fn windows(&self) -> Option<Arc<Windows>> {
+        let running = self.running.as_ref()?;
+        self.runs(Program::UpstreamWindow)
+            .then(|| Arc::clone(&running.windows))
+    }
+
+    /// What keeps windows open while connections idle.
+    pub const fn idle_windows(&self) -> &IdleWindows {
+        &self.idle
     }
 
     /// The table of accepted connections, if a program fills it.
@@ -283,7 +326,7 @@ impl Kernel {
         let mut snapshot = Snapshot::default();
         if let Some(running) = &self.running {
             let counters = running.counters()?;
-            if self.runs(Program::SocketTiming) {
+            if self.runs(Program::SocketTiming) || self.runs(Program::UpstreamWindow) {
                 snapshot.upstreams = snapshot::upstreams(load::map(&running.ebpf, "STATS")?)?;
             }
             let dropped = snapshot::dropped(counters, &running.flows);
@@ -292,6 +335,10 @@ impl Kernel {
                 ("FLOWS", running.flows.occupied(), FLOW_RECORDS.into()),
                 ("ACCEPTED", running.accepts.waiting(), ACCEPT_RECORDS.into()),
             ];
+            if self.runs(Program::UpstreamWindow) {
+                let (used, all) = running.windows.occupied();
+                snapshot.maps.push(("PATHS", used, all));
+            }
         }
         if let Some(counts) = self.steered()? {
             snapshot.probes_steered = Some(counts.steered);

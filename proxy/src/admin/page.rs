@@ -114,6 +114,11 @@ fn upstream(page: &mut String, upstream: &UpstreamStatus) {
                 upstream.cold_connects.to_string(),
             ),
             ("… failed", upstream.connect_failures.to_string()),
+            ("… begin with", upstream.windows.start_in_words()),
+            (
+                "Windows after idling",
+                upstream.windows.after_idle.in_words(),
+            ),
         ],
     );
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::Admin;
 pub use super::file::FileStatus;
+pub use super::windows::WindowsStatus;
 use crate::kernel::{Kernel, Program};
 use crate::upstream::dns::Resolution;
 
@@ -188,6 +189,8 @@ pub struct UpstreamStatus {
     pub cold_connects: u64,
     /// Attempts that failed.
     pub connect_failures: u64,
+    /// How much connections may send at once.
+    pub windows: WindowsStatus,
 }
 
 /// How often one error occurred.
@@ -254,6 +257,7 @@ impl UpstreamStatus {
                 .iter()
                 .map(|w| w.upstream.connect_failures.get())
                 .sum(),
+            windows: WindowsStatus::of(admin),
         }
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use tokio::runtime::LocalOptions;
 use tokio::sync::oneshot;
 
-use super::memory;
+use super::{memory, windows};
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::reload::Reloader;
@@ -59,9 +59,15 @@ async fn control(
     if let Some(reloader) = reloader {
         tokio::task::spawn_local(reloader.run());
     }
+    let kernel = Arc::clone(&admin.kernel);
+    let keeper = tokio::task::spawn_local(windows::keep_open(Arc::clone(&kernel)));
     tokio::task::spawn_local(admin::serve(admin, listener));
     // Told to stop, or the app is gone: the same.
     let _ = stopped.await;
+    keeper.abort();
+    if let Err(error) = kernel.idle_windows().follow(false) {
+        tracing::warn!(%error, "the setting for idle connections could not be put back");
+    }
 }
 
 /// Reads keys and certificates again when their files change.

@@ -177,6 +177,7 @@ fn upstream(given: &ConfigFile, problems: &mut Vec<Problem>) -> Upstream {
         max_idle: raw.max_idle.unwrap_or(128),
         idle_timeout: raw.idle_timeout.map_or(Duration::from_secs(50), |d| d.0),
         via: raw.via.unwrap_or(false),
+        tcp: raw.tcp.checked(problems),
     }
 }
 

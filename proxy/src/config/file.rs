@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serializer};
 
 use super::probes::ProbesFile;
+use super::tcp::TcpFile;
 use super::{Auth, ConfigError, EbpfMode, Limits, LogFormat, Secret, Timeouts, UpstreamProtocol};
 
 /// The whole file.
@@ -84,6 +85,8 @@ pub struct UpstreamFile {
     pub idle_timeout: Option<Span>,
     /// Whether to send `Via`.
     pub via: Option<bool>,
+    /// How much connections may send at once.
+    pub tcp: TcpFile,
 }
 
 /// `timeouts:`

@@ -44,8 +44,8 @@ impl FlowTable {
     }
 
     /// Makes a socket known, before it is connected. `upstream` is its index among those told to
-    /// [`super::Kernel::start`]. A live socket with the same record becomes unknown; that is counted.
-    pub fn register(&self, cookie: u64, upstream: usize) {
+    /// [`super::Kernel::start`], `path` that of its endpoint ([`super::Windows::path_to`]). A live socket with the same record becomes unknown; that is counted.
+    pub fn register(&self, cookie: u64, upstream: usize, path: u16) {
         if self.is_taken(cookie) {
             self.evicted.fetch_add(1, Relaxed);
         }
@@ -56,7 +56,9 @@ impl FlowTable {
         fence(Release);
         clear(record);
         let upstream = u32::try_from(upstream).unwrap_or(u32::MAX);
-        record.slot.store(upstream.min(self.upstreams), Relaxed);
+        let slot = u16::try_from(upstream.min(self.upstreams)).unwrap_or(u16::MAX);
+        record.slot.store(slot, Relaxed);
+        record.path.store(path, Relaxed);
         record.cookie.store(cookie, Release);
     }
 
@@ -164,6 +166,7 @@ fn clear(record: &FlowRecord) {
         cookie: _,
         request,
         slot,
+        path,
         connect_start_ns,
         connect_ns,
         srtt_us,
@@ -178,19 +181,13 @@ fn clear(record: &FlowRecord) {
     for long in [connect_start_ns, connect_ns] {
         long.store(0, Relaxed);
     }
-    let words = [
-        request,
-        slot,
-        srtt_us,
-        retransmits,
-        retransmits_before,
-        state,
-    ];
+    let words = [request, srtt_us, retransmits, retransmits_before, state];
     for word in words {
         word.store(0, Relaxed);
     }
-    arrived.store(0, Relaxed);
-    holes.store(0, Relaxed);
+    for short in [slot, path, arrived, holes] {
+        short.store(0, Relaxed);
+    }
     for Arrival { at_ns, start, end } in arrivals {
         at_ns.store(0, Relaxed);
         start.store(0, Relaxed);

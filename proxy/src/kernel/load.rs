@@ -7,7 +7,8 @@ use aya::maps::{Array, Map, MapData, MapError};
 use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramError, SockOps};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use proxy_common::{
-    ACCEPT_RECORDS, AcceptRecord, CELLS, FLOW_RECORDS, FlowRecord, SLOTS, port_bit,
+    ACCEPT_RECORDS, AcceptRecord, CELLS, CongestionName, ENDPOINTS, FLOW_RECORDS, FlowRecord,
+    PathRecord, SLOTS, WindowSettings, port_bit,
 };
 
 use super::KernelError;
@@ -15,6 +16,7 @@ use super::accepts::AcceptTable;
 use super::flows::FlowTable;
 use super::raw::{Mapped, Shared};
 use super::reason::Reason;
+use super::windows::Windows;
 
 /// Maps are paid for by the cgroup and no longer by `RLIMIT_MEMLOCK`.
 const MIN_KERNEL: (u32, u32) = (5, 11);
@@ -43,6 +45,7 @@ pub(super) struct Loaded {
     pub(super) ebpf: Ebpf,
     pub(super) flows: FlowTable,
     pub(super) accepts: AcceptTable,
+    pub(super) windows: Windows,
 }
 
 /// Why the running kernel is too old.
@@ -79,10 +82,12 @@ pub(super) fn load(object: &[u8], upstreams: u32, log: bool) -> Result<Loaded, R
     stats.map_err(|error| Reason::Stale(error.to_string()))?;
     let flows = mapped::<FlowRecord>(&ebpf, "FLOWS", FLOW_RECORDS)?;
     let accepts = mapped::<AcceptRecord>(&ebpf, "ACCEPTED", ACCEPT_RECORDS)?;
-    ports(&mut ebpf, "PORTS")?;
+    let paths = mapped::<PathRecord>(&ebpf, "PATHS", ENDPOINTS)?;
+    array::<u64>(&mut ebpf, "PORTS")?;
     Ok(Loaded {
         flows: FlowTable::new(flows, upstreams.min(SLOTS)),
         accepts: AcceptTable::new(accepts),
+        windows: Windows::new(paths),
         ebpf,
     })
 }
@@ -99,15 +104,22 @@ pub(super) fn map_mut<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Map,
         .ok_or_else(|| Reason::Stale(format!("it has no map {name}")))
 }
 
-/// A bitmap of ports.
-fn ports<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<Array<&'a mut MapData, u64>, Reason> {
-    let stale = |error: MapError| Reason::Stale(error.to_string());
+/// An array to write to.
+fn array<'a, V: aya::Pod>(
+    ebpf: &'a mut Ebpf,
+    name: &str,
+) -> Result<Array<&'a mut MapData, V>, Reason> {
     Array::try_from(map_mut(ebpf, name)?).map_err(stale)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn stale(error: MapError) -> Reason {
+    Reason::Stale(error.to_string())
 }
 
 /// Sets a port's bit in a bitmap.
 pub(super) fn add_port(ebpf: &mut Ebpf, name: &str, port: u16) -> Result<(), KernelError> {
-    let mut ports = ports(ebpf, name)?;
+    let mut ports = array::<u64>(ebpf, name)?;
     let (word, bit) = port_bit(port);
     let present = ports.get(&word, 0)?;
     Ok(ports.set(word, present | bit, 0)?)
@@ -140,6 +152,25 @@ pub(super) fn attach_socket_timing(
     } else {
         "socket_timing"
     };
+    attach_sock_ops(ebpf, cgroup, name)
+}
+
+/// Loads and attaches the program of windows, to do what `settings` say.
+pub(super) fn attach_upstream_window(
+    ebpf: &mut Ebpf,
+    cgroup: &File,
+    (settings, names): (WindowSettings, &[(u32, CongestionName)]),
+) -> Result<(), Reason> {
+    let mut map = array::<WindowSettings>(ebpf, "WINDOW_SETTINGS")?;
+    map.set(0, settings, 0).map_err(stale)?;
+    let mut map = array::<CongestionName>(ebpf, "NAMES")?;
+    for (number, name) in names {
+        map.set(*number, name, 0).map_err(stale)?;
+    }
+    attach_sock_ops(ebpf, cgroup, "upstream_window")
+}
+
+fn attach_sock_ops(ebpf: &mut Ebpf, cgroup: &File, name: &str) -> Result<(), Reason> {
     let program: &mut SockOps = program(ebpf, name)?;
     program
         .load()

@@ -12,7 +12,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::{io, ptr};
 
-use proxy_common::{AcceptRecord, FlowRecord};
+use proxy_common::{AcceptRecord, FlowRecord, PathRecord};
 use rustix::mm::{MapFlags, ProtFlags};
 
 /// A type that may lie in memory others write to.
@@ -26,6 +26,8 @@ pub(super) unsafe trait Shared: Sync {}
 unsafe impl Shared for FlowRecord {}
 // SAFETY: as above.
 unsafe impl Shared for AcceptRecord {}
+// SAFETY: as above.
+unsafe impl Shared for PathRecord {}
 
 /// A mapped array.
 #[derive(Debug)]

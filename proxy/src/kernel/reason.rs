@@ -14,6 +14,9 @@ pub enum Reason {
     /// Nobody has said where probes come from, so there are none to steer.
     #[error("no sources of probes are configured (probes.sources)")]
     NoSources,
+    /// The system's windows are to stay.
+    #[error("upstream.tcp leaves windows to the system")]
+    NoWindows,
     /// There is no object in this binary.
     #[error(
         "kernel programs are not part of this build; `cargo xtask build-ebpf`, then build again"
@@ -109,7 +112,7 @@ mod tests {
     fn what_somebody_chose_is_not_missing() {
         let program = Program::ProbeSteering;
         let wants = |reason: Reason| Kernel::without(&[reason]).wants(program);
-        assert!(!wants(Reason::Off) && !wants(Reason::NoSources));
+        assert!(!wants(Reason::Off) && !wants(Reason::NoSources) && !wants(Reason::NoWindows));
         assert!(wants(Reason::NotBuiltIn) && wants(Reason::Capability("CAP_BPF")));
     }
 }

@@ -24,6 +24,12 @@ pub struct UpstreamTimings {
     pub retransmits: u64,
     /// Connections that ended before the peer sent a byte: refused, timed out, reset.
     pub connect_failures: u64,
+    /// Connections that began with more than the system's default.
+    pub windows_started: u64,
+    /// Windows that were still open when a connection was used again after idling.
+    pub windows_kept: u64,
+    /// Windows that had to be opened anew.
+    pub windows_restarted: u64,
 }
 
 /// Everything the kernel has added up.
@@ -91,6 +97,9 @@ impl UpstreamTimings {
             rtt: Durations::of(rtt),
             retransmits: count(0),
             connect_failures: count(1),
+            windows_started: count(2),
+            windows_kept: count(3),
+            windows_restarted: count(4),
         }
     }
 }

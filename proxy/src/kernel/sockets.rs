@@ -3,12 +3,17 @@
 //! With them, sockets are followed in the shared tables ([`FlowTable`], [`AcceptTable`]). Without, `TCP_INFO` is asked now
 //! and then: it knows the round trip and the segments sent again, and nothing of single requests.
 
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use proxy_common::NO_PATH;
+use rustix::net::sockopt;
+
 use super::{
-    AcceptTable, FlowTable, Kernel, Program, Sent, TcpInfo, Timeline, cookie, nanos_at, now_ns,
+    AcceptTable, FlowTable, Kernel, Program, Sent, TcpInfo, Timeline, Windows, cookie, nanos_at,
+    now_ns,
 };
 
 /// What a worker follows its sockets with.
@@ -16,6 +21,9 @@ use super::{
 pub struct Sockets {
     flows: Option<Arc<FlowTable>>,
     accepts: Option<Arc<AcceptTable>>,
+    windows: Option<Arc<Windows>>,
+    /// The congestion control of connections to upstream, where no program sets it.
+    congestion: Option<Arc<str>>,
     /// Whether connections are timed by a program, so that `TCP_INFO` need not be asked.
     timed: bool,
 }
@@ -54,17 +62,27 @@ impl Sockets {
         Self {
             flows: kernel.flows(),
             accepts: kernel.accepts(),
+            windows: kernel.windows(),
+            congestion: kernel.congestion.clone(),
             timed: kernel.runs(Program::SocketTiming),
         }
     }
 
-    /// Follows a socket that is about to be connected to the upstream with this index. Costs a system call, once for each
-    /// connection.
-    pub fn follow(&self, socket: impl AsFd, upstream: usize) -> Followed<'_> {
+    /// Follows and prepares a socket that is about to be connected to `endpoint`, which is one of the upstream's with this index. Costs a
+    /// system call, once for each connection.
+    pub fn follow(&self, socket: impl AsFd, upstream: usize, endpoint: IpAddr) -> Followed<'_> {
+        if let Some(name) = &self.congestion
+            && let Err(error) = sockopt::set_tcp_congestion(&socket, name)
+        {
+            // Said once at the start; the connection is as good as any other.
+            tracing::debug!(%error, "no congestion control {name}");
+        }
         let flows = self.flows.as_deref();
         let cookie = flows.map_or(0, |_| cookie(socket));
         if let Some(flows) = flows.filter(|_| cookie != 0) {
-            flows.register(cookie, upstream);
+            let windows = self.windows.as_ref();
+            let path = windows.map_or(NO_PATH, |windows| windows.path_to(endpoint));
+            flows.register(cookie, upstream, path);
         }
         Followed { flows, cookie }
     }

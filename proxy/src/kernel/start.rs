@@ -4,9 +4,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::idle::{self, IdleWindows};
 use super::{
     CgroupError, Kernel, Program, Reason, Running, Settings, Steering, capabilities, load,
-    messages, own_cgroup,
+    messages, own_cgroup, windows,
 };
 
 /// Loads and attaches everything, each part on its own.
@@ -18,15 +19,28 @@ pub(super) fn begin(settings: &Settings) -> Kernel {
         reasons = vec![Reason::NotBuiltIn];
     }
     let steering = steer(settings, &reasons);
-    let timing = time(settings, &reasons).unwrap_or_else(|reasons| Timing {
+    let idle = IdleWindows::of(settings.tcp.as_ref());
+    let timing = time(settings, &idle, &reasons).unwrap_or_else(|reasons| Timing {
         socket: Err(reasons.clone()),
-        payload: Err(reasons),
+        payload: Err(reasons.clone()),
+        window: match windows::wanted(settings.tcp.as_ref()) {
+            Some(_) => Err(reasons),
+            None => Err(vec![Reason::NoWindows]),
+        },
         running: None,
     });
+    let (idle, congestion) = match &timing.window {
+        Ok(()) => (idle, None),
+        Err(_) => (
+            idle.without_program("upstream_window does not run, which would see losses"),
+            windows::congestion(settings.tcp.as_ref()),
+        ),
+    };
     Kernel {
         programs: [
             (Program::SocketTiming, timing.socket),
             (Program::PayloadTiming, timing.payload),
+            (Program::UpstreamWindow, timing.window),
             (
                 Program::ProbeSteering,
                 steering.as_ref().map(|_| ()).map_err(Clone::clone),
@@ -34,6 +48,8 @@ pub(super) fn begin(settings: &Settings) -> Kernel {
         ],
         running: timing.running,
         steering: steering.ok(),
+        idle,
+        congestion,
         capabilities: None,
     }
 }
@@ -48,14 +64,19 @@ fn steer(settings: &Settings, reasons: &[Reason]) -> Result<Steering, Vec<Reason
     Steering::attach(&settings.probe_sources).map_err(|reason| vec![reason])
 }
 
-/// What became of the two programs on the cgroup.
+/// What became of the programs on the cgroup.
 struct Timing {
     socket: Result<(), Vec<Reason>>,
     payload: Result<(), Vec<Reason>>,
+    window: Result<(), Vec<Reason>>,
     running: Option<Running>,
 }
 
-fn time(settings: &Settings, reasons: &[Reason]) -> Result<Timing, Vec<Reason>> {
+fn time(
+    settings: &Settings,
+    idle: &IdleWindows,
+    reasons: &[Reason],
+) -> Result<Timing, Vec<Reason>> {
     let mut reasons = reasons.to_vec();
     let cgroup = match &settings.cgroup {
         None => own_cgroup(),
@@ -73,10 +94,21 @@ fn time(settings: &Settings, reasons: &[Reason]) -> Result<Timing, Vec<Reason>> 
         load::load(object, settings.upstreams, settings.log).map_err(|reason| vec![reason])?;
     let socket = load::attach_socket_timing(&mut loaded.ebpf, &cgroup, settings.log);
     let payload = load::attach_payload_timing(&mut loaded.ebpf, &cgroup);
-    let any = socket.is_ok() || payload.is_ok();
+    let window = match (windows::wanted(settings.tcp.as_ref()), &payload) {
+        (Some(tcp), Ok(())) => {
+            let names = idle::names(tcp.congestion_control.as_deref());
+            let settings = (windows::settings(tcp, idle.means()), &names[..]);
+            load::attach_upstream_window(&mut loaded.ebpf, &cgroup, settings)
+        }
+        // It is `payload_timing` that sees what paths carry.
+        (Some(_), Err(reason)) => Err(reason.clone()),
+        (None, _) => Err(Reason::NoWindows),
+    };
+    let any = socket.is_ok() || payload.is_ok() || window.is_ok();
     Ok(Timing {
         socket: socket.map_err(|reason| vec![reason]),
         payload: payload.map_err(|reason| vec![reason]),
+        window: window.map_err(|reason| vec![reason]),
         running: any.then(|| running(settings, loaded, path)),
     })
 }
@@ -95,6 +127,7 @@ fn running(settings: &Settings, mut loaded: load::Loaded, cgroup: PathBuf) -> Ru
         ebpf: loaded.ebpf,
         flows: Arc::new(loaded.flows),
         accepts: Arc::new(loaded.accepts),
+        windows: Arc::new(loaded.windows),
         cgroup,
     }
 }

@@ -16,6 +16,8 @@ pub struct TcpInfo {
     pub sacked: u32,
     /// Smoothed round-trip time in microseconds, 0 before the first measurement.
     pub rtt_us: u32,
+    /// Segments that may be under way at once.
+    pub congestion_window: u32,
     /// Segments sent again since the connection began.
     pub total_retransmits: u32,
     /// Payload bytes received in order. From Linux 4.1 on.
@@ -42,6 +44,7 @@ impl TcpInfo {
             unacked: word(told, 24)?,
             sacked: word(told, 28)?,
             rtt_us: word(told, 68)?,
+            congestion_window: word(told, 80)?,
             total_retransmits: word(told, 100)?,
             bytes_received: told
                 .get(128..136)

@@ -2,6 +2,7 @@
 
 mod kernel;
 mod listeners;
+mod windows;
 
 use std::fmt;
 use std::sync::Arc;

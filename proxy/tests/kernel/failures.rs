@@ -46,7 +46,7 @@ fn refused(flows: &FlowTable, bind: &str, to: &str) {
     let (listener, address) = lab::listen(bind, to);
     drop(listener);
     let (socket, cookie) = lab::socket(address);
-    flows.register(cookie, 0);
+    flows.register(cookie, 0, 0);
     let error = socket.connect(&address.into()).unwrap_err();
     assert!(lab::is_broken(&error), "{error}");
 }
@@ -55,7 +55,7 @@ fn refused(flows: &FlowTable, bind: &str, to: &str) {
 fn timed_out(flows: &FlowTable, bind: &str, to: &str) -> u32 {
     let (full, address, _waiting) = full_listener(bind, to);
     let (socket, cookie) = lab::socket(address);
-    flows.register(cookie, 0);
+    flows.register(cookie, 0, 0);
     socket
         .set_tcp_user_timeout(Some(Duration::from_millis(1500)))
         .unwrap();
@@ -130,7 +130,7 @@ pub(crate) fn orderly(lab: &Lab) -> Outcome {
     // Somebody changed their mind.
     let (full, address, _waiting) = full_listener("127.0.0.1:0", "127.0.0.1");
     let (socket, cookie) = lab::socket(address);
-    flows.register(cookie, 0);
+    flows.register(cookie, 0, 0);
     socket.set_nonblocking(true).unwrap();
     socket.connect(&address.into()).unwrap_err();
     flows.forget(cookie);

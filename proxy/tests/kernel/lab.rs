@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
+use holysheep_proxy::config::{AfterIdle, InitialWindow, Tcp};
 use holysheep_proxy::kernel::{self, FlowTable, Kernel, Settings};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -61,7 +62,18 @@ pub(crate) fn settings() -> Settings {
         required: true,
         // Nobody connects from there unless a test wants it.
         probe_sources: vec!["127.0.0.9/32".parse().unwrap()],
+        tcp: Some(tcp()),
         ..Settings::default()
+    }
+}
+
+/// Connections begin with what their path has carried; what idling does to them is the system's affair.
+pub(crate) const fn tcp() -> Tcp {
+    Tcp {
+        initial_window: InitialWindow::Auto,
+        max_window: 1 << 20,
+        after_idle: AfterIdle::Off,
+        congestion_control: None,
     }
 }
 
@@ -138,7 +150,7 @@ pub(crate) fn socket(address: SocketAddr) -> (Socket, u64) {
 /// Connects a registered socket.
 pub(crate) fn connect(flows: &FlowTable, address: SocketAddr, upstream: usize) -> (TcpStream, u64) {
     let (socket, cookie) = socket(address);
-    flows.register(cookie, upstream);
+    flows.register(cookie, upstream, 0);
     socket.connect(&address.into()).unwrap();
     socket.set_tcp_nodelay(true).unwrap();
     (socket.into(), cookie)

@@ -30,6 +30,7 @@ mod proxy;
 mod steering;
 mod tables;
 mod tickets;
+mod windows;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -51,7 +52,7 @@ mod foreign {
 
 type Test = (&'static str, fn(&Lab) -> Outcome);
 
-const TESTS: [Test; 35] = [
+const TESTS: [Test; 42] = [
     ("connect_and_rtt_agree_with_tcp_info", connect::agree),
     ("upstreams_are_told_apart", connect::slots),
     ("failed_connects_are_counted", failures::counted),
@@ -110,6 +111,22 @@ const TESTS: [Test; 35] = [
         "instruction_counts_stay_below_their_ceilings",
         lifecycle::ceilings,
     ),
+    (
+        "half_of_what_was_carried_is_begun_with",
+        windows::remembered,
+    ),
+    ("no_window_is_above_the_limit", windows::limited),
+    ("a_chosen_window_is_taken_as_it_is", windows::chosen),
+    ("after_a_loss_windows_are_the_systems", windows::lost),
+    (
+        "over_a_narrow_path_windows_are_the_systems",
+        windows::narrow,
+    ),
+    (
+        "windows_outlast_idling_by_the_setting",
+        windows::idle_by_setting,
+    ),
+    ("windows_outlast_idling_by_bbr", windows::idle_by_bbr),
     ("messages_reach_the_log", lifecycle::messages),
     ("loads_leave_nothing_behind", lifecycle::leaks),
     ("bpf_and_net_admin_are_enough", privileges::enough),

@@ -32,7 +32,7 @@ pub(crate) fn collision(lab: &Lab) -> Outcome {
         .map(|_| lab::socket(address))
         .find(|(_, other)| flows.is_taken(*other))
         .expect("a socket with the same record");
-    flows.register(other, 1);
+    flows.register(other, 1, 0);
     socket.connect(&address.into()).unwrap();
     let mut second: TcpStream = socket.into();
     for _ in 0..20 {

@@ -8,11 +8,14 @@ use super::*;
 fn without_programs_tcp_info_knows_the_round_trip() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let sockets = Sockets::of(&Kernel::off());
+    let sockets = Sockets::of(&Kernel::off(None));
     let sample = sockets.sample(&stream).unwrap();
     assert!(sample.rtt.is_some_and(|rtt| rtt < Duration::from_secs(1)));
     assert_eq!(sample.retransmits, 0);
-    assert_eq!(sockets.follow(&stream, 0).settle(), 0);
+    assert_eq!(
+        sockets.follow(&stream, 0, [127, 0, 0, 1].into()).settle(),
+        0
+    );
     assert_eq!(sockets.waited(&stream), None);
     let first = FirstByte {
         offset: 0,

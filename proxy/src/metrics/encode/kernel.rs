@@ -28,12 +28,14 @@ impl Collector {
             KernelSums::default()
         });
         self.connections(encoder, &sums)?;
+        self.windows(encoder, sums.upstreams.first())?;
         self.responses(encoder)?;
         self.programs(encoder, &sums)
     }
 
     fn connections(&self, encoder: &mut DescriptorEncoder<'_>, sums: &KernelSums) -> fmt::Result {
         let timings = sums.upstreams.first();
+        let timings = timings.filter(|_| self.kernel.runs(Program::SocketTiming));
         let either = |of: fn(&crate::kernel::UpstreamTimings) -> &Durations,
                       sampled: fn(&KernelMetrics) -> &Histogram| {
             match timings {
