@@ -72,6 +72,14 @@ impl serde::de::Visitor<'_> for InitialWindowVisitor {
         }
     }
 
+    /// An `off` without quotes is a boolean in YAML 1.1.
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<InitialWindow, E> {
+        match value {
+            false => Ok(InitialWindow::Off),
+            true => Err(E::invalid_value(serde::de::Unexpected::Bool(value), &self)),
+        }
+    }
+
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<InitialWindow, E> {
         match text {
             "auto" => Ok(InitialWindow::Auto),
@@ -173,7 +181,7 @@ mod tests {
         assert_eq!(window("auto"), Ok(InitialWindow::Auto));
         assert_eq!(window("off"), Ok(InitialWindow::Off));
         assert_eq!(window("40"), Ok(InitialWindow::Segments(40)));
-        for wrong in ["0", "1001", "-1", "much", "[]"] {
+        for wrong in ["0", "1001", "-1", "much", "[]", "on"] {
             let error = window(wrong).unwrap_err();
             assert!(
                 error.starts_with("upstream.tcp.initial_window: "),

@@ -220,10 +220,10 @@ mod tests {
         for number in 0..ENDPOINTS {
             carry(&windows, address(number), 1000, SECOND);
         }
-        let second = windows.path_to(address(1));
-        // Used again.
-        windows.path_to(address(0));
-        assert_eq!(windows.path_to(address(1000)), second);
+        // Used again, unlike the second.
+        let first = windows.path_to(address(0));
+        let newest = windows.path_to(address(1000));
+        assert_eq!((first, newest), (0, 1));
         let paths = windows.paths(SECOND);
         let known = |number| paths.iter().find(|path| path.endpoint == address(number));
         assert_eq!(known(1), None);
