@@ -37,7 +37,8 @@ pub(crate) struct Options {
     /// Fewer and shorter rounds, for a first look.
     #[arg(long)]
     quick: bool,
-    /// Only these: direct, nginx-article, nginx, haproxy, holysheep, holysheep-no-ebpf.
+    /// Only these: direct, nginx-article, nginx, haproxy, holysheep, holysheep-no-ebpf,
+    /// holysheep-off.
     #[arg(long, value_delimiter = ',', value_name = "PEERS")]
     only: Option<Vec<Kind>>,
     /// One more peer; `{port}`, `{upstream_port}` and `{ca}` are filled in. Words are separated by
@@ -78,16 +79,17 @@ pub(crate) async fn run(options: Options, usual: &[Kind]) -> Result<()> {
     let ca = rig.ca();
     let site = Site {
         directory: rig.directory(),
-        upstream_port: rig.upstream_port(),
+        instance: None,
+        upstream: rig.upstream(),
         ca: &ca,
-        cpu: rig.peer_cpu,
+        cpu: Some(rig.peer_cpu),
         access_log: !options.peers_without_log,
         proxy_binary: options.proxy_bin.as_deref(),
         cgroup: cgroup.as_ref(),
         probe_source: None,
     };
     let mut report = Report {
-        facts: Facts::gather(&rig),
+        facts: Facts::gather(Some(rig.cpus())),
         access_logs: !options.peers_without_log,
         missing: Vec::new(),
         rounds,

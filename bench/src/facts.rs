@@ -5,8 +5,6 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::rig::Rig;
-
 /// The machine, the programs and the command line of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Facts {
@@ -15,17 +13,17 @@ pub(crate) struct Facts {
     pub(crate) kernel: String,
     pub(crate) cpu_model: String,
     pub(crate) cpus: usize,
-    /// The CPU of the load generator and the upstream.
-    pub(crate) rig_cpu: usize,
-    /// The CPU of the peer under test.
-    pub(crate) peer_cpu: usize,
+    /// The CPU of the load generator and the upstream, if they were kept on one.
+    pub(crate) rig_cpu: Option<usize>,
+    /// The CPU of the peer under test, likewise.
+    pub(crate) peer_cpu: Option<usize>,
     /// Name and version of each peer.
     pub(crate) versions: Vec<String>,
 }
 
 impl Facts {
-    /// Looks them up, all but the versions.
-    pub(crate) fn gather(rig: &Rig) -> Self {
+    /// Looks them up, all but the versions; `cpus` are those of the rig and of the peer, where they have some of their own.
+    pub(crate) fn gather(cpus: Option<(usize, usize)>) -> Self {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
         Self {
             date: httpdate::fmt_http_date(SystemTime::now()),
@@ -36,8 +34,8 @@ impl Facts {
                 .lines()
                 .filter(|line| line.starts_with("processor"))
                 .count(),
-            rig_cpu: rig.own_cpu,
-            peer_cpu: rig.peer_cpu,
+            rig_cpu: cpus.map(|(rig, _)| rig),
+            peer_cpu: cpus.map(|(_, peer)| peer),
             versions: Vec::new(),
         }
     }

@@ -26,6 +26,8 @@ use tokio_rustls::TlsConnector;
 
 use crate::report;
 use connection::drive;
+pub(crate) use connection::receive;
+pub(crate) use request::prompt;
 
 /// The longest latency told apart, in nanoseconds.
 const LONGEST_NS: u64 = 60_000_000_000;
@@ -61,7 +63,7 @@ pub(crate) struct Options {
 pub(crate) struct Target {
     address: SocketAddr,
     tls: Option<TlsConnector>,
-    request: Rc<[u8]>,
+    request: Arc<[u8]>,
     /// Length of the body that a correct answer has, in bytes.
     body_length: u64,
 }
@@ -77,11 +79,11 @@ impl Target {
         }
     }
 
-    /// TLS to a port on loopback that has a certificate for `localhost`.
+    /// TLS to a server that has a certificate for `localhost`, wherever it is.
     ///
     /// # Errors
     /// When the certificate authority cannot be read.
-    pub(crate) fn tls(port: u16, ca: &Path) -> Result<Self> {
+    pub(crate) fn tls(address: SocketAddr, ca: &Path) -> Result<Self> {
         let mut roots = rustls::RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(ca)? {
             roots.add(certificate?)?;
@@ -90,17 +92,32 @@ impl Target {
             .with_root_certificates(roots)
             .with_no_client_auth();
         Ok(Self {
+            address,
             tls: Some(TlsConnector::from(Arc::new(config))),
-            ..Self::plain(port)
+            ..Self::plain(address.port())
         })
     }
 
-    /// Its port on loopback.
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What speaks TLS to it, if it wants that.
+    pub(crate) fn connector(&self) -> Option<&TlsConnector> {
+        self.tls.as_ref()
+    }
+
+    /// Its port.
     pub(crate) fn port(&self) -> u16 {
         self.address.port()
     }
 
-    fn server_name() -> Result<ServerName<'static>> {
+    /// The name in its certificate.
+    ///
+    /// # Errors
+    /// Never.
+    pub(crate) fn server_name() -> Result<ServerName<'static>> {
         Ok(ServerName::try_from("localhost")?)
     }
 }
@@ -291,7 +308,7 @@ pub(crate) async fn probe(target: &Target) -> Result<()> {
 pub(crate) async fn run(options: Options) -> Result<()> {
     let target = if options.tls {
         Target::tls(
-            options.port,
+            (Ipv4Addr::LOCALHOST, options.port).into(),
             options.ca.as_deref().context("--ca is missing")?,
         )?
     } else {

@@ -1,8 +1,8 @@
 //! Benchmarks of holysheep-proxy against other proxies, run by `cargo xtask bench`.
 //!
-//! Each bench is a module and a subcommand: [`cpu`], [`probes`]. [`load`] and [`upstream`]
+//! Each bench is a module and a subcommand: [`cpu`], [`probes`], [`prompts`]. [`load`] and [`upstream`]
 //! are the two ends of the rig and can also be run by hand. Everything stays
-//! on loopback and ends by itself.
+//! on loopback, or in network namespaces of its own, and ends by itself.
 
 mod accounting;
 mod cgroup;
@@ -13,6 +13,7 @@ mod load;
 mod peer;
 mod probes;
 mod process;
+mod prompts;
 mod report;
 mod rig;
 mod statistics;
@@ -46,6 +47,8 @@ enum Bench {
     Ebpf(cpu::Options),
     /// Health probes while the peer is offered ten times what it can carry.
     Probes(probes::Options),
+    /// How long requests with long prompts take over paths with a delay, losses, or a narrow link.
+    Prompts(prompts::Options),
     /// Generate load against a server on loopback.
     Load(load::Options),
     /// Serve fixed answers over TLS on loopback.
@@ -77,6 +80,7 @@ async fn run(bench: Bench) -> Result<()> {
         Bench::Cpu(options) => cpu::run(options, &Kind::USUAL).await,
         Bench::Ebpf(options) => cpu::run(options, &[Kind::HolySheep, Kind::HolySheepNoEbpf]).await,
         Bench::Probes(options) => probes::run(options).await,
+        Bench::Prompts(options) => prompts::run(options).await,
         Bench::Load(options) => load::run(options).await,
         Bench::Upstream(options) => upstream::run(options).await,
     }

@@ -11,7 +11,7 @@ mod kind;
 mod nginx;
 
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,7 +22,8 @@ use crate::accounting;
 use crate::cgroup::Cgroup;
 use crate::load::{self, Target};
 use crate::process::Process;
-pub(crate) use kind::{Kind, NO_EBPF};
+use holysheep::Variant;
+pub(crate) use kind::{Kind, NO_EBPF, SYSTEM_WINDOW};
 
 /// How long a peer may take from its start to its first correct answer.
 const START: Duration = Duration::from_secs(10);
@@ -32,12 +33,14 @@ const START: Duration = Duration::from_secs(10);
 pub(crate) struct Site<'a> {
     /// Directory for the configurations and logs of all peers.
     pub(crate) directory: &'a Path,
-    /// Port of the TLS upstream on loopback.
-    pub(crate) upstream_port: u16,
+    /// Tells peers of the same kind apart that run at the same time.
+    pub(crate) instance: Option<usize>,
+    /// The TLS upstream.
+    pub(crate) upstream: SocketAddr,
     /// The upstream's certificate authority, PEM.
     pub(crate) ca: &'a Path,
-    /// The CPU every peer runs on.
-    pub(crate) cpu: usize,
+    /// The CPU every peer runs on, if it is to have one of its own.
+    pub(crate) cpu: Option<usize>,
     /// Whether nginx and HAProxy write access logs.
     pub(crate) access_log: bool,
     /// The product's binary.
@@ -76,9 +79,13 @@ impl Peer {
     /// When it is not installed, does not start, or does not answer in time.
     pub(crate) async fn start(kind: &Kind, site: &Site<'_>) -> Result<Self> {
         let name = kind.name().to_owned();
-        let directory = site.directory.join(&name);
+        let place = match site.instance {
+            Some(instance) => format!("{name}-{instance}"),
+            None => name.clone(),
+        };
+        let directory = site.directory.join(&place);
         if *kind == Kind::Direct {
-            let target = Target::tls(site.upstream_port, site.ca)?;
+            let target = Target::tls(site.upstream, site.ca)?;
             load::probe(&target).await?;
             let version = "no proxy".to_owned();
             return Ok(Self {
@@ -102,8 +109,9 @@ impl Peer {
             Kind::NginxArticle => nginx::article(site, &directory, port)?,
             Kind::Nginx => nginx::tuned(site, &directory, port)?,
             Kind::HaProxy => haproxy::launch(site, &directory, port)?,
-            Kind::HolySheep => holysheep::launch(site, port, &name, "auto")?,
-            Kind::HolySheepNoEbpf => holysheep::launch(site, port, &name, "off")?,
+            Kind::HolySheep => holysheep::launch(site, port, &place, Variant::Usual)?,
+            Kind::HolySheepNoEbpf => holysheep::launch(site, port, &place, Variant::NoEbpf)?,
+            Kind::HolySheepOff => holysheep::launch(site, port, &place, Variant::SystemWindow)?,
             Kind::Extra { command, .. } => extra::launch(command, site, port)?,
         };
         command
@@ -123,7 +131,9 @@ impl Peer {
             admin,
             process: Some(process),
         };
-        peer.check_pinned(site.cpu)?;
+        if let Some(cpu) = site.cpu {
+            peer.check_pinned(cpu)?;
+        }
         Ok(peer)
     }
 

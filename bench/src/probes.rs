@@ -88,16 +88,17 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let ca = rig.ca();
     let site = Site {
         directory: rig.directory(),
-        upstream_port: rig.upstream_port(),
+        instance: None,
+        upstream: rig.upstream(),
         ca: &ca,
-        cpu: rig.peer_cpu,
+        cpu: Some(rig.peer_cpu),
         access_log: true,
         proxy_binary: options.proxy_bin.as_deref(),
         cgroup: cgroup.as_ref(),
         probe_source: Some(prober::SOURCE),
     };
     let mut report = Report {
-        facts: Facts::gather(&rig),
+        facts: Facts::gather(Some(rig.cpus())),
         somaxconn: network::somaxconn()?,
         rounds,
         at_most: course.at_most,

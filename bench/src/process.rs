@@ -19,15 +19,17 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command` so that it and all its threads and children run on `cpu` only.
+    /// Starts `command` so that it and all its threads and children run on `cpu` only, if one is named.
     ///
     /// # Errors
     /// When the CPU may not be used or the program cannot be started.
-    pub(crate) fn spawn(command: &mut Command, cpu: usize) -> Result<Self> {
+    pub(crate) fn spawn(command: &mut Command, cpu: Option<usize>) -> Result<Self> {
         // A child inherits the affinity of the thread that starts it, so
         // there is no moment in which it could start threads elsewhere.
         let own = sched_getaffinity(None)?;
-        pin(cpu)?;
+        if let Some(cpu) = cpu {
+            pin(cpu)?;
+        }
         let child = command.process_group(0).spawn();
         sched_setaffinity(None, &own)?;
         let program = command.get_program().display();

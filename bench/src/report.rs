@@ -170,10 +170,13 @@ pub(crate) fn write_json(path: &Path, report: &impl Serialize) -> Result<()> {
 pub(crate) fn print_facts(facts: &Facts) {
     println!("{}", facts.date);
     print_wrapped("", &facts.command_line);
-    let machine = format!(
-        "Linux {}; {}; {} CPUs: peer on {}, load and upstream on {}",
-        facts.kernel, facts.cpu_model, facts.cpus, facts.peer_cpu, facts.rig_cpu
+    let mut machine = format!(
+        "Linux {}; {}; {} CPUs",
+        facts.kernel, facts.cpu_model, facts.cpus
     );
+    if let (Some(peer), Some(rig)) = (facts.peer_cpu, facts.rig_cpu) {
+        machine.push_str(&format!(": peer on {peer}, load and upstream on {rig}"));
+    }
     print_wrapped("", &machine);
     for version in &facts.versions {
         println!("  {version}");

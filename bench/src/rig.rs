@@ -1,6 +1,7 @@
 //! What surrounds the peers: the temporary directory, the CPUs, the upstream.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -41,10 +42,10 @@ impl Rig {
         let mut command = Command::new(std::env::current_exe()?);
         command
             .args(["upstream", "--exit-with-parent", "--ca-out"])
-            .arg(directory.0.join("ca.pem"))
+            .arg(directory.ca())
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
-        let mut upstream = Process::spawn(&mut command, own_cpu)?;
+        let mut upstream = Process::spawn(&mut command, Some(own_cpu))?;
         let stdout = upstream.stdout().context("no pipe")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
@@ -58,9 +59,9 @@ impl Rig {
         })
     }
 
-    /// Port of the TLS upstream.
-    pub(crate) fn upstream_port(&self) -> u16 {
-        self.announcement.https.port()
+    /// Where the TLS upstream listens, on loopback.
+    pub(crate) fn upstream(&self) -> SocketAddr {
+        self.announcement.https
     }
 
     /// Process id of the upstream.
@@ -70,12 +71,17 @@ impl Rig {
 
     /// The upstream's certificate authority, PEM.
     pub(crate) fn ca(&self) -> PathBuf {
-        self.directory.0.join("ca.pem")
+        self.directory.ca()
     }
 
     /// Where peers put their files.
     pub(crate) fn directory(&self) -> &Path {
-        &self.directory.0
+        self.directory.path()
+    }
+
+    /// The CPU of the load generator and the upstream, and that of the peer.
+    pub(crate) fn cpus(&self) -> (usize, usize) {
+        (self.own_cpu, self.peer_cpu)
     }
 
     /// What the upstream has counted so far.
@@ -92,13 +98,27 @@ impl Rig {
 
 /// A directory of our own, removed when dropped.
 #[derive(Debug)]
-struct Directory(PathBuf);
+pub(crate) struct Directory(PathBuf);
 
 impl Directory {
-    fn create() -> Result<Self> {
+    /// Makes it, for this process, where temporary files go.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn create() -> Result<Self> {
         let path = std::env::temp_dir().join(format!("holysheep-bench-{}", std::process::id()));
         std::fs::create_dir(&path).with_context(|| path.display().to_string())?;
         Ok(Self(path))
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The file in it for the upstream's certificate authority, PEM.
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.0.join("ca.pem")
     }
 }
 

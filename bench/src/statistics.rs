@@ -34,6 +34,15 @@ impl Spread {
     }
 }
 
+/// A quantile: the least of the values that this share of them does not exceed; 0 of none.
+pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    let value = sorted.get(rank.clamp(1, sorted.len().max(1)) - 1);
+    value.copied().unwrap_or_default()
+}
+
 /// The ratios `own / other` of all rounds in which both sides have a figure.
 pub(crate) fn paired_ratio(own: &[(usize, f64)], other: &[(usize, f64)]) -> Option<Spread> {
     Spread::of(own.iter().filter_map(|(round, figure)| {
@@ -58,6 +67,15 @@ mod tests {
         );
         assert_eq!(Spread::of([4.0, 1.0, 2.0, 3.0]).unwrap().median, 2.5);
         assert_eq!(Spread::of([]), None);
+    }
+
+    #[test]
+    fn quantiles_are_values_that_there_are() {
+        let values: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+        assert_eq!(quantile(&values, 0.5), 50.0);
+        assert_eq!(quantile(&values, 0.99), 99.0);
+        assert_eq!(quantile(&values, 1.0), 100.0);
+        assert_eq!(quantile(&[], 0.99), 0.0);
     }
 
     #[test]

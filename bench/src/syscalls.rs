@@ -112,7 +112,7 @@ async fn attach(tool: Tool, processes: &[u32], directory: &Path, cpu: usize) -> 
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    let mut process = Process::spawn(&mut command, cpu)?;
+    let mut process = Process::spawn(&mut command, Some(cpu))?;
     let deadline = Instant::now() + ATTACH;
     while !tool.attached(process.id(), processes) {
         if let Some(status) = process.exited()? {

@@ -13,7 +13,7 @@ mod tally;
 use std::cell::RefCell;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Result, bail, ensure};
@@ -31,7 +31,7 @@ use answer::Answers;
 pub(crate) use tally::Tally;
 
 /// Room for one request's head and a usual body, in bytes.
-const BUFFER: usize = 16 * 1024;
+pub(crate) const BUFFER: usize = 16 * 1024;
 
 /// Options of the subcommand.
 #[derive(Debug, Args)]
@@ -64,11 +64,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     if options.exit_with_parent {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
     }
-    let authority = Authority::new()?;
-    authority.write_ca_pem(&options.ca_out)?;
-    let config = authority.server_config(&["localhost"], CertificateKind::Valid)?;
-    let acceptor = TlsAcceptor::from(resumption::adapt(config));
-
+    let acceptor = acceptor(&options.ca_out, &["localhost"])?;
     let https = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
     let tally_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     announce(&Announcement {
@@ -89,6 +85,17 @@ pub(crate) async fn run(options: Options) -> Result<()> {
             }
         });
     }
+}
+
+/// What answers TLS handshakes for these names, by a new authority whose certificate goes to the file `ca`, in PEM.
+///
+/// # Errors
+/// When no certificate can be made or written.
+pub(crate) fn acceptor(ca: &Path, names: &[&str]) -> Result<TlsAcceptor> {
+    let authority = Authority::new()?;
+    authority.write_ca_pem(ca)?;
+    let config = authority.server_config(names, CertificateKind::Valid)?;
+    Ok(TlsAcceptor::from(resumption::adapt(config)))
 }
 
 #[derive(Default)]
@@ -141,17 +148,23 @@ async fn serve(stream: TcpStream, acceptor: &TlsAcceptor, shared: &Shared) -> Re
 
 /// What the answer depends on.
 #[derive(Debug, PartialEq, Eq)]
-struct Request {
+pub(crate) struct Request {
     streaming: bool,
-    close: bool,
+    /// Whether the connection ends with the answer: the client says so, or asks for it in the query.
+    pub(crate) close: bool,
+    /// Bytes of the body, without its framing; known once it has been read.
+    pub(crate) body: u64,
 }
 
 /// Reads one request and skips its body; `None` when the peer closed in between.
-async fn read_request(
+///
+/// # Errors
+/// When it is not HTTP, or the connection ends before it does.
+pub(crate) async fn read_request(
     stream: &mut TlsStream<TcpStream>,
     buffer: &mut BytesMut,
 ) -> Result<Option<Request>> {
-    let (request, mut framing) = loop {
+    let (mut request, mut framing) = loop {
         if let Some((request, framing, head)) = parse_head(buffer)? {
             buffer.advance(head);
             break (request, framing);
@@ -164,6 +177,7 @@ async fn read_request(
     loop {
         let step = framing.advance(buffer)?;
         buffer.advance(step.consumed);
+        request.body += step.body;
         if step.complete {
             return Ok(Some(request));
         }
@@ -174,7 +188,10 @@ async fn read_request(
 }
 
 /// Reads more into `buffer`; false at the end of the stream.
-async fn fill(stream: &mut TlsStream<TcpStream>, buffer: &mut BytesMut) -> Result<bool> {
+///
+/// # Errors
+/// When the connection breaks.
+pub(crate) async fn fill(stream: &mut TlsStream<TcpStream>, buffer: &mut BytesMut) -> Result<bool> {
     buffer.reserve(BUFFER / 2);
     match stream.read_buf(buffer).await {
         Ok(read) => Ok(read > 0),
@@ -194,14 +211,21 @@ fn parse_head(buffer: &[u8]) -> Result<Option<(Request, Framing, usize)>> {
     let httparse::Status::Complete(length) = parsed.parse(buffer)? else {
         return Ok(None);
     };
-    let close = parsed.version == Some(0)
+    let asks = |query| parsed.path.is_some_and(|path| path.ends_with(query));
+    let (streaming, asks_to_close) = (asks("?stream"), asks("?close"));
+    let close = asks_to_close
+        || parsed.version == Some(0)
         || parsed.headers.iter().any(|header| {
             header.name.eq_ignore_ascii_case("connection")
                 && header.value.eq_ignore_ascii_case(b"close")
         });
-    let streaming = parsed.path.is_some_and(|path| path.ends_with("?stream"));
     let framing = Framing::of(parsed.headers)?;
-    Ok(Some((Request { streaming, close }, framing, length)))
+    let request = Request {
+        streaming,
+        close,
+        body: 0,
+    };
+    Ok(Some((request, framing, length)))
 }
 
 #[cfg(test)]

@@ -43,17 +43,20 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
 
 /// What to do after a bench.
 fn next(arguments: &[String]) -> &'static str {
-    if is_probes(arguments) {
+    if is(arguments, "probes") {
         "`cargo xtask bench probes --rounds 5 --json FILE` measures longer and keeps every probe's time; \
          docs/probes.md says how to steer probes in a cluster."
+    } else if is(arguments, "prompts") {
+        "`cargo xtask bench prompts --json FILE` measures everything, some 25 minutes, and keeps every request's time; \
+         `--help` shows how to choose contenders, paths, sizes and pauses."
     } else {
         "`cargo xtask bench cpu --help` shows how to measure longer, or against others."
     }
 }
 
-/// Whether this is the bench of probes, which needs fewer programs.
-fn is_probes(arguments: &[String]) -> bool {
-    arguments.first().is_some_and(|first| first == "probes")
+/// Whether this is that bench.
+fn is(arguments: &[String], bench: &str) -> bool {
+    arguments.first().is_some_and(|first| first == bench)
 }
 
 /// Whether this is a run against peers: not one end of the rig, not a question, not another build.
@@ -76,9 +79,12 @@ const PERF: &str = "linux-perf";
 
 /// The packages of programs that a bench with these flags wants and that are not there.
 fn missing(arguments: &[String], is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    let counts = !is_probes(arguments) && !arguments.iter().any(|flag| flag == "--no-syscalls");
+    let may_count = ["probes", "prompts"]
+        .iter()
+        .all(|bench| !is(arguments, bench));
+    let counts = may_count && !arguments.iter().any(|flag| flag == "--no-syscalls");
     let tracers = TRACERS.into_iter().filter(|_| counts);
-    let peers = match is_probes(arguments) {
+    let peers = match is(arguments, "probes") {
         true => &PEERS[..1],
         false => &PEERS,
     };
@@ -137,6 +143,7 @@ mod tests {
         assert_eq!(fresh("cpu"), ["nginx", "haproxy", "strace", "linux-perf"]);
         assert_eq!(fresh("cpu --no-syscalls"), ["nginx", "haproxy"]);
         assert_eq!(fresh("probes --quick"), ["nginx"]);
+        assert_eq!(fresh("prompts --quick"), ["nginx", "haproxy"]);
         let complete = |program: &str| ["nginx", "haproxy", "perf"].contains(&program);
         assert_eq!(missing(&words("ebpf --quick"), complete), ["strace"]);
     }

@@ -85,16 +85,22 @@ impl Drop for InFlight<'_> {
 
 /// A complete answer.
 #[derive(Debug, PartialEq, Eq)]
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// Bytes of the body, without its framing.
-    body: u64,
+    pub(crate) body: u64,
     /// Whether the server closes the connection after it.
-    close: bool,
+    pub(crate) close: bool,
 }
 
 /// Reads one answer; `buffer` keeps nothing afterwards, as requests are not pipelined.
-async fn receive<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut BytesMut) -> Result<Answer> {
+///
+/// # Errors
+/// When the connection ends before the answer does, or it is not HTTP.
+pub(crate) async fn receive<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    buffer: &mut BytesMut,
+) -> Result<Answer> {
     let (mut answer, mut framing) = loop {
         fill(stream, buffer).await?;
         if let Some((answer, framing, head)) = parse_head(buffer)? {

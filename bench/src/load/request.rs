@@ -1,4 +1,4 @@
-//! The request that is sent: a chat completion as the official SDK sends it.
+//! The requests that are sent: chat completions as the official SDK sends them, short ones and long ones.
 
 /// A prompt that brings the body to about one kilobyte.
 const BODY: &str = concat!(
@@ -16,10 +16,35 @@ const BODY: &str = concat!(
     r#""}],"model":"gpt-4.1","max_tokens":512,"temperature":0.2,"top_p":1,"user":"bench"}"#,
 );
 
+/// What comes before and after the text of a long prompt.
+const PROMPT: [&str; 2] = [
+    r#"{"messages":[{"role":"user","content":""#,
+    r#""}],"model":"gpt-4.1","max_tokens":512,"user":"bench"}"#,
+];
+
+/// The text of a long prompt, over and over.
+const TEXT: &str = "Each request opens a new connection, so most of them wait for round trips. ";
+
 /// The request's bytes, for a server on loopback port `port`; `connection` is what it says about more requests.
 pub(super) fn chat_completion(port: u16, connection: &str) -> Vec<u8> {
+    request("/v1/chat/completions", port, connection, BODY)
+}
+
+/// A request with a body of so many bytes, for `port`; `close` asks upstream to end its connection with the answer.
+pub(crate) fn prompt(port: u16, bytes: usize, close: bool) -> Vec<u8> {
+    let [before, after] = PROMPT;
+    let text = bytes.saturating_sub(before.len() + after.len());
+    let text: String = TEXT.chars().cycle().take(text).collect();
+    let path = match close {
+        true => "/v1/chat/completions?close",
+        false => "/v1/chat/completions",
+    };
+    request(path, port, "keep-alive", &format!("{before}{text}{after}"))
+}
+
+fn request(path: &str, port: u16, connection: &str, body: &str) -> Vec<u8> {
     format!(
-        "POST /v1/chat/completions HTTP/1.1\r\n\
+        "POST {path} HTTP/1.1\r\n\
          Host: localhost:{port}\r\n\
          Accept-Encoding: gzip, deflate\r\n\
          Connection: {connection}\r\n\
@@ -38,8 +63,8 @@ pub(super) fn chat_completion(port: u16, connection: &str) -> Vec<u8> {
          x-stainless-read-timeout: 600\r\n\
          Content-Length: {length}\r\n\
          \r\n\
-         {BODY}",
-        length = BODY.len()
+         {body}",
+        length = body.len()
     )
     .into_bytes()
 }
@@ -47,6 +72,18 @@ pub(super) fn chat_completion(port: u16, connection: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn prompts_are_as_long_as_asked_for() {
+        for bytes in [200, 4_000, 400_000] {
+            let request = String::from_utf8(prompt(80, bytes, true)).unwrap();
+            let (head, body) = request.split_once("\r\n\r\n").unwrap();
+            assert_eq!(body.len(), bytes);
+            assert!(head.contains(&format!("Content-Length: {bytes}")));
+            assert!(head.contains("completions?close HTTP/1.1"));
+            serde_json::from_str::<serde_json::Value>(body).unwrap();
+        }
+    }
 
     #[test]
     fn body_is_about_a_kilobyte_of_json() {

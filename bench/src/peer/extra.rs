@@ -11,7 +11,7 @@ use super::{Launch, Site};
 pub(super) fn launch(command: &str, site: &Site<'_>, port: u16) -> Result<Launch> {
     let mut words = command.split_ascii_whitespace().map(|word| {
         word.replace("{port}", &port.to_string())
-            .replace("{upstream_port}", &site.upstream_port.to_string())
+            .replace("{upstream_port}", &site.upstream.port().to_string())
             .replace("{ca}", &site.ca.to_string_lossy())
     });
     let program = words.next().context("empty command line")?;

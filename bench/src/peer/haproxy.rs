@@ -30,7 +30,7 @@ pub(super) fn launch(site: &Site<'_>, directory: &Path, port: u16) -> Result<Lau
             ("GLOBAL_LOG", global_log.to_owned()),
             ("LOG", log.to_owned()),
             ("PORT", port.to_string()),
-            ("UPSTREAM_PORT", site.upstream_port.to_string()),
+            ("UPSTREAM", site.upstream.to_string()),
             ("CA", site.ca.display().to_string()),
         ],
     )?;

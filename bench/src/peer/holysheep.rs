@@ -5,13 +5,27 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Launch, Site, free_port, version};
+use super::{Launch, Site, configure, free_port, version};
 
 /// Moves the shell to the cgroup named first and becomes the program named second.
 const IN_CGROUP: &str = r#"echo $$ > "$0/cgroup.procs" && exec "$@""#;
 
-/// The product with its access log on, in JSON, to standard output, and with kernel programs as `ebpf` says.
-pub(super) fn launch(site: &Site<'_>, port: u16, name: &str, ebpf: &str) -> Result<Launch> {
+/// The configuration file of [`Variant::SystemWindow`].
+const SYSTEM_WINDOW: &str = include_str!("holysheep-off.yaml");
+
+/// How the product differs from the usual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Variant {
+    /// Not at all.
+    Usual,
+    /// Without kernel programs.
+    NoEbpf,
+    /// Windows of connections to upstream as the system has them.
+    SystemWindow,
+}
+
+/// The product with its access log on, in JSON, to standard output. `place` is its directory's name, and its cgroup's.
+pub(super) fn launch(site: &Site<'_>, port: u16, place: &str, variant: Variant) -> Result<Launch> {
     let binary = match site.proxy_binary {
         Some(path) => absolute(path)?,
         None => built()?,
@@ -22,7 +36,7 @@ pub(super) fn launch(site: &Site<'_>, port: u16, name: &str, ebpf: &str) -> Resu
         Some(cgroup) => {
             let mut shell = Command::new("sh");
             shell.args(["-c", IN_CGROUP]);
-            shell.arg(cgroup.of(name)?).arg(&binary);
+            shell.arg(cgroup.of(place)?).arg(&binary);
             shell
         }
         None => Command::new(&binary),
@@ -34,18 +48,32 @@ pub(super) fn launch(site: &Site<'_>, port: u16, name: &str, ebpf: &str) -> Resu
         }
     }
     let admin = free_port()?;
+    let ebpf = match variant {
+        Variant::NoEbpf => "off",
+        Variant::Usual | Variant::SystemWindow => "auto",
+    };
+    // A name where there is one to be resolved, as in production.
+    let host = match site.upstream.ip() {
+        ip if ip.is_loopback() => "localhost".to_owned(),
+        ip => ip.to_string(),
+    };
     command
         .arg("serve")
         .args(["--listen", &format!("127.0.0.1:{port}")])
         .args(["--admin-listen", &format!("127.0.0.1:{admin}")])
         .args([
             "--upstream",
-            &format!("https://localhost:{}/v1", site.upstream_port),
+            &format!("https://{host}:{}/v1", site.upstream.port()),
         ])
         .arg("--upstream-ca")
         .arg(site.ca)
         .args(["--workers", "1", "--ebpf", ebpf, "--log-format", "json"])
         .env("HOLYSHEEP_API_KEY", "cr_bench");
+    if variant == Variant::SystemWindow {
+        let file = site.directory.join(place).join("holysheep.yaml");
+        configure(&file, SYSTEM_WINDOW, &[])?;
+        command.arg("--config").arg(file);
+    }
     if let Some(source) = site.probe_source {
         command.args(["--probe-source", &source.to_string()]);
     }

@@ -7,6 +7,9 @@ use anyhow::{Result, anyhow, bail};
 /// The name of the product without kernel programs.
 pub(crate) const NO_EBPF: &str = "holysheep-no-ebpf";
 
+/// The name of the product that leaves the windows of its connections to upstream as the system has them.
+pub(crate) const SYSTEM_WINDOW: &str = "holysheep-off";
+
 /// What can be measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -22,19 +25,22 @@ pub(crate) enum Kind {
     HolySheep,
     /// The product without kernel programs.
     HolySheepNoEbpf,
+    /// The product without its own care for windows towards upstream.
+    HolySheepOff,
     /// Any other program, given as a name and a command line with placeholders.
     Extra { name: String, command: String },
 }
 
 impl Kind {
     /// Everything that has a name of its own, in the order of the table.
-    pub(crate) const KNOWN: [Self; 6] = [
+    pub(crate) const KNOWN: [Self; 7] = [
         Self::Direct,
         Self::NginxArticle,
         Self::Nginx,
         Self::HaProxy,
         Self::HolySheep,
         Self::HolySheepNoEbpf,
+        Self::HolySheepOff,
     ];
 
     /// What `cpu` measures unless told otherwise: everything that differs from the product by more than a flag.
@@ -55,6 +61,7 @@ impl Kind {
             Self::HaProxy => "haproxy",
             Self::HolySheep => "holysheep",
             Self::HolySheepNoEbpf => NO_EBPF,
+            Self::HolySheepOff => SYSTEM_WINDOW,
             Self::Extra { name, .. } => name,
         }
     }

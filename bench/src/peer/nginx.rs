@@ -48,7 +48,7 @@ fn launch(
             ("DIRECTORY", path.to_string()),
             ("ACCESS_LOG", access_log),
             ("PORT", port.to_string()),
-            ("UPSTREAM_PORT", site.upstream_port.to_string()),
+            ("UPSTREAM", site.upstream.to_string()),
             ("CA", site.ca.display().to_string()),
         ],
     )?;

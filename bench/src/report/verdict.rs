@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Report;
-use crate::peer::NO_EBPF;
+use crate::peer::{NO_EBPF, SYSTEM_WINDOW};
 use crate::statistics::{Spread, paired_ratio};
 
 /// At most this share of the CPU time of the better of HAProxy and kept-alive nginx.
@@ -16,7 +16,14 @@ const AGAINST_NO_EBPF: f64 = 1.03;
 
 /// The product, and whatever stands in for it.
 fn subjects(report: &Report) -> Vec<&str> {
-    let others = ["direct", "nginx-article", "nginx", "haproxy", NO_EBPF];
+    let others = [
+        "direct",
+        "nginx-article",
+        "nginx",
+        "haproxy",
+        NO_EBPF,
+        SYSTEM_WINDOW,
+    ];
     report
         .targets()
         .into_iter()

@@ -11,7 +11,8 @@ fn head_tells_length_and_wish_to_close() {
         request,
         Request {
             streaming: false,
-            close: true
+            close: true,
+            body: 0
         }
     );
     assert_eq!(framing, Framing::Length(2));
@@ -26,5 +27,13 @@ fn incomplete_head_waits_for_more() {
 #[test]
 fn query_selects_the_stream() {
     let text = b"POST /v1/chat/completions?stream HTTP/1.1\r\n\r\n";
-    assert!(parse_head(text).unwrap().unwrap().0.streaming);
+    let (request, ..) = parse_head(text).unwrap().unwrap();
+    assert!(request.streaming && !request.close);
+}
+
+#[test]
+fn query_asks_to_close() {
+    let text = b"POST /v1/chat/completions?close HTTP/1.1\r\n\r\n";
+    let (request, ..) = parse_head(text).unwrap().unwrap();
+    assert!(request.close && !request.streaming);
 }

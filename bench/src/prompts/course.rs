@@ -1,0 +1,171 @@
+//! The order of requests: never two at a time on the machine, but many pauses at a time.
+//!
+//! Of one situation, all lanes are measured in rounds. In a round, lanes take turns in groups that are small enough for
+//! each one's pause to be as long as it should be, contenders that are compared next to each other and in another
+//! order each round.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use tokio::time::sleep_until;
+
+use super::lane::{Lane, Sample};
+use super::plan::{Situation, groups, rounds, samples};
+use crate::cpu::order;
+use crate::report;
+
+/// Requests that are not measured before those of a round that are: windows and pools become a steady user's.
+const WARM_UP: usize = 2;
+/// So many times as many requests as samples are sent at most, and a few more.
+const ATTEMPTS: usize = 3;
+
+/// What has been measured so far.
+#[derive(Debug)]
+pub(super) struct Course {
+    begun: Instant,
+    pub(super) samples: Vec<Sample>,
+    /// Requests that were not as meant, and were sent again later.
+    pub(super) repeated: usize,
+}
+
+impl Course {
+    /// The beginning: tells lanes how long their requests take.
+    ///
+    /// # Errors
+    /// When a request fails.
+    pub(super) async fn begin(lanes: &mut [Lane]) -> Result<Self> {
+        for lane in lanes {
+            lane.begin()?;
+            for _ in 0..WARM_UP {
+                lane.send(Situation::Idle(Duration::ZERO)).await?;
+            }
+        }
+        Ok(Self {
+            begun: Instant::now(),
+            samples: Vec::new(),
+            repeated: 0,
+        })
+    }
+
+    /// Measures all lanes in one situation; `usual` is the number of samples of those that are measured most often.
+    ///
+    /// # Errors
+    /// When a request fails, or time and again cannot be made as it should be.
+    pub(super) async fn measure(
+        &mut self,
+        lanes: &mut [Lane],
+        situation: Situation,
+        usual: usize,
+    ) -> Result<()> {
+        let counts: Vec<Vec<usize>> = lanes
+            .iter()
+            .map(|lane| match situation {
+                // Without a proxy, fresh is as cold as it gets.
+                Situation::Cold if !lane.is_proxied() => Vec::new(),
+                _ => rounds(samples(usual, lane.size, situation)),
+            })
+            .collect();
+        let all = counts.iter().map(Vec::len).max().unwrap_or_default();
+        for round in 0..all {
+            let taking_part = |lane: &usize| counts.get(*lane).is_some_and(|all| all.len() > round);
+            let groups = groups(&families(lanes, taking_part, round), situation.pause());
+            for (index, group) in groups.iter().enumerate() {
+                let todo: Vec<(usize, usize)> = group
+                    .members
+                    .iter()
+                    .map(|&lane| (lane, counts[lane][round]))
+                    .collect();
+                self.progress(
+                    situation,
+                    [(round, all), (index, groups.len())],
+                    lanes,
+                    &todo,
+                );
+                self.take_turns(lanes, situation, todo).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends so many requests of each of these lanes, the one whose pause ends first before the others.
+    async fn take_turns(
+        &mut self,
+        lanes: &mut [Lane],
+        situation: Situation,
+        mut todo: Vec<(usize, usize)>,
+    ) -> Result<()> {
+        let mut attempts: usize = todo.iter().map(|(_, count)| ATTEMPTS * (count + 1)).sum();
+        for &(lane, _) in &todo {
+            let lane = &mut lanes[lane];
+            lane.begin()?;
+            for _ in 0..WARM_UP {
+                lane.send(situation).await?;
+            }
+        }
+        while let Some((lane, left)) = todo
+            .iter_mut()
+            .filter(|(_, left)| *left > 0)
+            .min_by_key(|(lane, _)| lanes[*lane].ended)
+        {
+            let lane = &mut lanes[*lane];
+            sleep_until((lane.ended + situation.pause()).into()).await;
+            let sample = lane.send(situation).await?;
+            if lane.is_as_meant(&sample) {
+                self.samples.push(sample);
+                *left -= 1;
+                continue;
+            }
+            self.repeated += 1;
+            attempts -= 1;
+            ensure!(
+                attempts > 0,
+                "{}, {situation}: cannot be measured; the last was request {} of its connection, after a pause of {:.0} ms",
+                lane.described(),
+                sample.number,
+                sample.idle_ms
+            );
+        }
+        Ok(())
+    }
+
+    fn progress(
+        &self,
+        situation: Situation,
+        [(round, rounds), (group, groups)]: [(usize, usize); 2],
+        lanes: &[Lane],
+        todo: &[(usize, usize)],
+    ) {
+        let seconds = self.begun.elapsed().as_secs();
+        let first = todo.first().map(|(lane, _)| lanes[*lane].described());
+        let others = match todo.len() {
+            0 | 1 => String::new(),
+            more => format!(" and {} others", more - 1),
+        };
+        report::progress(&format!(
+            "{:>2}:{:02} {situation}, round {} of {rounds}, group {} of {groups}: {}{others}",
+            seconds / 60,
+            seconds % 60,
+            round + 1,
+            group + 1,
+            first.unwrap_or_default(),
+        ));
+    }
+}
+
+/// The lanes that take part, those of a path and a size together, with what is expected of them.
+fn families(
+    lanes: &[Lane],
+    taking_part: impl Fn(&usize) -> bool,
+    round: usize,
+) -> Vec<Vec<(usize, Duration)>> {
+    let all: Vec<usize> = (0..lanes.len()).filter(taking_part).collect();
+    let same = |one: &usize, other: &usize| {
+        let key = |lane: usize| (lanes[lane].emulated, lanes[lane].size);
+        key(*one) == key(*other)
+    };
+    let family = |family: &[usize]| {
+        let members = order(family, round).into_iter();
+        members.map(|&lane| (lane, lanes[lane].takes)).collect()
+    };
+    all.chunk_by(same).map(family).collect()
+}

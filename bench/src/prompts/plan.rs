@@ -1,0 +1,167 @@
+//! What is to be measured: sizes, situations, numbers of samples, and which requests take turns.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Serialize;
+
+/// The smallest body that is still a chat completion.
+const SMALLEST: usize = 200;
+/// The proxies' usual limit for bodies.
+const LARGEST: usize = 10_000_000;
+
+/// Pauses before requests that do not depend on how long the connection has been idle.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Requests of a cell that follow each other before others have their turn.
+const BLOCK: usize = 8;
+/// Share of a pause that requests of others may take together: some take longer than expected.
+const ROOM: f64 = 0.7;
+/// A pause may become this many times as long as it should be because others took longer.
+const LONGEST: f64 = 1.25;
+
+/// Length of a request's body, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(super) struct Size(pub(super) usize);
+
+impl FromStr for Size {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit: usize = match &text[digits.len()..] {
+            "" | "B" => 1,
+            "KB" => 1_000,
+            "MB" => 1_000_000,
+            other => bail!("no unit {other:?}; there are B, KB and MB"),
+        };
+        let number: usize = digits
+            .trim()
+            .parse()
+            .context("expected a size such as 40KB")?;
+        let bytes = number.saturating_mul(unit);
+        ensure!(
+            (SMALLEST..=LARGEST).contains(&bytes),
+            "sizes are between {SMALLEST} B and {LARGEST} B"
+        );
+        Ok(Self(bytes))
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (number, unit) = match self.0 {
+            bytes if bytes.is_multiple_of(1_000_000) => (bytes / 1_000_000, "MB"),
+            bytes if bytes.is_multiple_of(1_000) => (bytes / 1_000, "KB"),
+            bytes => (bytes, "B"),
+        };
+        formatter.pad(&format!("{number} {unit}"))
+    }
+}
+
+/// What a request finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) enum Situation {
+    /// A new connection of the client; a proxy has its pool.
+    Fresh,
+    /// The same, and the connection to upstream has carried no request before.
+    Cold,
+    /// The client's connection, and with it the proxy's, has been idle for so long.
+    Idle(Duration),
+}
+
+impl Situation {
+    /// From the end of a request to the beginning of the next.
+    pub(super) fn pause(self) -> Duration {
+        match self {
+            Self::Fresh | Self::Cold => PAUSE,
+            Self::Idle(time) => time,
+        }
+    }
+
+    /// The longest pause that still counts.
+    pub(super) fn longest_pause(self) -> Duration {
+        self.pause().mul_f64(LONGEST)
+    }
+}
+
+impl fmt::Display for Situation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fresh => formatter.pad("fresh"),
+            Self::Cold => formatter.pad("cold"),
+            Self::Idle(time) => formatter.pad(&format!("idle {} s", time.as_secs_f64())),
+        }
+    }
+}
+
+/// Samples of a cell where `usual` is the number for short requests and short pauses: fewer of what takes long.
+pub(super) fn samples(usual: usize, size: Size, situation: Situation) -> usize {
+    let by_size = match size.0 {
+        0..=100_000 => 1.0,
+        100_001..=1_000_000 => 0.5,
+        1_000_001.. => 0.2,
+    };
+    let by_pause = match situation.pause() {
+        pause if pause > Duration::from_secs(5) => 0.3,
+        _ => 1.0,
+    };
+    let least = usual.min(3);
+    ((usual as f64 * by_size * by_pause).round() as usize).max(least)
+}
+
+/// How many of `count` samples of a cell come in each of its rounds; between them, all others have theirs.
+pub(super) fn rounds(count: usize) -> Vec<usize> {
+    let rounds = count.div_ceil(BLOCK);
+    let upto = |round| count * round / rounds;
+    (0..rounds)
+        .map(|round| upto(round + 1) - upto(round))
+        .collect()
+}
+
+/// Requests that take turns: while one is served, the others pause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Group {
+    /// Indices of what takes turns.
+    pub(super) members: Vec<usize>,
+    /// How long one request of each takes, together.
+    busy: Duration,
+}
+
+/// Puts requests together as long as each one's pause can be as long as it should be.
+///
+/// `families` are requests that are compared with each other, each with how long it takes: they stay together if
+/// that is possible at all.
+pub(super) fn groups(families: &[Vec<(usize, Duration)>], pause: Duration) -> Vec<Group> {
+    let room = pause.mul_f64(ROOM);
+    let mut groups: Vec<Group> = Vec::new();
+    for family in families {
+        let whole = Group {
+            members: family.iter().map(|(index, _)| *index).collect(),
+            busy: family.iter().map(|(_, takes)| *takes).sum(),
+        };
+        let alone = |&(index, busy): &(usize, Duration)| Group {
+            members: vec![index],
+            busy,
+        };
+        let parts = match whole.busy <= room {
+            true => vec![whole],
+            false => family.iter().map(alone).collect(),
+        };
+        for part in parts {
+            let fits = |group: &&mut Group| group.busy + part.busy <= room;
+            match groups.iter_mut().find(fits) {
+                Some(group) => {
+                    group.members.extend(part.members);
+                    group.busy += part.busy;
+                }
+                None => groups.push(part),
+            }
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests;
