@@ -26,6 +26,7 @@ mod namespaces;
 mod path;
 mod privileges;
 mod probes;
+mod prompts;
 mod proxy;
 mod steering;
 mod tables;
@@ -52,7 +53,7 @@ mod foreign {
 
 type Test = (&'static str, fn(&Lab) -> Outcome);
 
-const TESTS: [Test; 42] = [
+const TESTS: [Test; 43] = [
     ("connect_and_rtt_agree_with_tcp_info", connect::agree),
     ("upstreams_are_told_apart", connect::slots),
     ("failed_connects_are_counted", failures::counted),
@@ -127,6 +128,10 @@ const TESTS: [Test; 42] = [
         windows::idle_by_setting,
     ),
     ("windows_outlast_idling_by_bbr", windows::idle_by_bbr),
+    (
+        "long_prompts_of_a_proxy_leave_at_once",
+        prompts::leave_at_once,
+    ),
     ("messages_reach_the_log", lifecycle::messages),
     ("loads_leave_nothing_behind", lifecycle::leaks),
     ("bpf_and_net_admin_are_enough", privileges::enough),

@@ -18,7 +18,7 @@ use crate::lab::{self, Lab, tcp};
 /// What connections begin with unless something is known.
 const DEFAULT: u32 = 10;
 /// Longer than a retransmission timeout over these paths.
-const IDLE: Duration = Duration::from_millis(1000);
+pub(crate) const IDLE: Duration = Duration::from_millis(1000);
 
 fn kernel(tcp: Tcp) -> Kernel {
     let settings = Settings {
@@ -128,11 +128,11 @@ impl Drop for Connection {
 const SEGMENT: u32 = 1448;
 
 /// Long enough that all of a request's acknowledgements come within a quarter of it.
-fn round_trip() -> Duration {
+pub(crate) fn round_trip() -> Duration {
     Duration::from_millis(if lab::is_emulated() { 400 } else { 30 })
 }
 
-fn wide() -> Result<Path, String> {
+pub(crate) fn wide() -> Result<Path, String> {
     start(Path::builder().round_trip(round_trip()))
 }
 
@@ -259,7 +259,8 @@ fn idle(connection: &mut Connection) -> (u32, u32) {
     (before, after)
 }
 
-fn setting(path: &Path) -> String {
+/// Whether connections of the path's client start over after idling, as its namespace says.
+pub(crate) fn setting(path: &Path) -> String {
     let read = || std::fs::read_to_string("/proc/sys/net/ipv4/tcp_slow_start_after_idle");
     let text = path.client().run(read).unwrap().unwrap();
     text.trim().to_owned()

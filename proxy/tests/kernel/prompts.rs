@@ -1,0 +1,99 @@
+//! A whole proxy at the near end of an emulated path: what the path saw of a long prompt after a pause, and what the proxy
+//! says of it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use holysheep_emulator::Emulator;
+use netlab::{Direction, Path};
+
+use crate::Outcome;
+use crate::lab::{self, Lab};
+use crate::proxy::Proxy;
+use crate::windows::{self, round_trip, setting, wide};
+
+/// One connection to upstream, which every request takes.
+const SETTINGS: &str = "upstream: {min_idle: 0}";
+const KEPT: &str = r#"holysheep_kernel_idle_windows_kept{by="sysctl"}"#;
+
+/// A conversation of some 70 segments.
+fn prompt() -> Vec<u8> {
+    let text = "long ".repeat(20_000);
+    let prompt = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"{text}"}}]}}"#);
+    prompt.into_bytes()
+}
+
+/// The value of a sample, by name and labels as they stand in the text.
+fn sample(proxy: &Proxy, name: &str) -> Option<f64> {
+    let text = proxy.admin("/metrics");
+    let mut lines = text.lines();
+    lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+}
+
+/// How long it took from the first to the last segment of requests since `since` to reach the path.
+fn left_within(path: &Path, since: Duration) -> Duration {
+    let journal = path.journal();
+    let data = journal.records().iter().filter(|record| {
+        record.direction == Direction::ToServer && record.has_data() && record.came >= since
+    });
+    let came: Vec<_> = data.map(|record| record.came).collect();
+    assert!(came.len() > 60, "{} segments", came.len());
+    *came.last().unwrap() - came[0]
+}
+
+pub(crate) fn leave_at_once(_: &Lab) -> Outcome {
+    let path = wide()?;
+    let address = SocketAddr::new(path.server().ipv4().into(), 0);
+    let start = || {
+        let builder = Emulator::builder().listen(address);
+        builder.name(address.ip().to_string()).start_blocking()
+    };
+    let emulator = path.server().run(start).unwrap().unwrap();
+    path.client().run(|| serve(&path, &emulator)).unwrap();
+    // As it was before.
+    assert_eq!(setting(&path), "1");
+    Ok(())
+}
+
+fn serve(path: &Path, emulator: &Emulator) {
+    let proxy = Proxy::start(emulator, SETTINGS);
+    let mut client = proxy.client();
+    let prompt = prompt();
+    let mut ask = || {
+        let since = netlab::now();
+        let reply = client.request("POST", "/v1/chat/completions", "", &prompt);
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        left_within(path, since)
+    };
+    let first = ask();
+    assert!(first > round_trip(), "a new connection needs several");
+    for _ in 0..4 {
+        ask();
+    }
+    lab::eventually("the windows are kept", || sample(&proxy, KEPT) == Some(1.0));
+    assert_eq!(setting(path), "0");
+    lab::pass(round_trip() + windows::IDLE);
+    let later = ask();
+    println!("  the first took {first:?} to leave, that after a pause {later:?}");
+    assert!(later < round_trip() / 2, "{later:?}");
+
+    let upstream = r#"upstream="holysheep""#;
+    let value = |name: &str, labels: &str| {
+        let name = format!("holysheep_kernel_{name}{{{labels}}}");
+        sample(&proxy, &name).unwrap_or_else(|| panic!("no {name}"))
+    };
+    let avoided = format!(r#"{upstream},outcome="avoided""#);
+    assert!(value("window_restarts_total", &avoided) >= 1.0);
+    let carried = value("window_carried_bytes", upstream);
+    assert!(carried > 50_000.0, "{carried}");
+    assert!(value("window_start_bytes", upstream) > 0.0);
+    assert!(value("paths_on_hold", upstream).abs() < f64::EPSILON);
+    let status = &proxy.status()["upstream"]["windows"];
+    assert_eq!(status["after_idle"]["by"], "sysctl", "{status}");
+    assert_eq!(status["after_idle"]["kept"], true, "{status}");
+    assert!(status["initial_window_lost"].is_null(), "{status}");
+    let known = &status["paths"][0];
+    assert_eq!(known["address"], path.server().ipv4().to_string());
+    assert_eq!(known["carried_bytes"].as_f64(), Some(carried));
+    assert!(proxy.admin("/").contains("Windows after idling"));
+}
