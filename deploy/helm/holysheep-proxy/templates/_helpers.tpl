@@ -96,6 +96,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if and (include "holysheep-proxy.has-daemonset" .) .Values.daemonset.hostNetwork (eq .Values.config.auth "open") (not .Values.daemonset.acceptOpenHostNetwork) }}
 {{- fail "daemonset.hostNetwork: NetworkPolicies do not apply to the node's network, so with config.auth=open everyone who reaches the node spends your key; set config.auth=passthrough, or daemonset.acceptOpenHostNetwork=true if a firewall is in front" }}
 {{- end }}
+{{- if and .Values.sysctls .Values.daemonset.hostNetwork (eq .Values.kind "daemonset") }}
+{{- fail "sysctls: Kubernetes allows none on the host's network (daemonset.hostNetwork); windows are kept by BBR there, if the nodes have it" }}
+{{- end }}
 {{- if and .Values.ingress.enabled (not .Values.ingress.host) }}
 {{- fail "ingress.host: needed with ingress.enabled" }}
 {{- end }}

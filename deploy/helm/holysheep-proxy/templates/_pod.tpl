@@ -40,7 +40,10 @@ spec:
   {{- with (ternary $values.daemonset.priorityClassName $values.deployment.priorityClassName $isNode) }}
   priorityClassName: {{ . }}
   {{- end }}
-  {{- if not (and $isNode (eq $values.securityProfile "privileged")) }}
+  {{- $isPrivileged := and $isNode (eq $values.securityProfile "privileged") }}
+  {{- /* Kubernetes has none of the network's for pods on the host's network. */}}
+  {{- $sysctls := ternary (dict) $values.sysctls (and $isNode $values.daemonset.hostNetwork) }}
+  {{- if or $sysctls (not $isPrivileged) }}
   securityContext:
     {{- if not $isNode }}
     runAsNonRoot: true
@@ -48,8 +51,17 @@ spec:
     runAsGroup: 101
     fsGroup: 101
     {{- end }}
+    {{- if not $isPrivileged }}
     seccompProfile:
       type: RuntimeDefault
+    {{- end }}
+    {{- with $sysctls }}
+    sysctls:
+      {{- range $name, $value := . }}
+      - name: {{ $name }}
+        value: {{ $value | quote }}
+      {{- end }}
+    {{- end }}
   {{- end }}
   containers:
     - name: proxy

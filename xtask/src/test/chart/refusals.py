@@ -21,6 +21,11 @@ WRONG = [
     (["securityProfile=root"], ["securityProfile", "capabilities"]),
     (["daemonset.ebpf=yes"], ["ebpf", "required"]),
     (["daemonset.hostNetwork=true"], ["daemonset.hostNetwork", "passthrough"]),
+    (["sysctls.net=0"], ["sysctls", "string"]),
+    (
+        ["kind=daemonset", "daemonset.hostNetwork=true", "config.auth=passthrough", "sysctls.net=a"],
+        ["sysctls", "daemonset.hostNetwork"],
+    ),
     (["ingress.enabled=true"], ["ingress.host"]),
     (["httpRoute.enabled=true"], ["httpRoute.parentRefs"]),
     (["persistence.enabled=true"], ["persistence.enabled", "state"]),

@@ -73,6 +73,16 @@ def capabilities_are_two_and_belong_to_root():
     }
 
 
+def sysctls_are_for_pods_with_a_network_of_their_own():
+    setting = ["--set-string", r"sysctls.net\.ipv4\.tcp_slow_start_after_idle=0"]
+    expected = [{"name": "net.ipv4.tcp_slow_start_after_idle", "value": "0"}]
+    assert pod("deployment", *setting)["securityContext"]["sysctls"] == expected
+    assert pod("daemonset", *setting)["securityContext"] == {"sysctls": expected}
+    on_host = ["--set", "kind=both,daemonset.hostNetwork=true,config.auth=passthrough"]
+    assert "securityContext" not in pod("daemonset", *setting, *on_host)
+    assert pod("deployment", *setting, *on_host)["securityContext"]["sysctls"] == expected
+
+
 def nothing_of_the_node_is_mounted():
     for key, spec in everywhere():
         for volume in spec["volumes"]:
@@ -120,6 +130,7 @@ CHECKS = [
     the_deployment_has_no_rights,
     the_daemonset_is_privileged_by_default,
     capabilities_are_two_and_belong_to_root,
+    sysctls_are_for_pods_with_a_network_of_their_own,
     nothing_of_the_node_is_mounted,
     secrets_are_files_for_one_group_and_never_in_the_environment,
     open_access_comes_with_a_policy,

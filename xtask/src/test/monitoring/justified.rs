@@ -9,14 +9,16 @@ const LATER: [(&str, &str); 2] = [
 ];
 
 /// What only kernel programs measure; for the others there is `TCP_INFO`.
-const OF_KERNEL_PROGRAMS: [&str; 7] = [
+const OF_KERNEL_PROGRAMS: [&str; 9] = [
     "holysheep_kernel_accept_queue_seconds",
     "holysheep_kernel_connect_failures",
     "holysheep_kernel_events_dropped",
     "holysheep_kernel_first_byte_seconds",
     "holysheep_kernel_map_entries",
+    "holysheep_kernel_paths_on_hold",
     "holysheep_kernel_probes_steered",
     "holysheep_kernel_wakeup_lag_seconds",
+    "holysheep_kernel_window",
 ];
 
 /// Why an expression may have no data.
