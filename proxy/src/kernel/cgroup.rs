@@ -8,6 +8,9 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
+
 /// Why the cgroup cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CgroupError {
@@ -46,10 +49,29 @@ pub enum CgroupError {
 pub fn open() -> Result<(PathBuf, File), CgroupError> {
     let path = own_path(&read("/proc/self/cgroup")?).ok_or(CgroupError::NoHierarchy)?;
     let mounts = mounts(&read("/proc/self/mountinfo")?);
+    visible(&path, &mounts).or_else(|error| detached(&path).map_err(|_| error))
+}
+
+/// By a mount of the proxy's own, which is in no mount table and goes with the descriptor. The system's may be hidden:
+/// `ip netns exec` puts another `/sys` in its place. Takes `CAP_SYS_ADMIN`.
+fn detached(path: &str) -> io::Result<(PathBuf, File)> {
+    let context = fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(&context)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY;
+    let root = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+    // The path of the root is a slash alone.
+    let below = format!(".{path}");
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = openat(&root, below, flags, Mode::empty())?;
+    Ok((format!("cgroup2:{path}").into(), File::from(directory)))
+}
+
+/// By a mount that can be seen.
+fn visible(path: &str, mounts: &[Mount]) -> Result<(PathBuf, File), CgroupError> {
     if mounts.is_empty() {
         return Err(CgroupError::NotMounted);
     }
-    let candidates = mounts.iter().filter_map(|mount| mount.directory(&path));
+    let candidates = mounts.iter().filter_map(|mount| mount.directory(path));
     let mut last = None;
     for directory in candidates {
         match File::open(&directory) {
@@ -61,7 +83,7 @@ pub fn open() -> Result<(PathBuf, File), CgroupError> {
         let points = mounts.iter().map(|mount| mount.point.display().to_string());
         CgroupError::Elsewhere {
             mounts: points.collect::<Vec<_>>().join(", "),
-            path,
+            path: path.to_owned(),
         }
     }))
 }

@@ -118,7 +118,8 @@ pub(crate) fn child(job: &str) -> ExitCode {
         "enough" => privileges::child_with_both(),
         "none" => privileges::drop_all_and_go_on(),
         "named" => privileges::child_without(),
-        "private" => namespaces::child(),
+        "private" => namespaces::child_in_private(),
+        "hidden" => namespaces::child_with_hidden(),
         other => panic!("no job {other}"),
     }
     ExitCode::SUCCESS

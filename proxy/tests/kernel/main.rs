@@ -53,7 +53,7 @@ mod foreign {
 
 type Test = (&'static str, fn(&Lab) -> Outcome);
 
-const TESTS: [Test; 43] = [
+const TESTS: [Test; 44] = [
     ("connect_and_rtt_agree_with_tcp_info", connect::agree),
     ("upstreams_are_told_apart", connect::slots),
     ("failed_connects_are_counted", failures::counted),
@@ -148,6 +148,7 @@ const TESTS: [Test; 43] = [
         "a_read_only_mount_in_a_private_cgroup_namespace",
         namespaces::private,
     ),
+    ("a_cgroup_hierarchy_that_is_not_mounted", namespaces::hidden),
 ];
 
 fn main() -> ExitCode {

@@ -1,5 +1,7 @@
-//! A container's view: a cgroup namespace of its own, and a mount it cannot write to.
+//! Other views of the cgroups: a container's, with a namespace of its own and a mount it cannot write to, and that of
+//! `ip netns exec`, without any mount.
 
+use std::path::Path;
 use std::process::Command;
 
 use holysheep_proxy::kernel::{self, Kernel, Settings};
@@ -16,14 +18,28 @@ mount -t cgroup2 -o ro none /mnt/cgroup
 exec "$0" "$1" private
 "#;
 
+/// Hides what is mounted below `/sys`, as `ip netns exec` does.
+const HIDE: &str = r#"
+set -e
+umount -l /sys
+mount -t sysfs none /sys
+exec "$0" "$1" hidden
+"#;
+
 pub(crate) fn private(_: &Lab) -> Outcome {
+    again(&["--mount", "--cgroup", "sh", "-c", SCRIPT])
+}
+
+pub(crate) fn hidden(_: &Lab) -> Outcome {
+    again(&["--mount", "sh", "-c", HIDE])
+}
+
+/// Starts the tests again by `unshare` with these arguments.
+fn again(arguments: &[&str]) -> Outcome {
     let own = std::env::current_exe().unwrap();
     // Namespaces are made by a program, because making them from here takes `unsafe`.
     let mut unshare = Command::new("unshare");
-    unshare
-        .args(["--mount", "--cgroup", "sh", "-c", SCRIPT])
-        .arg(own)
-        .arg(CHILD);
+    unshare.args(arguments).arg(own).arg(CHILD);
     if Command::new("unshare")
         .args(["--cgroup", "true"])
         .status()
@@ -35,10 +51,23 @@ pub(crate) fn private(_: &Lab) -> Outcome {
     Err("no `unshare` that makes cgroup namespaces".to_owned())
 }
 
-pub(crate) fn child() {
+pub(crate) fn child_in_private() {
     let (directory, _) = kernel::own_cgroup().unwrap();
-    assert_eq!(directory, std::path::Path::new("/mnt/cgroup/"));
+    assert_eq!(directory, Path::new("/mnt/cgroup/"));
     std::fs::create_dir(directory.join("x")).expect_err("it is read-only");
+    runs(&directory);
+}
+
+pub(crate) fn child_with_hidden() {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!table.contains(" - cgroup2 "), "{table}");
+    let (directory, _) = kernel::own_cgroup().unwrap();
+    assert!(directory.to_string_lossy().starts_with("cgroup2:"));
+    runs(&directory);
+}
+
+/// The programs see a connection.
+fn runs(directory: &Path) {
     let kernel = Kernel::start(&Settings {
         required: true,
         upstreams: 1,
