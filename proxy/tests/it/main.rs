@@ -36,4 +36,5 @@ mod upstream_alpn;
 mod upstream_errors;
 mod upstream_h2;
 mod upstream_h2_retries;
+mod windows;
 mod wire;
