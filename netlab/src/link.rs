@@ -3,6 +3,7 @@
 //! The decision is made when a packet comes, in the order of a real path: lost or not, then the narrow link
 //! with its queue, then the distance. Nothing here knows of devices or threads.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -74,6 +75,21 @@ pub(crate) enum Verdict {
     Overflow,
 }
 
+/// From where random losses start anew, told to a link at work; it is looked at when the next data segment comes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reseed(Arc<Mutex<Option<u64>>>);
+
+impl Reseed {
+    pub(crate) fn set(&self, seed: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(seed);
+    }
+
+    fn take(&self) -> Option<u64> {
+        let mut seed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seed.take()
+    }
+}
+
 /// A link at work.
 #[derive(Debug)]
 pub(crate) struct Shaper {
@@ -81,6 +97,7 @@ pub(crate) struct Shaper {
     /// Data segments so far.
     segments: u64,
     random: Rng,
+    reseed: Reseed,
     /// When the narrow link will have sent all that waits.
     free_at: Duration,
 }
@@ -95,8 +112,14 @@ impl Shaper {
             link,
             segments: 0,
             random: Rng::with_seed(seed),
+            reseed: Reseed::default(),
             free_at: Duration::ZERO,
         }
+    }
+
+    /// What makes its random losses start anew.
+    pub(crate) fn reseed(&self) -> Reseed {
+        self.reseed.clone()
     }
 
     /// Decides on a packet of `length` bytes that has come at `now`.
@@ -125,7 +148,12 @@ impl Shaper {
         match self.link.loss {
             Loss::None => false,
             Loss::Every(nth) => self.segments.is_multiple_of(nth),
-            Loss::Random { share, .. } => self.random.f64() < share,
+            Loss::Random { share, .. } => {
+                if let Some(seed) = self.reseed.take() {
+                    self.random.seed(seed);
+                }
+                self.random.f64() < share
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::journal::Book;
-use crate::link::Shaper;
+use crate::link::{Reseed, Shaper};
 use crate::relay::{Lane, Relay};
 use crate::{Direction, Error, Host, Journal, Link, Loss, Rate, congestion, device};
 
@@ -116,19 +116,22 @@ impl Builder {
         let client_device = Arc::new(device::create(&client, self.mtu)?);
         let server_device = Arc::new(device::create(&server, self.mtu)?);
         let (book, [to_server, to_client]) = Book::new(self.records);
+        let shapers = [self.to_server, self.to_client].map(Shaper::new);
+        let reseeds = [&shapers[0], &shapers[1]].map(Shaper::reseed);
+        let [near, far] = shapers;
         let relay = Relay::start([
             Lane {
                 direction: Direction::ToServer,
                 from: Arc::clone(&client_device),
                 to: Arc::clone(&server_device),
-                shaper: Shaper::new(self.to_server),
+                shaper: near,
                 recorder: to_server,
             },
             Lane {
                 direction: Direction::ToClient,
                 from: server_device,
                 to: client_device,
-                shaper: Shaper::new(self.to_client),
+                shaper: far,
                 recorder: to_client,
             },
         ])?;
@@ -136,6 +139,7 @@ impl Builder {
             _relay: relay,
             client,
             server,
+            reseeds,
             book: Mutex::new(book),
         })
     }
@@ -154,6 +158,7 @@ pub struct Path {
     _relay: Relay,
     client: Host,
     server: Host,
+    reseeds: [Reseed; 2],
     book: Mutex<Book>,
 }
 
@@ -187,6 +192,14 @@ impl Path {
     pub fn journal(&self) -> Journal {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         book.read()
+    }
+
+    /// Makes random losses of both directions start anew from this seed, with the next data segment: what several paths
+    /// are then sent meets the same losses, segment by segment.
+    pub fn reseed(&self, seed: u64) {
+        for reseed in &self.reseeds {
+            reseed.set(seed);
+        }
     }
 
     /// Packets the kernel dropped before the relay had read them, since it was too slow: 0, or the journal is incomplete.

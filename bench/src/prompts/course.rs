@@ -14,8 +14,10 @@ use super::plan::{Situation, groups, rounds, samples};
 use crate::cpu::order;
 use crate::report;
 
-/// Requests that are not measured before those of a round that are: windows and pools become a steady user's.
-const WARM_UP: usize = 2;
+/// Requests that tell how long those of a lane take.
+const TRIALS: usize = 2;
+/// More than the samples of a cell: those of each situation meet losses of their own.
+const SEEDS: u64 = 1_000_000;
 /// So many times as many requests as samples are sent at most, and a few more.
 const ATTEMPTS: usize = 3;
 
@@ -26,6 +28,9 @@ pub(super) struct Course {
     pub(super) samples: Vec<Sample>,
     /// Requests that were not as meant, and were sent again later.
     pub(super) repeated: usize,
+    /// Of each lane, in the present situation, how many samples there are; and where their losses start from.
+    done: Vec<u64>,
+    seeds: u64,
 }
 
 impl Course {
@@ -36,7 +41,7 @@ impl Course {
     pub(super) async fn begin(lanes: &mut [Lane]) -> Result<Self> {
         for lane in lanes {
             lane.begin()?;
-            for _ in 0..WARM_UP {
+            for _ in 0..TRIALS {
                 lane.send(Situation::Idle(Duration::ZERO)).await?;
             }
         }
@@ -44,6 +49,8 @@ impl Course {
             begun: Instant::now(),
             samples: Vec::new(),
             repeated: 0,
+            done: Vec::new(),
+            seeds: 0,
         })
     }
 
@@ -65,10 +72,12 @@ impl Course {
                 _ => rounds(samples(usual, lane.size, situation)),
             })
             .collect();
+        self.done = vec![0; lanes.len()];
+        self.seeds += SEEDS;
         let all = counts.iter().map(Vec::len).max().unwrap_or_default();
         for round in 0..all {
             let taking_part = |lane: &usize| counts.get(*lane).is_some_and(|all| all.len() > round);
-            let groups = groups(&families(lanes, taking_part, round), situation.pause());
+            let groups = groups(&families(lanes, taking_part, round), situation);
             for (index, group) in groups.iter().enumerate() {
                 let todo: Vec<(usize, usize)> = group
                     .members
@@ -98,21 +107,23 @@ impl Course {
         for &(lane, _) in &todo {
             let lane = &mut lanes[lane];
             lane.begin()?;
-            for _ in 0..WARM_UP {
+            for _ in 0..situation.warm_up() {
                 lane.send(situation).await?;
             }
         }
-        while let Some((lane, left)) = todo
+        while let Some((index, left)) = todo
             .iter_mut()
             .filter(|(_, left)| *left > 0)
             .min_by_key(|(lane, _)| lanes[*lane].ended)
         {
-            let lane = &mut lanes[*lane];
+            let lane = &mut lanes[*index];
             sleep_until((lane.ended + situation.pause()).into()).await;
+            lane.reseed(self.seeds + self.done[*index]);
             let sample = lane.send(situation).await?;
             if lane.is_as_meant(&sample) {
                 self.samples.push(sample);
                 *left -= 1;
+                self.done[*index] += 1;
                 continue;
             }
             self.repeated += 1;
@@ -160,7 +171,7 @@ fn families(
 ) -> Vec<Vec<(usize, Duration)>> {
     let all: Vec<usize> = (0..lanes.len()).filter(taking_part).collect();
     let same = |one: &usize, other: &usize| {
-        let key = |lane: usize| (lanes[lane].emulated, lanes[lane].size);
+        let key = |lane: usize| (lanes[lane].emulated.name, lanes[lane].size);
         key(*one) == key(*other)
     };
     let family = |family: &[usize]| {

@@ -63,7 +63,7 @@ pub(super) struct Lane {
     counters: Counters,
     path: Path,
     notes: Notes,
-    pub(super) emulated: &'static str,
+    pub(super) emulated: Emulated,
     pub(super) kind: Kind,
     pub(super) size: Size,
     request: Vec<u8>,
@@ -106,7 +106,7 @@ impl Lane {
             counters,
             path,
             notes,
-            emulated: emulated.name,
+            emulated: emulated.clone(),
             kind: kind.clone(),
             size,
             request: prompt(port, size.0, false),
@@ -123,7 +123,12 @@ impl Lane {
 
     /// In words.
     pub(super) fn described(&self) -> String {
-        format!("{}, {}, {}", self.emulated, self.size, self.kind.name())
+        format!(
+            "{}, {}, {}",
+            self.emulated.name,
+            self.size,
+            self.kind.name()
+        )
     }
 
     /// Packets that came faster than the path could take them.
@@ -150,6 +155,11 @@ impl Lane {
         Ok(())
     }
 
+    /// Makes the losses of the next request those of this sample, as of all contenders.
+    pub(super) fn reseed(&self, sample: u64) {
+        self.path.reseed(self.emulated.seed(sample));
+    }
+
     /// Sends one request and waits for its answer.
     ///
     /// # Errors
@@ -170,7 +180,7 @@ impl Lane {
         );
         let [sent_again, packets, lost] = self.counters.since(&self.path)?;
         Ok(Sample {
-            path: self.emulated,
+            path: self.emulated.name,
             contender: self.kind.name().to_owned(),
             size: self.size,
             situation,
@@ -192,7 +202,8 @@ impl Lane {
             Situation::Cold => first,
             Situation::Idle(_) => !first,
         };
-        meant && sample.idle_ms <= milliseconds(sample.situation.longest_pause())
+        let longest = sample.situation.longest_pause();
+        meant && longest.is_none_or(|longest| sample.idle_ms <= milliseconds(longest))
     }
 
     /// One exchange: how long there was none before, and how long it took.

@@ -33,7 +33,7 @@ pub(crate) struct Settings {
     /// Share of the data segments that the path `loss` loses, in each direction.
     #[arg(long, default_value_t = LOSS_SHARE)]
     loss: f64,
-    /// Where its random losses start from.
+    /// Where its random losses start from; each sample's start from another number, the same for all contenders.
     #[arg(long, default_value_t = SEED)]
     seed: u64,
     /// Bits per second of the path `narrow`, in each direction.
@@ -91,6 +91,12 @@ impl Emulated {
         })
     }
 
+    /// Where the random losses of a sample start from.
+    pub(super) fn seed(&self, sample: u64) -> u64 {
+        let (_, first) = self.loss.unwrap_or_default();
+        first.wrapping_add(sample)
+    }
+
     /// Sets one up, with hosts of its own.
     ///
     /// # Errors
@@ -122,7 +128,8 @@ impl Emulated {
         let mut text = format!("round trip {} ms", self.round_trip.as_millis());
         if let Some((share, seed)) = self.loss {
             let percent = share * 100.0;
-            text += &format!(", {percent} % of the data segments lost at random (seed {seed})");
+            text +=
+                &format!(", {percent} % of the data segments lost at random (seeds from {seed})");
         }
         if let Some((bits_per_second, queue)) = self.rate {
             let (megabits, kilobytes) = (bits_per_second as f64 / 1e6, queue as f64 / 1e3);
@@ -157,7 +164,7 @@ mod tests {
                 .described()
         };
         assert_eq!(described("30ms"), "round trip 30 ms");
-        let loss = "round trip 30 ms, 1 % of the data segments lost at random (seed 1)";
+        let loss = "round trip 30 ms, 1 % of the data segments lost at random (seeds from 1)";
         assert_eq!(described("loss"), loss);
         let narrow = "round trip 30 ms, 10 Mbit/s with a queue of 24 KB";
         assert_eq!(described("narrow"), narrow);

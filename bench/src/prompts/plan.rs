@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Requests of a cell that follow each other before others have their turn.
 const BLOCK: usize = 8;
 /// Share of a pause that requests of others may take together: some take longer than expected.
-const ROOM: f64 = 0.7;
+const ROOM: f64 = 0.9;
 /// A pause may become this many times as long as it should be because others took longer.
 const LONGEST: f64 = 1.25;
 
@@ -72,7 +72,7 @@ pub(super) enum Situation {
 }
 
 impl Situation {
-    /// From the end of a request to the beginning of the next.
+    /// From the end of a request to the beginning of the next, at least.
     pub(super) fn pause(self) -> Duration {
         match self {
             Self::Fresh | Self::Cold => PAUSE,
@@ -80,9 +80,21 @@ impl Situation {
         }
     }
 
-    /// The longest pause that still counts.
-    pub(super) fn longest_pause(self) -> Duration {
-        self.pause().mul_f64(LONGEST)
+    /// The longest pause that still counts; none where nothing depends on it, since no connection is used again.
+    pub(super) fn longest_pause(self) -> Option<Duration> {
+        match self {
+            Self::Cold => None,
+            Self::Fresh | Self::Idle(_) => Some(self.pause().mul_f64(LONGEST)),
+        }
+    }
+
+    /// Requests before those of a round that are not measured: windows and pools become a steady user's.
+    pub(super) fn warm_up(self) -> usize {
+        match self {
+            // One is enough to take what is kept away.
+            Self::Cold => 1,
+            Self::Fresh | Self::Idle(_) => 2,
+        }
     }
 }
 
@@ -125,37 +137,61 @@ pub(super) fn rounds(count: usize) -> Vec<usize> {
 pub(super) struct Group {
     /// Indices of what takes turns.
     pub(super) members: Vec<usize>,
-    /// How long one request of each takes, together.
+    /// How long one request of each takes, together, and that which takes least.
     busy: Duration,
+    least: Duration,
 }
 
-/// Puts requests together as long as each one's pause can be as long as it should be.
+impl Group {
+    fn of(members: &[(usize, Duration)]) -> Self {
+        Self {
+            members: members.iter().map(|(index, _)| *index).collect(),
+            busy: members.iter().map(|(_, takes)| *takes).sum(),
+            least: members
+                .iter()
+                .map(|(_, takes)| *takes)
+                .min()
+                .unwrap_or_default(),
+        }
+    }
+
+    fn with(&self, other: &Self) -> Self {
+        Self {
+            members: [&self.members[..], &other.members[..]].concat(),
+            busy: self.busy + other.busy,
+            least: self.least.min(other.least),
+        }
+    }
+
+    /// Whether each one's pause is long enough for the requests of all others.
+    fn fits(&self, room: Duration) -> bool {
+        self.busy - self.least <= room
+    }
+}
+
+/// Puts requests together as long as each one's pause is not longer than it should be.
 ///
 /// `families` are requests that are compared with each other, each with how long it takes: they stay together if
 /// that is possible at all.
-pub(super) fn groups(families: &[Vec<(usize, Duration)>], pause: Duration) -> Vec<Group> {
-    let room = pause.mul_f64(ROOM);
+pub(super) fn groups(families: &[Vec<(usize, Duration)>], situation: Situation) -> Vec<Group> {
+    let room = match situation.longest_pause() {
+        Some(_) => situation.pause().mul_f64(ROOM),
+        None => Duration::MAX,
+    };
     let mut groups: Vec<Group> = Vec::new();
     for family in families {
-        let whole = Group {
-            members: family.iter().map(|(index, _)| *index).collect(),
-            busy: family.iter().map(|(_, takes)| *takes).sum(),
-        };
-        let alone = |&(index, busy): &(usize, Duration)| Group {
-            members: vec![index],
-            busy,
-        };
-        let parts = match whole.busy <= room {
+        let whole = Group::of(family);
+        let parts = match whole.fits(room) {
             true => vec![whole],
-            false => family.iter().map(alone).collect(),
+            false => family.iter().map(|one| Group::of(&[*one])).collect(),
         };
         for part in parts {
-            let fits = |group: &&mut Group| group.busy + part.busy <= room;
-            match groups.iter_mut().find(fits) {
-                Some(group) => {
-                    group.members.extend(part.members);
-                    group.busy += part.busy;
-                }
+            let together = |group: &Group| Some(group.with(&part)).filter(|all| all.fits(room));
+            let found = groups
+                .iter_mut()
+                .find_map(|group| Some((together(group)?, group)));
+            match found {
+                Some((all, group)) => *group = all,
                 None => groups.push(part),
             }
         }

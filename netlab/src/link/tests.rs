@@ -23,6 +23,29 @@ fn every_nth_data_segment_is_lost_and_nothing_else() {
 }
 
 #[test]
+fn random_losses_start_anew_when_told_to() {
+    let loss = Loss::Random {
+        share: 0.1,
+        seed: 1,
+    };
+    let mut shaper = Shaper::new(Link {
+        loss,
+        ..Link::default()
+    });
+    let reseed = shaper.reseed();
+    let mut lost = |seed| {
+        reseed.set(seed);
+        let fates: Vec<_> = (0..1_000)
+            .map(|_| shaper.admit(ms(0), 1500, true) == Verdict::Lost)
+            .collect();
+        fates
+    };
+    let first = lost(7);
+    assert_ne!(lost(8), first);
+    assert_eq!(lost(7), first);
+}
+
+#[test]
 fn random_losses_repeat_with_their_seed() {
     let lost = |seed| {
         let loss = Loss::Random { share: 0.1, seed };

@@ -47,29 +47,35 @@ fn families_share_a_pause_they_fit_into() {
         ]
     };
     let families = [family(0, 100), family(2, 300), family(4, 250)];
-    let groups = groups(&families, milliseconds(1000));
-    let members: Vec<_> = groups.into_iter().map(|group| group.members).collect();
-    assert_eq!(members, [vec![0, 1, 4, 5], vec![2, 3]]);
+    let members = |situation| {
+        let groups = groups(&families, situation).into_iter();
+        groups.map(|group| group.members).collect::<Vec<_>>()
+    };
+    let idle = Situation::Idle(milliseconds(1000));
+    assert_eq!(members(idle), [vec![0, 1, 2, 3], vec![4, 5]]);
+    assert_eq!(members(Situation::Cold), [[0, 1, 2, 3, 4, 5]]);
 }
 
 #[test]
 fn a_family_that_does_not_fit_is_taken_apart() {
-    let takes = [400, 200, 300, 2000, 100];
+    let takes = [400, 600, 300, 2000, 100];
     let family: Vec<_> = takes
         .into_iter()
         .enumerate()
         .map(|(index, takes)| (index, milliseconds(takes)))
         .collect();
-    let groups = groups(&[family], milliseconds(1000));
+    let groups = groups(&[family], Situation::Idle(milliseconds(1000)));
     let members: Vec<_> = groups.into_iter().map(|group| group.members).collect();
-    assert_eq!(members, [vec![0, 1, 4], vec![2], vec![3]]);
+    // While the longest is served, the shortest may pause; and the other way round.
+    assert_eq!(members, [vec![0, 1], vec![2, 4], vec![3]]);
 }
 
 #[test]
 fn pauses_and_names() {
     assert_eq!(Situation::Fresh.pause(), milliseconds(1000));
     let idle = Situation::Idle(milliseconds(100));
-    assert_eq!(idle.longest_pause(), milliseconds(125));
+    assert_eq!(idle.longest_pause(), Some(milliseconds(125)));
+    assert_eq!(Situation::Cold.longest_pause(), None);
     assert_eq!(idle.to_string(), "idle 0.1 s");
     assert_eq!(
         Situation::Idle(milliseconds(30_000)).to_string(),
