@@ -45,12 +45,12 @@ const PEERS: [Kind; 5] = [
 const SIZES: [Size; 4] = [Size(4_000), Size(40_000), Size(400_000), Size(2_000_000)];
 const QUICK_SIZES: [Size; 2] = [Size(40_000), Size(400_000)];
 /// Paths of a quick run.
-const QUICK_PATHS: [&str; 3] = ["30ms", paths::LOSS, paths::NARROW];
+const QUICK_PATHS: [&str; 2] = ["30ms", paths::NARROW];
 /// Pauses, in seconds; in a quick run only these of them.
 const IDLE: [f64; 3] = [0.1, 1.0, 30.0];
 const QUICK_IDLE: [f64; 2] = [0.1, 1.0];
 /// Samples of cells with short prompts and short pauses.
-const SAMPLES: usize = 20;
+const SAMPLES: usize = 12;
 const QUICK_SAMPLES: usize = 4;
 
 /// Options of the subcommand.
@@ -60,7 +60,7 @@ pub(crate) struct Options {
     /// [default: direct, nginx, haproxy, holysheep, holysheep-off].
     #[arg(long, value_delimiter = ',', value_name = "PEERS")]
     peers: Option<Vec<Kind>>,
-    /// Only these paths: 5ms, 30ms, 100ms, loss, narrow [default: all, quick: 30ms, loss, narrow].
+    /// Only these paths: 5ms, 30ms, 100ms, loss, narrow [default: all, quick: 30ms, narrow].
     #[arg(long, value_delimiter = ',', value_name = "PATHS")]
     paths: Option<Vec<String>>,
     /// Sizes of request bodies [default: 4KB,40KB,400KB,2MB, quick: 40KB,400KB].
@@ -69,7 +69,7 @@ pub(crate) struct Options {
     /// For how many seconds a kept connection is idle before a request [default: 0.1,1,30, quick: 0.1,1].
     #[arg(long, value_delimiter = ',', value_name = "SECONDS")]
     idle: Option<Vec<f64>>,
-    /// Samples of short prompts after short pauses; of others fewer, in proportion [default: 20, quick: 4].
+    /// Samples of short prompts after short pauses; of others fewer, in proportion [default: 12, quick: 4].
     #[arg(long)]
     samples: Option<usize>,
     /// Fewer of everything, for a first look.

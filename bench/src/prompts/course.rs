@@ -16,7 +16,7 @@ use crate::report;
 
 /// Requests that tell how long those of a lane take.
 const TRIALS: usize = 2;
-/// More than the samples of a cell: those of each situation meet losses of their own.
+/// More than the requests of a cell: those of each situation meet losses of their own.
 const SEEDS: u64 = 1_000_000;
 /// So many times as many requests as samples are sent at most, and a few more.
 const ATTEMPTS: usize = 3;
@@ -107,7 +107,8 @@ impl Course {
         for &(lane, _) in &todo {
             let lane = &mut lanes[lane];
             lane.begin()?;
-            for _ in 0..situation.warm_up() {
+            for request in (0..situation.warm_up(lane.size)).rev() {
+                lane.reseed(self.seeds - 1 - request as u64);
                 lane.send(situation).await?;
             }
         }

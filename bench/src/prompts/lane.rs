@@ -70,7 +70,7 @@ pub(super) struct Lane {
     closing_request: Vec<u8>,
     /// When the last request ended.
     pub(super) ended: Instant,
-    /// How long the longest of the last few requests took.
+    /// How long the longest of the last few requests took, which is what is expected of the next.
     pub(super) takes: Duration,
 }
 
@@ -202,7 +202,11 @@ impl Lane {
             Situation::Cold => first,
             Situation::Idle(_) => !first,
         };
-        let longest = sample.situation.longest_pause();
+        let longest = match sample.situation {
+            // Nothing is used again.
+            Situation::Fresh if !self.is_proxied() => None,
+            situation => situation.longest_pause(),
+        };
         meant && longest.is_none_or(|longest| sample.idle_ms <= milliseconds(longest))
     }
 

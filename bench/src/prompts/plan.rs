@@ -16,10 +16,13 @@ const LARGEST: usize = 10_000_000;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Requests of a cell that follow each other before others have their turn.
 const BLOCK: usize = 8;
+/// Samples of a cell, at least.
+const LEAST: usize = 2;
 /// Share of a pause that requests of others may take together: some take longer than expected.
 const ROOM: f64 = 0.9;
-/// A pause may become this many times as long as it should be because others took longer.
-const LONGEST: f64 = 1.25;
+/// A pause may become this many times as long as it should be because others took longer. After 0.1 s that is still
+/// less than the least time after which the kernel takes a connection for idle, its retransmission timeout of 200 ms.
+const LONGEST: f64 = 1.5;
 
 /// Length of a request's body, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -89,10 +92,11 @@ impl Situation {
     }
 
     /// Requests before those of a round that are not measured: windows and pools become a steady user's.
-    pub(super) fn warm_up(self) -> usize {
+    pub(super) fn warm_up(self, size: Size) -> usize {
         match self {
             // One is enough to take what is kept away.
             Self::Cold => 1,
+            Self::Fresh | Self::Idle(_) if size.0 > 1_000_000 => 1,
             Self::Fresh | Self::Idle(_) => 2,
         }
     }
@@ -113,13 +117,13 @@ pub(super) fn samples(usual: usize, size: Size, situation: Situation) -> usize {
     let by_size = match size.0 {
         0..=100_000 => 1.0,
         100_001..=1_000_000 => 0.5,
-        1_000_001.. => 0.2,
+        1_000_001.. => 0.15,
     };
     let by_pause = match situation.pause() {
         pause if pause > Duration::from_secs(5) => 0.3,
         _ => 1.0,
     };
-    let least = usual.min(3);
+    let least = usual.min(LEAST);
     ((usual as f64 * by_size * by_pause).round() as usize).max(least)
 }
 

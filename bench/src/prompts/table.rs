@@ -33,13 +33,15 @@ pub(super) struct Report {
 }
 
 /// What the columns mean.
-const NOTES: [&str; 5] = [
+const NOTES: [&str; 6] = [
     "p50, p99: milliseconds from before the connection is opened (fresh, cold) or the first byte written (idle) to the \
      whole answer; p99 is the greatest where a cell has fewer than 100 samples. again: segments the client's kernel \
      sent again, for a request.",
     "fresh: first request of a new connection of the client, 1 s after the one before; a proxy has its pool as it is.",
     "cold: the same, and the proxy's connection to upstream has carried no request before, since upstream closes each \
      with its answer. Whether it was opened before the request came is said below. Compare with fresh of direct.",
+    "loss: the first sample of a cell meets the same losses with every contender, segment by segment, and so does each \
+     other; which segments are lost depends on nothing but the numbers of the sample and the segment.",
     "idle: the client's connection, and with it the proxy's to upstream, which has carried requests before, has been idle for so long.",
     "floor: round trip, 1 ms in which upstream thinks, and on the narrow link the size at its rate; floor+hs: and two \
      round trips of handshakes (TCP, TLS 1.3), which fresh of direct has to have, and cold where nothing is opened ahead.",
