@@ -1,6 +1,7 @@
 //! What is told of the kernel's side of a request where no kernel programs run: what `TCP_INFO`
 //! knows, under its own name, and nothing made up.
 
+use holysheep_proxy::kernel::Program;
 use serde_json::Value;
 
 use crate::harness::{Rig, eventually};
@@ -87,7 +88,7 @@ fn status_says_why_programs_do_not_run() {
     let rig = Rig::start();
     let status: Value = serde_json::from_str(&rig.admin("/status").text()).unwrap();
     let programs = status["kernel"]["programs"].as_array().unwrap();
-    assert_eq!(programs.len(), 3, "{status}");
+    assert_eq!(programs.len(), Program::ALL.len(), "{status}");
     for program in programs {
         assert_eq!(program["attached"], false);
         assert_eq!(program["reasons"][0], "switched off");
