@@ -22,7 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use crate::account::access_log::Batch;
 use crate::account::log_thread::LogSender;
 use crate::account::{RecordText, RequestRecord};
-use crate::config::{Config, Live, UpstreamProtocol};
+use crate::config::{AfterIdle, Config, Live, UpstreamProtocol};
 use crate::drain::Drain;
 use crate::health::{BEAT, Health};
 use crate::kernel::Sockets;
@@ -238,6 +238,7 @@ impl Worker {
             upstream.min_idle,
             upstream.max_idle,
             upstream.idle_timeout,
+            upstream.tcp.after_idle == AfterIdle::Auto,
         );
         Self {
             id,

@@ -114,6 +114,9 @@ impl PathStatus {
     }
 
     fn in_words(&self) -> String {
+        if self.started_bytes.is_none() && self.carried_bytes.is_none() {
+            return format!("; {}: nothing is known yet", self.address);
+        }
         let bytes = |bytes: Option<u32>| match bytes {
             Some(bytes) => format!("{} KB", kilobytes(bytes)),
             None => "nothing".to_owned(),

@@ -5,7 +5,12 @@
 use std::io;
 use std::os::fd::AsFd;
 
+use proxy_common::DEFAULT_WINDOW;
+
 use super::raw;
+
+/// Losses by chance are fewer than one segment in so many.
+const FEW: u64 = 20;
 
 /// The part of `struct tcp_info` (linux/tcp.h) that is of use here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +21,8 @@ pub struct TcpInfo {
     pub sacked: u32,
     /// Smoothed round-trip time in microseconds, 0 before the first measurement.
     pub rtt_us: u32,
+    /// The window up to which it grows fast; beyond all others before the first loss.
+    pub slow_start_threshold: u32,
     /// Segments that may be under way at once.
     pub congestion_window: u32,
     /// Segments sent again since the connection began.
@@ -24,6 +31,8 @@ pub struct TcpInfo {
     pub bytes_received: Option<u64>,
     /// Smallest round-trip time in microseconds. From Linux 4.6 on.
     pub min_rtt_us: Option<u32>,
+    /// Segments with payload sent, those sent again included. From Linux 4.6 on.
+    pub data_segments: Option<u32>,
 }
 
 impl TcpInfo {
@@ -38,12 +47,26 @@ impl TcpInfo {
         Self::parse(told).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
+    /// Whether losses have left a window no wider than about that of a new connection, which may grow fast and this one no
+    /// longer may. Not where packets wait for a narrow link, nor where one has just overflowed, so that many were lost: there a
+    /// small window is as it should be.
+    pub fn is_worn(&self) -> bool {
+        let queues = self
+            .min_rtt_us
+            .is_none_or(|least| self.rtt_us > least + least / 2);
+        let widest = self.congestion_window.max(self.slow_start_threshold);
+        let again = u64::from(self.total_retransmits);
+        let few = again * FEW < u64::from(self.data_segments.unwrap_or_default());
+        again > 0 && few && widest <= 2 * DEFAULT_WINDOW && !queues
+    }
+
     /// Offsets are those of the structure, which only ever grows at its end.
     fn parse(told: &[u8]) -> Option<Self> {
         Some(Self {
             unacked: word(told, 24)?,
             sacked: word(told, 28)?,
             rtt_us: word(told, 68)?,
+            slow_start_threshold: word(told, 76)?,
             congestion_window: word(told, 80)?,
             total_retransmits: word(told, 100)?,
             bytes_received: told
@@ -51,6 +74,7 @@ impl TcpInfo {
                 .and_then(|bytes| bytes.try_into().ok())
                 .map(u64::from_ne_bytes),
             min_rtt_us: word(told, 148),
+            data_segments: word(told, 156),
         })
     }
 }
@@ -76,6 +100,49 @@ mod tests {
         assert_eq!((info.rtt_us, info.total_retransmits), (1234, 7));
         assert_eq!((info.bytes_received, info.min_rtt_us), (None, None));
         assert_eq!(TcpInfo::parse(&told[..103]), None);
+    }
+
+    #[test]
+    fn a_connection_is_worn_by_losses_on_a_path_that_is_not_narrow() {
+        let worn = TcpInfo {
+            unacked: 0,
+            sacked: 0,
+            rtt_us: 31_000,
+            slow_start_threshold: 12,
+            congestion_window: 14,
+            total_retransmits: 3,
+            bytes_received: None,
+            min_rtt_us: Some(30_000),
+            data_segments: Some(300),
+        };
+        assert!(worn.is_worn());
+        let not = [
+            TcpInfo {
+                total_retransmits: 0,
+                ..worn
+            },
+            TcpInfo {
+                congestion_window: 21,
+                ..worn
+            },
+            TcpInfo {
+                slow_start_threshold: 40,
+                ..worn
+            },
+            TcpInfo {
+                rtt_us: 46_000,
+                ..worn
+            },
+            TcpInfo {
+                min_rtt_us: None,
+                ..worn
+            },
+            TcpInfo {
+                total_retransmits: 15,
+                ..worn
+            },
+        ];
+        assert!(!not.iter().any(TcpInfo::is_worn));
     }
 
     #[test]

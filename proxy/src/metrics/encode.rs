@@ -212,6 +212,12 @@ impl Collector {
         )?;
         counters(
             encoder,
+            "holysheep_upstream_connections_worn",
+            "Connections closed because losses had brought their windows down",
+            [(vec![("upstream", name)], self.sum(|w| &w.upstream.worn))],
+        )?;
+        counters(
+            encoder,
             "holysheep_upstream_retries",
             "Requests sent again on another connection",
             [(of("reason", "not_sent"), self.sum(|w| &w.upstream.retries))],

@@ -64,6 +64,8 @@ pub struct UpstreamMetrics {
     pub connect_failures: Counter,
     /// `holysheep_upstream_connects_total{result="cold"}`: a request had to wait for it.
     pub cold: Counter,
+    /// `holysheep_upstream_connections_worn_total`
+    pub worn: Counter,
     /// `holysheep_upstream_retries_total{reason="not_sent"}`
     pub retries: Counter,
     /// `holysheep_upstream_tls_handshake_seconds`
@@ -79,6 +81,7 @@ impl Default for UpstreamMetrics {
             connects: Counter::default(),
             connect_failures: Counter::default(),
             cold: Counter::default(),
+            worn: Counter::default(),
             retries: Counter::default(),
             tls_handshake: Histogram::new(&HANDSHAKE_BUCKETS),
         }

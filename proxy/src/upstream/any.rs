@@ -177,10 +177,11 @@ impl AnyExchange {
 
     /// Ends a complete exchange; its connection goes back to the pool.
     pub fn finish(self, worker: &Worker, now: Instant) {
-        if let Self::H1(exchange) = self
-            && let Some(connection) = exchange.finish()
-        {
-            worker.pool.put(connection, now);
+        if let Self::H1(exchange) = self {
+            let sent = exchange.pulled();
+            if let Some(connection) = exchange.finish() {
+                worker.pool.put_after(connection, now, sent);
+            }
         }
     }
 }

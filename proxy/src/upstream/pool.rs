@@ -15,8 +15,11 @@ use tokio::sync::Notify;
 
 use super::connect::{ConnectError, Connection, Dialer};
 use crate::http1::Guarded;
+use crate::kernel::TcpInfo;
 use crate::metrics::WorkerMetrics;
 
+/// A request body of so many bytes does not fit into the window of a new connection.
+const LONG: u64 = 16 * 1024;
 /// The shortest time between two rounds of opening connections.
 const ROUND: Duration = Duration::from_millis(50);
 /// How often idle connections are looked at.
@@ -40,6 +43,8 @@ pub struct Pool {
     min_idle: usize,
     max_idle: usize,
     idle_timeout: Duration,
+    /// Whether connections with a window that losses have brought down are replaced.
+    replaces_worn: bool,
 }
 
 /// A connection in use; counts as active until dropped.
@@ -70,6 +75,7 @@ impl Pool {
         min_idle: usize,
         max_idle: usize,
         idle_timeout: Duration,
+        replaces_worn: bool,
     ) -> Self {
         Self {
             dialer,
@@ -79,6 +85,7 @@ impl Pool {
             min_idle,
             max_idle,
             idle_timeout,
+            replaces_worn,
         }
     }
 
@@ -118,7 +125,19 @@ impl Pool {
         }
     }
 
-    /// Takes a connection back after a complete exchange.
+    /// Takes a connection back after a complete exchange with `sent` bytes of request body. One whose window losses have
+    /// brought down to that of a new connection is closed after a long request if another is at hand: the next long
+    /// request is sooner done with that.
+    pub fn put_after(&self, connection: Connection, now: Instant, sent: u64) {
+        let is_long = sent >= LONG && self.replaces_worn && !self.idle.borrow().is_empty();
+        if is_long && TcpInfo::of(connection.io.tcp()).is_ok_and(|info| info.is_worn()) {
+            self.metrics().upstream.worn.inc();
+            return;
+        }
+        self.put(connection, now);
+    }
+
+    /// Takes a connection.
     pub fn put(&self, mut connection: Connection, now: Instant) {
         connection.sample(self.dialer.sockets(), self.metrics(), now);
         let mut idle = self.idle.borrow_mut();

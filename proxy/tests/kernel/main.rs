@@ -53,7 +53,7 @@ mod foreign {
 
 type Test = (&'static str, fn(&Lab) -> Outcome);
 
-const TESTS: [Test; 44] = [
+const TESTS: [Test; 45] = [
     ("connect_and_rtt_agree_with_tcp_info", connect::agree),
     ("upstreams_are_told_apart", connect::slots),
     ("failed_connects_are_counted", failures::counted),
@@ -132,6 +132,7 @@ const TESTS: [Test; 44] = [
         "long_prompts_of_a_proxy_leave_at_once",
         prompts::leave_at_once,
     ),
+    ("worn_connections_are_replaced", prompts::worn_connections),
     ("messages_reach_the_log", lifecycle::messages),
     ("loads_leave_nothing_behind", lifecycle::leaks),
     ("bpf_and_net_admin_are_enough", privileges::enough),

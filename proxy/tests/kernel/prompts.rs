@@ -43,16 +43,52 @@ fn left_within(path: &Path, since: Duration) -> Duration {
 
 pub(crate) fn leave_at_once(_: &Lab) -> Outcome {
     let path = wide()?;
+    along(&path, serve);
+    // As it was before.
+    assert_eq!(setting(&path), "1");
+    Ok(())
+}
+
+/// A connection with a window that losses have brought down is replaced, but not over a narrow path.
+pub(crate) fn worn_connections(_: &Lab) -> Outcome {
+    let path = Path::builder().round_trip(round_trip());
+    let lossy = windows::start(path.clone().drop_every(60))?;
+    let lost = along(&lossy, wear);
+    println!("  over a path with losses: {lost:?} (closed, sent again)");
+    assert!(lost.0 >= 1.0 && lost.1 >= 1.0);
+    let narrow = windows::start(path.rate(10_000_000, 24_000))?;
+    let queued = along(&narrow, wear);
+    println!("  over a narrow path: {queued:?}");
+    assert!(queued.0.abs() < f64::EPSILON && queued.1 >= 1.0);
+    Ok(())
+}
+
+/// How many connections were closed as worn in a number of long requests, and how many segments were sent again.
+fn wear(_: &Path, emulator: &Emulator) -> (f64, f64) {
+    let proxy = Proxy::start(emulator, "");
+    let mut client = proxy.client();
+    let prompt = prompt();
+    for _ in 0..12 {
+        let reply = client.request("POST", "/v1/chat/completions", "", &prompt);
+        assert_eq!(reply.status, 200, "{}", reply.body);
+    }
+    let worn = r#"holysheep_upstream_connections_worn_total{upstream="holysheep"}"#;
+    let again = r#"holysheep_kernel_retransmits_total{upstream="holysheep",source="ebpf"}"#;
+    (
+        sample(&proxy, worn).unwrap(),
+        sample(&proxy, again).unwrap(),
+    )
+}
+
+/// With an upstream at the path's far end, does something at its near end.
+fn along<T: Send>(path: &Path, work: fn(&Path, &Emulator) -> T) -> T {
     let address = SocketAddr::new(path.server().ipv4().into(), 0);
     let start = || {
         let builder = Emulator::builder().listen(address);
         builder.name(address.ip().to_string()).start_blocking()
     };
     let emulator = path.server().run(start).unwrap().unwrap();
-    path.client().run(|| serve(&path, &emulator)).unwrap();
-    // As it was before.
-    assert_eq!(setting(&path), "1");
-    Ok(())
+    path.client().run(|| work(path, &emulator)).unwrap()
 }
 
 fn serve(path: &Path, emulator: &Emulator) {

@@ -28,7 +28,7 @@ async fn pool(upstream: SocketAddr, min_idle: usize) -> Rc<Pool> {
         metrics,
         Sockets::default(),
     );
-    Rc::new(Pool::new(Rc::new(dialer), min_idle, 8, IDLE_TIMEOUT))
+    Rc::new(Pool::new(Rc::new(dialer), min_idle, 8, IDLE_TIMEOUT, true))
 }
 
 #[tokio::test]
