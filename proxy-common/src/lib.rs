@@ -22,7 +22,7 @@ pub use steering::{
     STEERED_NOT, STEERED_TO_PROBES, SourceAddress,
 };
 pub use window::{
-    CONGESTION_NAME, CongestionName, DEFAULT_WINDOW, ENDPOINTS, LOSS_EVENT_NS, NAME_CHOSEN,
-    NAME_STEADY, NAME_USUAL, NAMES, PathRecord, REMEMBERED_NS, START_AUTO, START_OFF,
-    WindowSettings, is_same_path, is_steady, next_hold,
+    CONGESTION_NAME, CongestionName, DEFAULT_WINDOW, ENDPOINTS, LOSS_EVENT_NS, NAME_STEADY,
+    NAME_USUAL, NAMES, PathRecord, REMEMBERED_NS, START_AUTO, START_OFF, WindowSettings,
+    is_same_path, is_steady, next_hold,
 };

@@ -40,23 +40,21 @@ pub struct WindowSettings {
     pub start: u32,
     /// The most it begins with, in bytes.
     pub ceiling: u32,
-    /// Whether all connections to upstream get the congestion control named at [`NAME_CHOSEN`]; 0 or 1.
+    /// Whether all connections to upstream get the congestion control named at [`NAME_USUAL`]; 0 or 1.
     pub choose: u32,
-    /// Whether a connection over a path that loses nothing changes to that named at [`NAME_STEADY`], and back to that
-    /// at [`NAME_USUAL`] after a loss; 0 or 1.
+    /// Whether a connection over a path that loses nothing changes to that named at [`NAME_STEADY`], and back to the usual
+    /// one after a loss; 0 or 1.
     pub keep: u32,
 }
 
 const _: () = assert!(size_of::<WindowSettings>() == 16);
 
 /// Congestion controls that have a place in the table of names.
-pub const NAMES: u32 = 3;
-/// That of all connections, if somebody has chosen one.
-pub const NAME_CHOSEN: u32 = 0;
+pub const NAMES: u32 = 2;
 /// That which keeps its window when idle.
-pub const NAME_STEADY: u32 = 1;
-/// That of connections over paths that lose.
-pub const NAME_USUAL: u32 = 2;
+pub const NAME_STEADY: u32 = 0;
+/// That of all others: the one somebody has chosen, or the system's.
+pub const NAME_USUAL: u32 = 1;
 
 /// The path to an endpoint. Connections on several CPUs write to it without a lock: the worst that comes of it is that
 /// one of two observations at the same moment is lost.

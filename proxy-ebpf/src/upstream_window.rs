@@ -20,8 +20,8 @@ use aya_ebpf::helpers::bpf_setsockopt;
 use aya_ebpf::macros::sock_ops;
 use aya_ebpf::programs::SockOpsContext;
 use proxy_common::{
-    CONGESTION_NAME, DEFAULT_WINDOW, Figure, FlowRecord, LOSS_EVENT_NS, NAME_CHOSEN, NAME_STEADY,
-    NAME_USUAL, PathRecord, START_AUTO, WindowSettings, is_same_path, is_steady, next_hold,
+    CONGESTION_NAME, DEFAULT_WINDOW, Figure, FlowRecord, LOSS_EVENT_NS, NAME_STEADY, NAME_USUAL,
+    PathRecord, START_AUTO, WindowSettings, is_same_path, is_steady, next_hold,
 };
 
 use crate::maps::{self, FlowWindow};
@@ -82,7 +82,7 @@ fn established(ctx: &SockOpsContext) -> Option<()> {
     // SAFETY: `connection` returned elements of maps, and `ctx.ops` is the context the kernel gave us.
     unsafe {
         if (*settings).choose != 0 {
-            set_congestion(ctx, NAME_CHOSEN);
+            set_congestion(ctx, NAME_USUAL);
         }
         let segment = (*ctx.ops).mss_cache;
         if segment == 0 {

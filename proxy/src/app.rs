@@ -288,23 +288,39 @@ impl Drop for App {
     }
 }
 
+/// Starts the kernel side; with it come the sources of probes, if those are steered.
+fn start_kernel(config: &Config) -> Result<(Kernel, Vec<IpNet>)> {
+    let refused = refused_congestion_control(config)?;
+    let (kernel, sources) = load_kernel(config)?;
+    // A program may set any that is loaded, a process without capabilities may not.
+    if let Some(error) = refused.filter(|_| !kernel.runs(Program::UpstreamWindow)) {
+        tracing::warn!(%error, "connections to upstream keep the system's congestion control");
+    }
+    Ok((kernel, sources))
+}
+
+/// Why this process may not give connections the congestion control that is configured, if it may not.
+///
+/// # Errors
+/// If the kernel has none of that name.
+fn refused_congestion_control(config: &Config) -> Result<Option<std::io::Error>> {
+    let Some(name) = config.upstream.tcp.congestion_control.as_deref() else {
+        return Ok(None);
+    };
+    let refused = kernel::is_congestion_available(name).err();
+    let known = refused.as_ref().map(std::io::Error::kind) != Some(std::io::ErrorKind::NotFound);
+    ensure!(
+        known,
+        "upstream.tcp.congestion_control: this kernel has no {name}; \
+         `sysctl net.ipv4.tcp_available_congestion_control` says which it has"
+    );
+    Ok(refused)
+}
+
 /// Loads the kernel programs, and says once which do not run and why. With them come the sources of probes, if those
 /// are steered.
-fn start_kernel(config: &Config) -> Result<(Kernel, Vec<IpNet>)> {
-    let congestion = config.upstream.tcp.congestion_control.as_deref();
-    let available = congestion.map_or(Ok(()), kernel::is_congestion_available);
-    if let Err(error) = &available {
-        let name = congestion.unwrap_or_default();
-        ensure!(
-            error.kind() != std::io::ErrorKind::NotFound,
-            "upstream.tcp.congestion_control: this kernel has no {name}; \
-             `sysctl net.ipv4.tcp_available_congestion_control` says which it has"
-        );
-    }
+fn load_kernel(config: &Config) -> Result<(Kernel, Vec<IpNet>)> {
     if config.ebpf == EbpfMode::Off {
-        if let (Some(name), Err(error)) = (congestion, &available) {
-            tracing::warn!(%error, "connections to upstream do not get {name}");
-        }
         if !config.probes.sources.is_empty() {
             tracing::info!("probes are not steered: kernel programs are switched off (ebpf)");
         }

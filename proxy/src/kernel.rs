@@ -201,8 +201,8 @@ impl Kernel {
     pub fn missing(&self) -> Option<Missing> {
         let reasons = |(program, result): &(Program, Result<(), Vec<Reason>>)| {
             let reasons = result.clone().err()?;
-            let chosen = matches!(reasons.as_slice(), [Reason::NoSources | Reason::NoWindows]);
-            (!chosen).then_some((*program, reasons))
+            let idle = matches!(reasons.as_slice(), [reason] if reason.is_nothing_to_do());
+            (!idle).then_some((*program, reasons))
         };
         let missing: Vec<_> = self.programs.iter().filter_map(reasons).collect();
         (!missing.is_empty()).then_some(Missing(missing))
@@ -210,14 +210,15 @@ impl Kernel {
 
     /// Whether a program should run: kernel programs are not switched off, and it would have something to do.
     pub fn wants(&self, program: Program) -> bool {
+        let off = |reason: &Reason| *reason == Reason::Off || reason.is_nothing_to_do();
+        !matches!(self.why_not(program), [reason] if off(reason))
+    }
+
+    /// Why a program does not run; nothing if it does.
+    pub fn why_not(&self, program: Program) -> &[Reason] {
         let mut results = self.programs.iter().filter(|(each, _)| *each == program);
-        results.all(|(_, result)| match result {
-            Ok(()) => true,
-            Err(reasons) => !matches!(
-                reasons.as_slice(),
-                [Reason::Off | Reason::NoSources | Reason::NoWindows]
-            ),
-        })
+        let reasons = results.find_map(|(_, result)| result.as_ref().err());
+        reasons.map_or(&[], Vec::as_slice)
     }
 
     /// Whether a program runs.

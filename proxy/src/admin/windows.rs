@@ -52,10 +52,8 @@ impl WindowsStatus {
         let tcp = &config.upstream.tcp;
         let kernel = &admin.kernel;
         let lost = (!kernel.runs(Program::UpstreamWindow)).then(|| {
-            let programs = kernel.programs().iter();
-            let mut results = programs.filter(|(each, _)| *each == Program::UpstreamWindow);
-            let reasons = results.find_map(|(_, result)| result.as_ref().err());
-            let reasons = reasons.into_iter().flatten().map(ToString::to_string);
+            let reasons = kernel.why_not(Program::UpstreamWindow).iter();
+            let reasons = reasons.map(ToString::to_string);
             reasons.collect::<Vec<_>>().join("; ")
         });
         let idle = kernel.idle_windows();

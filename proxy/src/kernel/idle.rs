@@ -16,9 +16,9 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use proxy_common::{CONGESTION_NAME, CongestionName, NAME_CHOSEN, NAME_STEADY, NAME_USUAL, NAMES};
+use proxy_common::{CONGESTION_NAME, CongestionName, NAME_STEADY, NAME_USUAL, NAMES};
 use rustix::net::{AddressFamily, SocketType, sockopt};
 
 use crate::config::{AfterIdle, Tcp};
@@ -69,9 +69,7 @@ impl Means {
                 return (Self::Nothing(vec![reason]), None);
             }
         }
-        let present = congestion.map(str::to_owned);
-        let present = present.or_else(|| read(DEFAULT_CONGESTION).ok());
-        let present = present.unwrap_or_default();
+        let present = usual(congestion);
         if present == STEADY {
             return (Self::Congestion(present), None);
         }
@@ -159,10 +157,7 @@ impl IdleWindows {
     /// The kernel's; nothing has changed then.
     pub fn follow(&self, steady: bool) -> io::Result<()> {
         match &self.setting {
-            Some(setting) => {
-                let mut setting = setting.lock().unwrap_or_else(PoisonError::into_inner);
-                setting.set(steady)
-            }
+            Some(setting) => locked(setting).set(steady),
             None => Ok(()),
         }
     }
@@ -172,12 +167,7 @@ impl IdleWindows {
         match (&self.means, &self.setting) {
             (Means::System | Means::Congestion(_), _) => Some(true),
             (Means::Bbr, _) => None,
-            (_, Some(setting)) => Some(
-                setting
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .is_ours,
-            ),
+            (_, Some(setting)) => Some(locked(setting).is_ours),
             _ => Some(false),
         }
     }
@@ -189,6 +179,10 @@ impl Drop for IdleWindows {
             tracing::warn!("{SETTING} stays 0: {error}");
         }
     }
+}
+
+fn locked(setting: &Mutex<Setting>) -> MutexGuard<'_, Setting> {
+    setting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The setting of a namespace that is ours to change.
@@ -229,13 +223,17 @@ impl Setting {
 
 /// The names `upstream_window` has to know, each with its number.
 pub(super) fn names(congestion: Option<&str>) -> [(u32, CongestionName); NAMES as usize] {
-    let usual = congestion.map(str::to_owned);
-    let usual = usual.or_else(|| read(DEFAULT_CONGESTION).ok());
     [
-        (NAME_CHOSEN, name(congestion.unwrap_or_default())),
         (NAME_STEADY, name(STEADY)),
-        (NAME_USUAL, name(&usual.unwrap_or_default())),
+        (NAME_USUAL, name(&usual(congestion))),
     ]
+}
+
+/// The congestion control of connections: the one that was chosen, or the system's.
+fn usual(congestion: Option<&str>) -> String {
+    let chosen = congestion.map(str::to_owned);
+    let usual = chosen.or_else(|| read(DEFAULT_CONGESTION).ok());
+    usual.unwrap_or_default()
 }
 
 fn name(text: &str) -> CongestionName {

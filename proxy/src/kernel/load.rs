@@ -79,7 +79,7 @@ pub(super) fn load(object: &[u8], upstreams: u32, log: bool) -> Result<Loaded, R
         .map_err(refused)?;
     // Whether everything has the size it should before anybody relies on it.
     let stats = super::snapshot::upstreams(map(&ebpf, "STATS")?);
-    stats.map_err(|error| Reason::Stale(error.to_string()))?;
+    stats.map_err(stale)?;
     let flows = mapped::<FlowRecord>(&ebpf, "FLOWS", FLOW_RECORDS)?;
     let accepts = mapped::<AcceptRecord>(&ebpf, "ACCEPTED", ACCEPT_RECORDS)?;
     let paths = mapped::<PathRecord>(&ebpf, "PATHS", ENDPOINTS)?;
@@ -129,9 +129,7 @@ fn mapped<T: Shared>(ebpf: &Ebpf, name: &str, length: u32) -> Result<Mapped<T>, 
     let Map::Array(data) = map(ebpf, name)? else {
         return Err(Reason::Stale(format!("{name} is no array")));
     };
-    let info = data
-        .info()
-        .map_err(|error| Reason::Stale(error.to_string()))?;
+    let info = data.info().map_err(stale)?;
     let sizes = (info.value_size() as usize, info.max_entries());
     if sizes != (size_of::<T>(), length) {
         return Err(Reason::Stale(format!("{name} has other records")));

@@ -63,6 +63,13 @@ pub enum Reason {
     },
 }
 
+impl Reason {
+    /// Whether the program would have nothing to do, since somebody chose so.
+    pub(super) const fn is_nothing_to_do(&self) -> bool {
+        matches!(self, Self::NoSources | Self::NoWindows)
+    }
+}
+
 /// What keeps programs from running that have to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Missing(pub Vec<(Program, Vec<Reason>)>);

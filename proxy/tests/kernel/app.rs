@@ -9,7 +9,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use serde_json::Value;
 
 use crate::lab::{self, Lab};
-use crate::proxy::{self, Directory, Proxy, Reply};
+use crate::proxy::{self, Directory, Proxy, Reply, sample};
 use crate::{Outcome, privileges};
 
 /// How long upstream thinks.
@@ -135,12 +135,6 @@ fn server_timing([connect, rtt, first_byte, lag, retransmits]: [Option<u64>; 5])
     });
     let retransmits = format!("retransmits;desc=\"{}\"", retransmits.unwrap());
     times.chain([retransmits]).collect::<Vec<_>>().join(", ")
-}
-
-/// The value of a sample, by name and labels as they stand in the text.
-fn sample(text: &str, name: &str) -> Option<f64> {
-    let mut lines = text.lines();
-    lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
 /// The series of `/metrics` count what was done.

@@ -150,8 +150,18 @@ pub(crate) fn socket(address: SocketAddr) -> (Socket, u64) {
 
 /// Connects a registered socket.
 pub(crate) fn connect(flows: &FlowTable, address: SocketAddr, upstream: usize) -> (TcpStream, u64) {
+    connect_along(flows, address, upstream, 0)
+}
+
+/// The same along a path with a number of its own.
+pub(crate) fn connect_along(
+    flows: &FlowTable,
+    address: SocketAddr,
+    upstream: usize,
+    path: u16,
+) -> (TcpStream, u64) {
     let (socket, cookie) = socket(address);
-    flows.register(cookie, upstream, 0);
+    flows.register(cookie, upstream, path);
     socket.connect(&address.into()).unwrap();
     socket.set_tcp_nodelay(true).unwrap();
     (socket.into(), cookie)

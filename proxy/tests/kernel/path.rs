@@ -26,7 +26,7 @@ const CONNECTIONS: usize = 9;
 const NTH: u64 = 7;
 
 /// The path, or what this machine lacks for one.
-fn start(builder: netlab::Builder) -> Result<Path, String> {
+pub(crate) fn start(builder: netlab::Builder) -> Result<Path, String> {
     builder.start().map_err(|error| {
         assert!(error.is_lack(), "{error}");
         error.to_string()

@@ -7,10 +7,10 @@ use std::time::Duration;
 use holysheep_emulator::Emulator;
 use netlab::{Direction, Path};
 
-use crate::Outcome;
 use crate::lab::{self, Lab};
 use crate::proxy::Proxy;
 use crate::windows::{self, round_trip, setting, wide};
+use crate::{Outcome, path};
 
 /// One connection to upstream, which every request takes.
 const SETTINGS: &str = "upstream: {min_idle: 0}";
@@ -21,13 +21,6 @@ fn prompt() -> Vec<u8> {
     let text = "long ".repeat(20_000);
     let prompt = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"{text}"}}]}}"#);
     prompt.into_bytes()
-}
-
-/// The value of a sample, by name and labels as they stand in the text.
-fn sample(proxy: &Proxy, name: &str) -> Option<f64> {
-    let text = proxy.admin("/metrics");
-    let mut lines = text.lines();
-    lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
 /// How long it took from the first to the last segment of requests since `since` to reach the path.
@@ -51,12 +44,12 @@ pub(crate) fn leave_at_once(_: &Lab) -> Outcome {
 
 /// A connection with a window that losses have brought down is replaced, but not over a narrow path.
 pub(crate) fn worn_connections(_: &Lab) -> Outcome {
-    let path = Path::builder().round_trip(round_trip());
-    let lossy = windows::start(path.clone().drop_every(60))?;
+    let builder = Path::builder().round_trip(round_trip());
+    let lossy = path::start(builder.clone().drop_every(60))?;
     let lost = along(&lossy, wear);
     println!("  over a path with losses: {lost:?} (closed, sent again)");
     assert!(lost.0 >= 1.0 && lost.1 >= 1.0);
-    let narrow = windows::start(path.rate(10_000_000, 24_000))?;
+    let narrow = path::start(builder.rate(10_000_000, 24_000))?;
     let queued = along(&narrow, wear);
     println!("  over a narrow path: {queued:?}");
     assert!(queued.0.abs() < f64::EPSILON && queued.1 >= 1.0);
@@ -74,10 +67,7 @@ fn wear(_: &Path, emulator: &Emulator) -> (f64, f64) {
     }
     let worn = r#"holysheep_upstream_connections_worn_total{upstream="holysheep"}"#;
     let again = r#"holysheep_kernel_retransmits_total{upstream="holysheep",source="ebpf"}"#;
-    (
-        sample(&proxy, worn).unwrap(),
-        sample(&proxy, again).unwrap(),
-    )
+    (proxy.metric(worn).unwrap(), proxy.metric(again).unwrap())
 }
 
 /// With an upstream at the path's far end, does something at its near end.
@@ -106,7 +96,7 @@ fn serve(path: &Path, emulator: &Emulator) {
     for _ in 0..4 {
         ask();
     }
-    lab::eventually("the windows are kept", || sample(&proxy, KEPT) == Some(1.0));
+    lab::eventually("the windows are kept", || proxy.metric(KEPT) == Some(1.0));
     assert_eq!(setting(path), "0");
     lab::pass(round_trip() + windows::IDLE);
     let later = ask();
@@ -116,7 +106,7 @@ fn serve(path: &Path, emulator: &Emulator) {
     let upstream = r#"upstream="holysheep""#;
     let value = |name: &str, labels: &str| {
         let name = format!("holysheep_kernel_{name}{{{labels}}}");
-        sample(&proxy, &name).unwrap_or_else(|| panic!("no {name}"))
+        proxy.metric(&name).unwrap_or_else(|| panic!("no {name}"))
     };
     let avoided = format!(r#"{upstream},outcome="avoided""#);
     assert!(value("window_restarts_total", &avoided) >= 1.0);

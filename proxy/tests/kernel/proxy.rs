@@ -58,6 +58,11 @@ impl Proxy {
         reply.body
     }
 
+    /// The value of a sample now.
+    pub(crate) fn metric(&self, name: &str) -> Option<f64> {
+        sample(&self.admin("/metrics"), name)
+    }
+
     pub(crate) fn status(&self) -> Value {
         serde_json::from_str(&self.admin("/status")).unwrap()
     }
@@ -80,6 +85,12 @@ impl Proxy {
         assert_eq!(lines.len(), count, "{lines:#?}");
         lines
     }
+}
+
+/// The value of a sample, by name and labels as they stand in the text.
+pub(crate) fn sample(text: &str, name: &str) -> Option<f64> {
+    let mut lines = text.lines();
+    lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
 /// The program itself, if it is where it was built: a guest has only its tests.

@@ -14,6 +14,7 @@ use netlab::Path;
 
 use crate::Outcome;
 use crate::lab::{self, Lab, tcp};
+use crate::path::start;
 
 /// What connections begin with unless something is known.
 const DEFAULT: u32 = 10;
@@ -26,14 +27,6 @@ fn kernel(tcp: Tcp) -> Kernel {
         ..lab::settings()
     };
     Kernel::start(&settings).unwrap_or_else(|missing| panic!("{missing}"))
-}
-
-/// The path, or what this machine lacks for one.
-pub(crate) fn start(builder: netlab::Builder) -> Result<Path, String> {
-    builder.start().map_err(|error| {
-        assert!(error.is_lack(), "{error}");
-        error.to_string()
-    })
 }
 
 /// A host that reads requests of known lengths, as many as `lengths` says, and answers each with a byte; one connection
@@ -67,14 +60,8 @@ impl<'a> Site<'a> {
         let address = listener.local_addr().unwrap();
         let flows = self.kernel.flows().unwrap();
         let path = self.windows.path_to(self.to);
-        let connect = || {
-            let (socket, cookie) = lab::socket(address);
-            flows.register(cookie, 0, path);
-            socket.connect(&address.into()).unwrap();
-            socket.set_tcp_nodelay(true).unwrap();
-            TcpStream::from(socket)
-        };
-        let stream = self.path.client().run(connect).unwrap();
+        let connect = || lab::connect_along(&flows, address, 0, path);
+        let (stream, _) = self.path.client().run(connect).unwrap();
         let mut peer = listener.accept().unwrap().0;
         let serve = move || {
             let mut length = [0; 8];
