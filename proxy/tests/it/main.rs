@@ -26,6 +26,7 @@ mod models_cache;
 mod openmetrics;
 mod pool;
 mod probes;
+mod prompt_records;
 mod readiness;
 mod reload;
 mod response_fields;
