@@ -12,6 +12,7 @@ use crate::tls_listener::with_tls;
 
 const READY: &str = "holysheep_ready";
 const USABLE: &str = "holysheep_upstream_usable{upstream=\"holysheep\"}";
+const IDLE: &str = "holysheep_upstream_connections{upstream=\"holysheep\",state=\"idle\"}";
 const LISTENER: &str = "holysheep_certificate_expiry_timestamp_seconds{certificate=\"listener\"}";
 const UPSTREAM: &str = "holysheep_certificate_expiry_timestamp_seconds{certificate=\"upstream\"}";
 
@@ -27,6 +28,8 @@ fn ready_and_usable_follow_upstream() {
     let rig = Rig::with("upstream: {min_idle: 1}\nprobes: {upstream_limit: 0s}");
     rig.wait_metric(READY, 1.0);
     rig.wait_metric(USABLE, 1.0);
+    // One that is still being opened would come back as a connection after the last one has closed.
+    rig.wait_metric(IDLE, 1.0);
     rig.emulator.stop_accepting();
     // The last connection closes after its answer; the next dial fails.
     let fields = [("x-emulator-fault", "close-after;requests=1")];

@@ -115,7 +115,7 @@ fn burden(inbox: &Inbox, stop: &AtomicBool) {
 }
 
 /// Users connect anew for each request, ten times as many as the worker can serve in the tenth of its time that is left: its
-/// queue stays full. Every probe is answered in time all the same.
+/// queue is full again and again. Every probe is answered in time all the same.
 pub(crate) fn past_busy_workers(_: &Lab) -> Outcome {
     // Where the processor is emulated, so many would leave the worker none of it for seconds.
     let (users, limit) = match lab::is_emulated() {
@@ -128,8 +128,8 @@ pub(crate) fn past_busy_workers(_: &Lab) -> Outcome {
     let (from, to) = (rig.node(), rig.data(other));
     let stop = AtomicBool::new(false);
     let (came, served) = (AtomicU64::new(0), AtomicU64::new(0));
-    let (mut failed, mut took, mut full) = (0, Vec::new(), 0);
-    let looks = 20;
+    let (mut failed, mut took) = (0, Vec::new());
+    let rounds = 20;
     let all = || {
         std::thread::scope(|scope| {
             let _stop = steering::Ended(&stop);
@@ -143,10 +143,10 @@ pub(crate) fn past_busy_workers(_: &Lab) -> Outcome {
                     }
                 });
             }
-            lab::eventually("the queue is full", || waiting(&rig) >= 8);
-            for _ in 0..looks {
-                let (lost, times) = probes(from, to, many() / looks);
-                full += usize::from(waiting(&rig) >= 8);
+            for _ in 0..rounds {
+                // How much of the time it is full is the scheduler's to say.
+                lab::eventually("the queue is full", || waiting(&rig) >= 8);
+                let (lost, times) = probes(from, to, many() / rounds);
                 failed += lost;
                 took.extend(times);
             }
@@ -156,11 +156,9 @@ pub(crate) fn past_busy_workers(_: &Lab) -> Outcome {
     took.sort_unstable();
     report("past busy workers", failed, &took);
     let (came, served) = (came.load(Relaxed), served.load(Relaxed));
-    println!(
-        "  of {came} users {served} were served; the queue was full at {full} of {looks} looks"
-    );
+    println!("  of {came} users {served} were served");
     assert_eq!(failed, 0);
-    assert!(full > looks / 4 && served > 0);
+    assert!(served > 0, "the worker lives");
     // What the worker cannot carry is what it did not carry while it was never idle.
     assert!(came > 10 * served || lab::is_emulated(), "not ten times");
     Ok(())
