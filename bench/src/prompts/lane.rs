@@ -198,6 +198,8 @@ impl Lane {
     pub(super) fn is_as_meant(&self, sample: &Sample) -> bool {
         let first = sample.number == 1;
         let meant = match sample.situation {
+            // Whether a connection that losses have slowed down is used again is the proxy's choice.
+            Situation::Fresh | Situation::Idle(_) if self.chooses() => true,
             Situation::Fresh => first != self.is_proxied(),
             Situation::Cold => first,
             Situation::Idle(_) => !first,
@@ -208,6 +210,11 @@ impl Lane {
             situation => situation.longest_pause(),
         };
         meant && longest.is_none_or(|longest| sample.idle_ms <= milliseconds(longest))
+    }
+
+    /// Whether a proxy may have reasons not to use a connection again.
+    fn chooses(&self) -> bool {
+        self.is_proxied() && self.emulated.is_lossy()
     }
 
     /// One exchange: how long there was none before, and how long it took.

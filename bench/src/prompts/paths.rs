@@ -91,6 +91,11 @@ impl Emulated {
         })
     }
 
+    /// Whether it loses segments at random.
+    pub(super) fn is_lossy(&self) -> bool {
+        self.loss.is_some()
+    }
+
     /// Where the random losses of a sample start from.
     pub(super) fn seed(&self, sample: u64) -> u64 {
         let (_, first) = self.loss.unwrap_or_default();
