@@ -90,19 +90,41 @@ impl Course {
                     lanes,
                     &todo,
                 );
-                self.take_turns(lanes, situation, todo).await?;
+                self.share(lanes, situation, todo).await?;
             }
         }
         Ok(())
     }
 
-    /// Sends so many requests of each of these lanes, the one whose pause ends first before the others.
+    /// Sends so many requests of each of these lanes. If they turn out to take too long for each other's pauses, what is
+    /// left of them takes turns in two groups, and so on.
+    async fn share(
+        &mut self,
+        lanes: &mut [Lane],
+        situation: Situation,
+        todo: Vec<(usize, usize)>,
+    ) -> Result<()> {
+        let mut groups = vec![todo];
+        while let Some(group) = groups.pop() {
+            let mut left = self.take_turns(lanes, situation, group).await?;
+            let half = left.split_off(left.len() / 2);
+            groups.extend([half, left].into_iter().filter(|group| !group.is_empty()));
+        }
+        Ok(())
+    }
+
+    /// Sends so many requests of each of these lanes, the one whose pause ends first before the others. Gives back those
+    /// for which that cannot be done.
+    ///
+    /// # Errors
+    /// When a request fails, or a lane by itself cannot be measured.
     async fn take_turns(
         &mut self,
         lanes: &mut [Lane],
         situation: Situation,
         mut todo: Vec<(usize, usize)>,
-    ) -> Result<()> {
+    ) -> Result<Vec<(usize, usize)>> {
+        let is_alone = todo.len() == 1;
         let mut attempts: usize = todo.iter().map(|(_, count)| ATTEMPTS * (count + 1)).sum();
         for &(lane, _) in &todo {
             let lane = &mut lanes[lane];
@@ -129,6 +151,9 @@ impl Course {
             }
             self.repeated += 1;
             attempts -= 1;
+            if attempts == 0 && !is_alone {
+                break;
+            }
             ensure!(
                 attempts > 0,
                 "{}, {situation}: cannot be measured; the last was request {} of its connection, after a pause of {:.0} ms",
@@ -137,7 +162,8 @@ impl Course {
                 sample.idle_ms
             );
         }
-        Ok(())
+        todo.retain(|(_, left)| *left > 0);
+        Ok(todo)
     }
 
     fn progress(
