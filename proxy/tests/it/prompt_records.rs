@@ -10,7 +10,9 @@ use crate::harness::{CHAT, QUESTION, Rig};
 
 /// Plaintext of a full record (RFC 8446 section 5.1).
 const FULL: usize = 16 * 1024;
-/// What a record of application data has besides: type, version and length, the inner content type and the tag.
+/// Content type of what carries data (RFC 8446 section 5.1).
+const APPLICATION_DATA: u8 = 23;
+/// What such a record has besides: the inner content type and the tag.
 const OVERHEAD: usize = 1 + 16;
 
 /// The plaintext lengths of the records of application data that the proxy has sent, all connections together.
@@ -25,16 +27,17 @@ fn relay(mut proxy: TcpStream, upstream: SocketAddr, records: &Records) -> io::R
         let _ended = io::copy(&mut from, &mut back);
         let _closed = back.shutdown(Shutdown::Both);
     });
-    let mut record = Vec::new();
+    let mut head = [0; 5];
     loop {
-        record.resize(5, 0);
+        proxy.read_exact(&mut head)?;
+        let [kind, .., high, low] = head;
+        let length = u16::from_be_bytes([high, low]).into();
+        let mut record = vec![0; length];
         proxy.read_exact(&mut record)?;
-        let length = usize::from(u16::from_be_bytes([record[3], record[4]]));
-        record.resize(5 + length, 0);
-        proxy.read_exact(&mut record[5..])?;
-        if record[0] == 23 {
+        if kind == APPLICATION_DATA {
             records.lock().unwrap().push(length - OVERHEAD);
         }
+        to.write_all(&head)?;
         to.write_all(&record)?;
     }
 }
