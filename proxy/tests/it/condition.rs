@@ -6,13 +6,12 @@ use holysheep_emulator::Authority;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use crate::harness::metrics::sample;
+use crate::harness::metrics::{IDLE, sample};
 use crate::harness::{CHAT, QUESTION, Rig, eventually};
 use crate::tls_listener::with_tls;
 
 const READY: &str = "holysheep_ready";
 const USABLE: &str = "holysheep_upstream_usable{upstream=\"holysheep\"}";
-const IDLE: &str = "holysheep_upstream_connections{upstream=\"holysheep\",state=\"idle\"}";
 const LISTENER: &str = "holysheep_certificate_expiry_timestamp_seconds{certificate=\"listener\"}";
 const UPSTREAM: &str = "holysheep_certificate_expiry_timestamp_seconds{certificate=\"upstream\"}";
 

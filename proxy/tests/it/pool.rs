@@ -3,9 +3,9 @@
 use holysheep_emulator::FaultScope;
 
 use crate::harness::client::request;
+use crate::harness::metrics::IDLE;
 use crate::harness::{CHAT, QUESTION, Rig, eventually};
 
-const IDLE: &str = "holysheep_upstream_connections{upstream=\"holysheep\",state=\"idle\"}";
 const ACTIVE: &str = "holysheep_upstream_connections{upstream=\"holysheep\",state=\"active\"}";
 const COLD: &str = "holysheep_upstream_connects_total{upstream=\"holysheep\",result=\"cold\"}";
 const FAILED: &str = "holysheep_upstream_connects_total{upstream=\"holysheep\",result=\"failed\"}";

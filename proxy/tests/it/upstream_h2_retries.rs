@@ -9,12 +9,12 @@ use std::sync::mpsc;
 
 use crate::errors::assert_error;
 use crate::harness::frames::{Frames, HEADERS, INTERNAL_ERROR, REFUSED_STREAM};
+use crate::harness::metrics::IDLE;
 use crate::harness::upstream::Scripted;
 use crate::harness::{CHAT, QUESTION, Rig};
 
 const RETRIES: &str =
     "holysheep_upstream_retries_total{upstream=\"holysheep\",reason=\"not_sent\"}";
-const IDLE: &str = "holysheep_upstream_connections{upstream=\"holysheep\",state=\"idle\"}";
 const ACTIVE: &str = "holysheep_upstream_connections{upstream=\"holysheep\",state=\"active\"}";
 
 /// An upstream that runs the script on each connection, with the connection's number, from 0. A

@@ -1,5 +1,9 @@
 //! Looks samples up in the text of `/metrics`.
 
+/// Idle connections to upstream.
+pub(crate) const IDLE: &str =
+    "holysheep_upstream_connections{upstream=\"holysheep\",state=\"idle\"}";
+
 /// The value of a sample, by name and labels as they stand in the text; no labels, no braces.
 pub(crate) fn sample(text: &str, wanted: &str) -> Option<f64> {
     samples(text)
