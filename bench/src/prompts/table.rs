@@ -41,7 +41,8 @@ const NOTES: [&str; 6] = [
     "cold: the same, and the proxy's connection to upstream has carried no request before, since upstream closes each \
      with its answer. Whether it was opened before the request came is said below. Compare with fresh of direct.",
     "loss: the first sample of a cell meets the same losses with every contender, segment by segment, and so does each \
-     other; which segments are lost depends on nothing but the numbers of the sample and the segment.",
+     other; which segments are lost depends on nothing but the numbers of the sample and the segment. A proxy may answer losses with another connection to upstream, a new \
+     one too, so there fresh and idle are of whichever it takes.",
     "idle: the client's connection, and with it the proxy's to upstream, which has carried requests before, has been idle for so long.",
     "floor: round trip, 1 ms in which upstream thinks, and on the narrow link the size at its rate; floor+hs: and two \
      round trips of handshakes (TCP, TLS 1.3), which fresh of direct has to have, and cold where nothing is opened ahead.",
