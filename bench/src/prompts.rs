@@ -130,11 +130,14 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     );
     report::progress(&format!("{} lanes; measuring", lanes.len()));
     let mut course = Course::begin(&mut lanes).await?;
+    let mut outcome = Ok(());
     for &situation in &wanted.situations {
-        course
-            .measure(&mut lanes, situation, wanted.samples)
-            .await?;
+        outcome = course.measure(&mut lanes, situation, wanted.samples).await;
+        if outcome.is_err() {
+            break;
+        }
     }
+    // What was measured before a failure took long, and is shown with it.
     report.samples = course.samples;
     report.repeated = course.repeated;
     for lane in &lanes {
@@ -142,10 +145,10 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     }
     drop(lanes);
     report.print();
-    match &options.json {
-        Some(path) => report::write_json(path, &report),
-        None => Ok(()),
+    if let Some(path) = &options.json {
+        report::write_json(path, &report)?;
     }
+    outcome
 }
 
 fn no_path(error: netlab::Error) -> anyhow::Error {
