@@ -1,9 +1,10 @@
 //! One worker's idle connections to upstream.
 //!
 //! Last in, first out: the busiest connection keeps its congestion window
-//! open, and the surplus ages out at the bottom. [`Pool::keep_warm`] opens
-//! connections ahead of need, [`Pool::keep_fresh`] drops those the peer would
-//! soon close.
+//! open, and the surplus ages out at the bottom. One that has carried no
+//! request yet has no such window, so those that have go first, however long
+//! ago. [`Pool::keep_warm`] opens connections ahead of need,
+//! [`Pool::keep_fresh`] drops those the peer would soon close.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -35,7 +36,10 @@ const SPARE_BUFFERS: usize = 64;
 #[derive(Debug)]
 pub struct Pool {
     dialer: Rc<Dialer>,
+    /// Those that have carried a request.
     idle: RefCell<Vec<Connection>>,
+    /// Those opened ahead of need.
+    unused: RefCell<Vec<Connection>>,
     /// Request buffers between two requests, so that none is allocated for
     /// each and none is kept by an idle connection.
     buffers: RefCell<Vec<Guarded>>,
@@ -80,6 +84,7 @@ impl Pool {
         Self {
             dialer,
             idle: RefCell::new(Vec::new()),
+            unused: RefCell::new(Vec::new()),
             buffers: RefCell::new(Vec::new()),
             wanted: Notify::const_new(),
             min_idle,
@@ -92,21 +97,25 @@ impl Pool {
     /// Takes a warm connection, if there is one that is neither too old at
     /// `now` nor closed by the peer. `now` may be as coarse as a round of opening new ones.
     pub fn take(&self, now: Instant) -> Option<Leased> {
-        let mut idle = self.idle.borrow_mut();
-        let found = loop {
-            // Those below are older still; closing them is left to the sweep.
-            let Some(mut connection) = idle.pop_if(|youngest| self.is_fresh(youngest, now)) else {
-                break None;
-            };
-            self.metrics().upstream.idle.add(-1);
-            if is_quiet(&mut connection) {
-                break Some(connection);
-            }
-        };
-        if idle.len() < self.min_idle {
+        let found = self
+            .take_of(&self.idle, now)
+            .or_else(|| self.take_of(&self.unused, now));
+        if self.count() < self.min_idle {
             self.wanted.notify_one();
         }
         found.map(|connection| (connection, Lease::new(self.metrics())))
+    }
+
+    fn take_of(&self, stack: &RefCell<Vec<Connection>>, now: Instant) -> Option<Connection> {
+        let mut stack = stack.borrow_mut();
+        // Those below are older still; closing them is left to the sweep.
+        while let Some(mut connection) = stack.pop_if(|youngest| self.is_fresh(youngest, now)) {
+            self.metrics().upstream.idle.add(-1);
+            if is_quiet(&mut connection) {
+                return Some(connection);
+            }
+        }
+        None
     }
 
     /// Opens a connection that a request waits for.
@@ -129,7 +138,7 @@ impl Pool {
     /// brought down to that of a new connection is closed after a long request if another is at hand: the next long
     /// request is sooner done with that.
     pub fn put_after(&self, connection: Connection, now: Instant, sent: u64) {
-        let is_long = sent >= LONG && self.replaces_worn && !self.idle.borrow().is_empty();
+        let is_long = sent >= LONG && self.replaces_worn && self.count() > 0;
         if is_long && TcpInfo::of(connection.io.tcp()).is_ok_and(|info| info.is_worn()) {
             self.metrics().upstream.worn.inc();
             return;
@@ -137,17 +146,25 @@ impl Pool {
         self.put(connection, now);
     }
 
-    /// Takes a connection.
+    /// Takes a connection that has carried a request.
     pub fn put(&self, mut connection: Connection, now: Instant) {
         connection.sample(self.dialer.sockets(), self.metrics(), now);
-        let mut idle = self.idle.borrow_mut();
-        if idle.len() < self.max_idle {
+        self.keep_buffer(std::mem::take(&mut connection.output.bytes));
+        connection.input.shrink();
+        self.keep(&self.idle, connection, now);
+    }
+
+    fn keep(&self, stack: &RefCell<Vec<Connection>>, mut connection: Connection, now: Instant) {
+        if self.count() < self.max_idle {
             connection.idle_since = now;
-            connection.input.shrink();
-            self.keep_buffer(std::mem::take(&mut connection.output.bytes));
-            idle.push(connection);
+            stack.borrow_mut().push(connection);
             self.metrics().upstream.idle.add(1);
         }
+    }
+
+    /// How many are idle.
+    fn count(&self) -> usize {
+        self.idle.borrow().len() + self.unused.borrow().len()
     }
 
     /// An empty buffer for a request, used before or new.
@@ -173,10 +190,10 @@ impl Pool {
                 self.dialer.back_off().await;
             }
             let wanted = self.min_idle.max(usize::from(self.dialer.has_failed()));
-            let missing = wanted.saturating_sub(self.idle.borrow().len());
+            let missing = wanted.saturating_sub(self.count());
             for _ in 0..missing {
                 match self.dialer.connection().await {
-                    Ok(connection) => self.put(connection, Instant::now()),
+                    Ok(connection) => self.keep(&self.unused, connection, Instant::now()),
                     Err(error) => {
                         tracing::debug!(%error, "no connection opened ahead of need");
                         break;
@@ -201,17 +218,21 @@ impl Pool {
 
     /// Drops all idle connections, as when the proxy stops.
     pub fn clear(&self) {
-        let dropped = self.idle.borrow_mut().drain(..).count();
-        self.count_dropped(dropped);
+        for stack in [&self.idle, &self.unused] {
+            let dropped = stack.borrow_mut().drain(..).count();
+            self.count_dropped(dropped);
+        }
     }
 
     fn sweep(&self) {
         let now = Instant::now();
-        let mut idle = self.idle.borrow_mut();
-        let before = idle.len();
-        idle.retain_mut(|connection| self.is_fresh(connection, now) && is_quiet(connection));
-        self.count_dropped(before - idle.len());
-        if idle.len() < self.min_idle {
+        for stack in [&self.idle, &self.unused] {
+            let mut stack = stack.borrow_mut();
+            let before = stack.len();
+            stack.retain_mut(|connection| self.is_fresh(connection, now) && is_quiet(connection));
+            self.count_dropped(before - stack.len());
+        }
+        if self.count() < self.min_idle {
             self.wanted.notify_one();
         }
     }

@@ -49,6 +49,24 @@ async fn a_connection_that_is_too_old_is_not_handed_out() {
 }
 
 #[tokio::test]
+async fn a_connection_that_was_used_goes_before_one_opened_since() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let pool = pool(address, 1).await;
+    let (used, _lease) = pool.open().await.unwrap();
+    let port = used.io.tcp().local_addr().unwrap();
+    let now = Instant::now();
+    let long_ago = now - IDLE_TIMEOUT / 2;
+    pool.put(used, long_ago);
+    let fresh = pool.dialer.connection().await.unwrap();
+    pool.keep(&pool.unused, fresh, now);
+    let (first, _lease) = pool.take(now).unwrap();
+    assert_eq!(first.io.tcp().local_addr().unwrap(), port);
+    assert!(pool.take(now).is_some());
+    assert!(pool.take(now).is_none());
+}
+
+#[tokio::test]
 async fn a_request_that_gets_a_connection_ends_the_back_off() {
     // Refuses until it listens.
     let upstream = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
@@ -63,7 +81,7 @@ async fn a_request_that_gets_a_connection_ends_the_back_off() {
         yield_now().await;
         upstream.listen(8).unwrap();
         drop(pool.open().await.unwrap());
-        while pool.idle.borrow().len() < 2 {
+        while pool.count() < 2 {
             sleep(Duration::from_millis(2)).await;
         }
     };
