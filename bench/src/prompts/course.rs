@@ -18,7 +18,7 @@ use crate::report;
 const TRIALS: usize = 2;
 /// More than the requests of a cell: those of each situation meet losses of their own.
 const SEEDS: u64 = 1_000_000;
-/// So many times as many requests as samples are sent at most, and a few more.
+/// Of a lane, so many times as many requests as samples are sent at most, and a few more.
 const ATTEMPTS: usize = 3;
 
 /// What has been measured so far.
@@ -125,7 +125,10 @@ impl Course {
         mut todo: Vec<(usize, usize)>,
     ) -> Result<Vec<(usize, usize)>> {
         let is_alone = todo.len() == 1;
-        let mut attempts: usize = todo.iter().map(|(_, count)| ATTEMPTS * (count + 1)).sum();
+        let mut attempts: Vec<(usize, usize)> = todo
+            .iter()
+            .map(|&(lane, count)| (lane, ATTEMPTS * (count + 1)))
+            .collect();
         for &(lane, _) in &todo {
             let lane = &mut lanes[lane];
             lane.begin()?;
@@ -150,12 +153,16 @@ impl Course {
                 continue;
             }
             self.repeated += 1;
-            attempts -= 1;
-            if attempts == 0 && !is_alone {
+            let mut own = attempts.iter_mut().filter(|(lane, _)| lane == index);
+            let left = own.next().map_or(0, |(_, left)| {
+                *left -= 1;
+                *left
+            });
+            if left == 0 && !is_alone {
                 break;
             }
             ensure!(
-                attempts > 0,
+                left > 0,
                 "{}, {situation}: cannot be measured; the last was request {} of its connection, after a pause of {:.0} ms",
                 lane.described(),
                 sample.number,

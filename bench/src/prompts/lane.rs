@@ -26,6 +26,8 @@ use crate::upstream::answer::COMPLETION_LENGTH;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Room for the answer, in bytes.
 const BUFFER: usize = 16 * 1024;
+/// For how long not every proxy keeps a connection.
+const LONG_PAUSE: Duration = Duration::from_secs(5);
 /// More than the kernel's counters need, in bytes.
 const COUNTERS: usize = 8 * 1024;
 
@@ -200,6 +202,8 @@ impl Lane {
         let meant = match sample.situation {
             // Whether a connection that losses have slowed down is used again is the proxy's choice.
             Situation::Fresh | Situation::Idle(_) if self.chooses() => true,
+            // Whether one is kept for so long, too; the table says who did not.
+            Situation::Idle(pause) if self.is_proxied() && pause >= LONG_PAUSE => true,
             Situation::Fresh => first != self.is_proxied(),
             Situation::Cold => first,
             Situation::Idle(_) => !first,

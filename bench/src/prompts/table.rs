@@ -43,7 +43,7 @@ const NOTES: [&str; 6] = [
     "loss: the first sample of a cell meets the same losses with every contender, segment by segment, and so does each \
      other; which segments are lost depends on nothing but the numbers of the sample and the segment. A proxy may answer losses with another connection to upstream, a new \
      one too, so there fresh and idle are of whichever it takes.",
-    "idle: the client's connection, and with it the proxy's to upstream, which has carried requests before, has been idle for so long.",
+    "idle: the client's connection, and with it the proxy's to upstream, which has carried requests before, has been idle for so long. Not every proxy keeps it for 30 s; who did not is said below.",
     "floor: round trip, 1 ms in which upstream thinks, and on the narrow link the size at its rate; floor+hs: and two \
      round trips of handshakes (TCP, TLS 1.3), which fresh of direct has to have, and cold where nothing is opened ahead.",
 ];
@@ -68,7 +68,36 @@ impl Report {
         }
         println!();
         print!("{}", verdict::all(self));
+        self.print_chosen();
         self.print_doubts();
+    }
+
+    /// Requests after a pause that a proxy sent over a connection that had carried none.
+    fn print_chosen(&self) {
+        let pauses = self.situations.iter();
+        for &situation in pauses.filter(|one| matches!(one, Situation::Idle(_))) {
+            for contender in self
+                .contenders
+                .iter()
+                .filter(|name| *name != Kind::Direct.name())
+            {
+                let mut all = 0;
+                let mut first = 0;
+                for sample in &self.samples {
+                    if sample.situation == situation && sample.contender == *contender {
+                        all += 1;
+                        first += usize::from(sample.number == 1);
+                    }
+                }
+                if first > 0 {
+                    let what = "requests went over a connection to upstream that had carried none";
+                    print_wrapped(
+                        "NOTE ",
+                        &format!("{situation}, {contender}: {first} of {all} {what}"),
+                    );
+                }
+            }
+        }
     }
 
     fn print_doubts(&self) {
