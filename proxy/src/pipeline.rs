@@ -26,7 +26,7 @@ use crate::http1::{FieldName, Framing, HeadView};
 use crate::models;
 use crate::relay;
 use crate::route::{self, Action, Dialect, Route};
-use crate::stream::model::ModelScanner;
+use crate::stream::request::RequestScanner;
 use crate::upstream::AnyExchange;
 use crate::worker::Worker;
 use attempt::{Observed, pick, resend, send};
@@ -242,7 +242,7 @@ async fn forward<D: Downstream>(
 ) -> Result<(), ProxyError> {
     let mut body = Observed {
         client,
-        scanner: metered.then(ModelScanner::default),
+        scanner: metered.then(RequestScanner::default),
         model: None,
     };
     let mut exchange = pick(worker, outbound, &mut body, record).await?;

@@ -1,3 +1,4 @@
 //! Looks at bodies as they pass, without changing or keeping them.
 
-pub mod model;
+pub mod json;
+pub mod request;

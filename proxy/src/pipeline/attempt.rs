@@ -10,7 +10,7 @@ use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::forward::{self, Outbound};
 use crate::http1::HeadView;
-use crate::stream::model::ModelScanner;
+use crate::stream::request::RequestScanner;
 use crate::upstream::pool::Leased;
 use crate::upstream::{AnyExchange, ExchangeError, H2Request, RequestBody, Unsent};
 use crate::worker::Worker;
@@ -172,7 +172,7 @@ pub(super) async fn send<D: Downstream>(
 /// The client with what is looked for in its request body.
 pub(super) struct Observed<'a, D> {
     pub(super) client: &'a mut D,
-    pub(super) scanner: Option<ModelScanner>,
+    pub(super) scanner: Option<RequestScanner>,
     pub(super) model: Option<Box<str>>,
 }
 

@@ -1,9 +1,9 @@
-//! Tests of `model.rs`.
+//! Tests of `request.rs`.
 
 use super::*;
 
 fn scan(body: &str, step: usize) -> Option<String> {
-    let mut scanner = ModelScanner::default();
+    let mut scanner = RequestScanner::default();
     body.as_bytes()
         .chunks(step)
         .find_map(|piece| scanner.feed(piece))
