@@ -9,6 +9,7 @@
 pub mod access_log;
 pub mod clock;
 pub mod log_thread;
+pub mod usage;
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -18,8 +19,9 @@ use crate::error::ProxyError;
 use crate::http1::head::Version;
 use crate::kernel::Timeline;
 use crate::metrics::Outcome;
-use crate::route::RouteId;
+use crate::route::{Operation, RouteId};
 use crate::worker::Worker;
+use usage::Observation;
 
 /// How a response body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +143,8 @@ pub struct RequestRecord {
     pub kernel: Timeline,
     /// The client wants to be told that.
     pub wants_timing: bool,
+    /// What is found in its response.
+    pub observed: Option<Box<Observation>>,
 }
 
 impl RequestRecord {
@@ -171,7 +175,19 @@ impl RequestRecord {
             overhead: Duration::ZERO,
             kernel: Timeline::default(),
             wants_timing: false,
+            observed: None,
         }
+    }
+
+    /// What it asks of a model.
+    pub fn operation(&self) -> Option<Operation> {
+        self.route?.get().operation
+    }
+
+    /// Whether upstream said in its response that it has failed.
+    fn has_failed_within(&self) -> bool {
+        let observed = self.observed.as_ref();
+        observed.is_some_and(|observed| observed.found().has_failed)
     }
 
     /// Notes the error the proxy answers, or ends a response, with.
@@ -197,6 +213,10 @@ impl RequestRecord {
         if self.status == 0 {
             self.status = ProxyError::ClientClosed.class().status;
         }
+        let failed_within = self.has_failed_within();
+        if failed_within && self.end == End::Complete {
+            self.end = End::Error;
+        }
         let now = Instant::now();
         let total = now.duration_since(self.started);
         let metrics = &self.worker.metrics;
@@ -204,10 +224,18 @@ impl RequestRecord {
         if self.attempts > 0 {
             let outcome = match self.error {
                 Some(code) => Outcome::Failed(code),
+                None if failed_within => Outcome::ErrorWithin,
                 None => Outcome::Status(self.status),
             };
             metrics.upstream.finished(outcome, self.header);
             metrics.http.overhead.observe(self.overhead);
+            if let Some(operation) = self.operation() {
+                let is_real = self.error.is_none() && (200..300).contains(&self.status);
+                let asked = (operation, self.model.as_deref());
+                let counted = self.counted(now);
+                let models = &self.worker.models_asked;
+                models.count(&metrics.gen_ai, asked, is_real, &counted);
+            }
         }
         self.worker.log_access(self, total);
         self.worker

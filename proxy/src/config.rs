@@ -201,6 +201,8 @@ pub struct Config {
     /// How long the model list is served from the cache.
     #[serde(serialize_with = "file::as_text")]
     pub models_ttl: Duration,
+    /// Whether responses are looked at for what they used, and asked for uncompressed so that they can be.
+    pub count_usage: bool,
     /// Form of both logs.
     pub log_format: LogFormat,
     /// Filter of the application log, as `info` or `holysheep_proxy=debug`.

@@ -55,6 +55,7 @@ pub fn outbound(
     let edit = Edit {
         inbound,
         for_cache,
+        plain: route.operation.is_some() && worker.live().count_usage,
         dialect: route.dialect,
         auth: worker.config.auth,
         via: worker.config.upstream.via,
@@ -192,6 +193,8 @@ impl Value<'_> {
 /// What to change in a request's fields.
 struct Edit<'a> {
     for_cache: bool,
+    /// Asks for an answer that can be looked at.
+    plain: bool,
     inbound: &'a Inbound<'a>,
     dialect: Dialect,
     auth: Auth,
@@ -211,6 +214,7 @@ impl Edit<'_> {
             FieldName::Authorization | FieldName::XApiKey | FieldName::ApiKey => {
                 self.auth == Auth::Passthrough
             }
+            FieldName::AcceptEncoding => !self.plain,
             FieldName::XForwardedFor => {
                 append_list(&mut self.forwarded_for, value);
                 false
@@ -240,6 +244,9 @@ impl Edit<'_> {
             put(b"accept", Value::Plain(b"application/json"));
             put(b"accept-encoding", Value::Plain(b"identity"));
             put(b"user-agent", Value::Plain(USER_AGENT.as_bytes()));
+        }
+        if self.plain {
+            put(b"accept-encoding", Value::Plain(b"identity"));
         }
         if self.auth == Auth::Open {
             let key = key.ok_or(ProxyError::UpstreamKeyMissing)?;

@@ -8,6 +8,7 @@ pub mod cell;
 mod classic;
 pub mod condition;
 mod encode;
+pub mod gen_ai;
 pub mod http;
 pub mod kernel;
 pub mod probe;
@@ -22,6 +23,7 @@ use crate::kernel::Kernel;
 
 pub use cell::{Counter, Gauge, Histogram};
 pub use condition::Condition;
+pub use gen_ai::GenAiMetrics;
 pub use http::HttpMetrics;
 pub use kernel::KernelMetrics;
 pub use probe::ProbeMetrics;
@@ -37,6 +39,8 @@ pub struct WorkerMetrics {
     pub upstream: UpstreamMetrics,
     /// The kernel's view of both.
     pub kernel: KernelMetrics,
+    /// Requests to models.
+    pub gen_ai: GenAiMetrics,
     /// Connections that wait on the plain listener.
     pub queue: QueueMetrics,
     /// Connections that wait on the TLS listener.

@@ -55,7 +55,6 @@ pub struct Inbound<'a> {
 #[derive(Debug)]
 pub struct Plan {
     dialect: Dialect,
-    metered: bool,
     step: Step,
 }
 
@@ -83,7 +82,6 @@ pub fn plan(worker: &Rc<Worker>, inbound: &Inbound<'_>, record: &mut RequestReco
         .and_then(|()| decide(worker, inbound, &target, route, record));
     Plan {
         dialect: route.dialect,
-        metered: route.metered,
         step: step.unwrap_or_else(Step::Refuse),
     }
 }
@@ -92,7 +90,6 @@ impl Plan {
     const fn refuse(dialect: Dialect, error: ProxyError) -> Self {
         Self {
             dialect,
-            metered: false,
             step: Step::Refuse(error),
         }
     }
@@ -184,9 +181,7 @@ pub async fn run<D: Downstream>(
         Step::Refuse(error) => Err(error),
         Step::Answer(answer) => answer::send(worker, client, &mut record, answer).await,
         Step::Models(outbound) => models::answer(worker, *outbound, client, &mut record).await,
-        Step::Forward(outbound) => {
-            forward(worker, *outbound, plan.metered, client, &mut record).await
-        }
+        Step::Forward(outbound) => forward(worker, *outbound, client, &mut record).await,
     };
     finish(worker, plan.dialect, client, record, result).await;
 }
@@ -236,13 +231,12 @@ async fn finish<D: Downstream>(
 async fn forward<D: Downstream>(
     worker: &Rc<Worker>,
     outbound: Outbound,
-    metered: bool,
     client: &mut D,
     record: &mut RequestRecord,
 ) -> Result<(), ProxyError> {
     let mut body = Observed {
         client,
-        scanner: metered.then(RequestScanner::default),
+        scanner: record.operation().map(|_| RequestScanner::default()),
         model: None,
     };
     let mut exchange = pick(worker, outbound, &mut body, record).await?;

@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use crate::account::usage::Observation;
 use crate::account::{RequestRecord, Text};
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
@@ -26,6 +27,7 @@ pub fn start<D: Downstream>(
 ) {
     let head = exchange.head();
     record.status = head.status();
+    observe(worker, exchange, record);
     client.start_head(record.status);
     forward::response_fields(&head, client);
     if head.field(FieldName::Date).is_none() {
@@ -48,6 +50,18 @@ pub fn start<D: Downstream>(
         client.close_after();
     }
     client.end_head(exchange.response_framing());
+}
+
+/// Has the body looked at if it may say what was used.
+fn observe(worker: &Worker, exchange: &AnyExchange, record: &mut RequestRecord) {
+    let is_wanted = worker.live().count_usage && record.operation().is_some();
+    if !is_wanted || !(200..300).contains(&record.status) || !is_plain(exchange) {
+        return;
+    }
+    let is_stream = exchange.is_event_stream();
+    if is_stream || exchange.is_json() {
+        record.observed = Some(Box::new(Observation::new(is_stream)));
+    }
 }
 
 /// What the relay found at one poll.
@@ -97,10 +111,15 @@ pub async fn body<D: Downstream>(
 /// Whether one more event can follow whatever has been passed on: the length
 /// is open, and the stream is not compressed, where plain bytes are garbage.
 fn takes_event(exchange: &AnyExchange) -> bool {
-    let mut codings = exchange.head().values(FieldName::ContentEncoding);
     exchange.is_event_stream()
         && !matches!(exchange.response_framing(), Framing::Length(_))
-        && codings.all(|coding| coding.eq_ignore_ascii_case(b"identity"))
+        && is_plain(exchange)
+}
+
+/// Whether the body is not compressed.
+fn is_plain(exchange: &AnyExchange) -> bool {
+    let mut codings = exchange.head().values(FieldName::ContentEncoding);
+    codings.all(|coding| coding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// Moves the body; returns when it was complete.
@@ -172,6 +191,9 @@ fn pass<D: Downstream>(
                     return Ok(Pass::Done);
                 }
                 client.push(data);
+                if let Some(observed) = &mut record.observed {
+                    observed.feed(data);
+                }
                 record.bytes_out += count as u64;
                 exchange.consume(count);
             }

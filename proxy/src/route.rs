@@ -25,6 +25,40 @@ pub enum Action {
     RateLimit,
 }
 
+/// What a request asks of a model, in OpenTelemetry's terms (`gen_ai.operation.name`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A conversation: chat completions, responses, messages.
+    Chat,
+    /// The continuation of a text.
+    TextCompletion,
+    /// Vectors of texts.
+    Embeddings,
+    /// Pictures. Like the ones below not one of OpenTelemetry's names, which allows for others.
+    Images,
+    /// Speech, or what has been said.
+    Audio,
+    /// An order of documents.
+    Rerank,
+}
+
+impl Operation {
+    /// How many there are.
+    pub const COUNT: usize = Self::Rerank as usize + 1;
+
+    /// As a label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::TextCompletion => "text_completion",
+            Self::Embeddings => "embeddings",
+            Self::Images => "images",
+            Self::Audio => "audio",
+            Self::Rerank => "rerank",
+        }
+    }
+}
+
 /// One line of the table.
 #[derive(Debug)]
 pub struct Route {
@@ -36,8 +70,8 @@ pub struct Route {
     pub dialect: Dialect,
     /// Treatment.
     pub action: Action,
-    /// Whether its requests carry a model and cost tokens.
-    pub metered: bool,
+    /// What it asks of a model, if its requests carry one and cost tokens.
+    pub operation: Option<Operation>,
 }
 
 const fn route(
@@ -45,47 +79,60 @@ const fn route(
     template: &'static str,
     dialect: Dialect,
     action: Action,
-    metered: bool,
+    operation: Option<Operation>,
 ) -> Route {
     Route {
         template,
         methods,
         dialect,
         action,
-        metered,
+        operation,
     }
 }
 
 use Action::{Forward, Health, Models, RateLimit};
 use Dialect::{Anthropic, OpenAi};
+use Operation::{Audio, Chat, Embeddings, Images, Rerank, TextCompletion};
 
 /// All routes. Order matters only where a template with `*` could also match.
 pub static ROUTES: [Route; 19] = [
-    route("POST", "/v1/chat/completions", OpenAi, Forward, true),
-    route("POST", "/v1/completions", OpenAi, Forward, true),
-    route("POST", "/v1/embeddings", OpenAi, Forward, true),
-    route("POST", "/v1/responses", OpenAi, Forward, true),
-    route("POST", "/v1/messages", Anthropic, Forward, true),
+    route("POST", "/v1/chat/completions", OpenAi, Forward, Some(Chat)),
+    route(
+        "POST",
+        "/v1/completions",
+        OpenAi,
+        Forward,
+        Some(TextCompletion),
+    ),
+    route("POST", "/v1/embeddings", OpenAi, Forward, Some(Embeddings)),
+    route("POST", "/v1/responses", OpenAi, Forward, Some(Chat)),
+    route("POST", "/v1/messages", Anthropic, Forward, Some(Chat)),
     route(
         "POST",
         "/v1/messages/count_tokens",
         Anthropic,
         Forward,
-        false,
+        None,
     ),
-    route("POST", "/minimax/v1/messages", Anthropic, Forward, true),
-    route("POST", "/v1/images/*", OpenAi, Forward, true),
-    route("POST", "/v1/audio/*", OpenAi, Forward, true),
-    route("POST", "/v1/moderations", OpenAi, Forward, false),
-    route("POST", "/v1/rerank", OpenAi, Forward, true),
-    route("GET", "/v1/models", OpenAi, Models, false),
-    route("GET", "/v1/models/{id}", OpenAi, Forward, false),
-    route("GET, POST", "/v1/files", OpenAi, Forward, false),
-    route("GET, POST, DELETE", "/v1/files/*", OpenAi, Forward, false),
-    route("GET, POST", "/v1/batches", OpenAi, Forward, false),
-    route("GET, POST", "/v1/batches/*", OpenAi, Forward, false),
-    route("GET, HEAD", "/health", OpenAi, Health, false),
-    route("GET", "/v1/rate_limit", OpenAi, RateLimit, false),
+    route(
+        "POST",
+        "/minimax/v1/messages",
+        Anthropic,
+        Forward,
+        Some(Chat),
+    ),
+    route("POST", "/v1/images/*", OpenAi, Forward, Some(Images)),
+    route("POST", "/v1/audio/*", OpenAi, Forward, Some(Audio)),
+    route("POST", "/v1/moderations", OpenAi, Forward, None),
+    route("POST", "/v1/rerank", OpenAi, Forward, Some(Rerank)),
+    route("GET", "/v1/models", OpenAi, Models, None),
+    route("GET", "/v1/models/{id}", OpenAi, Forward, None),
+    route("GET, POST", "/v1/files", OpenAi, Forward, None),
+    route("GET, POST, DELETE", "/v1/files/*", OpenAi, Forward, None),
+    route("GET, POST", "/v1/batches", OpenAi, Forward, None),
+    route("GET, POST", "/v1/batches/*", OpenAi, Forward, None),
+    route("GET, HEAD", "/health", OpenAi, Health, None),
+    route("GET", "/v1/rate_limit", OpenAi, RateLimit, None),
 ];
 
 /// The label of requests that match no route.

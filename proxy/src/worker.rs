@@ -27,6 +27,7 @@ use crate::drain::Drain;
 use crate::health::{BEAT, Health};
 use crate::kernel::Sockets;
 use crate::metrics::WorkerMetrics;
+use crate::metrics::gen_ai::Models;
 use crate::models::ModelsCache;
 use crate::readiness::Readiness;
 use crate::tls::Acceptor;
@@ -111,6 +112,8 @@ pub struct Worker {
     log: LogSender,
     batch: RefCell<Batch>,
     texts: RefCell<Vec<RecordText>>,
+    /// Its series of models.
+    pub models_asked: Models,
     in_flight: Cell<usize>,
     max_in_flight: Cell<usize>,
     connections: Cell<usize>,
@@ -256,6 +259,7 @@ impl Worker {
             log: shared.log.clone(),
             batch: RefCell::new(Batch::new(config.log_format, &upstream.name)),
             texts: RefCell::default(),
+            models_asked: Models::default(),
             in_flight: Cell::new(0),
             max_in_flight: Cell::new(live::share(&config)),
             live: Cell::new(config.live()),

@@ -105,10 +105,7 @@ impl Batch {
             (b",\"urt\":", record.response),
         ] {
             out.extend_from_slice(key);
-            match value {
-                Some(value) => seconds(out, value),
-                None => out.extend_from_slice(b"null"),
-            }
+            seconds_or_null(out, value);
         }
         out.extend_from_slice(b",\"request_id\":\"");
         escape(out, record.text.get(Text::RequestId));
@@ -130,9 +127,45 @@ impl Batch {
         out.extend_from_slice(record.end.as_str().as_bytes());
         out.extend_from_slice(b"\",\"error\":");
         string_or_null(out, record.error);
+        out.extend_from_slice(b",\"ttft\":");
+        seconds_or_null(out, record.first_token());
+        out.extend_from_slice(b",\"usage\":");
+        usage(out, record);
         out.extend_from_slice(b",\"kernel\":");
         kernel(out, &record.kernel);
         out.extend_from_slice(b"}\n");
+    }
+}
+
+/// An object; `null` where nothing was looked at.
+fn usage(out: &mut Vec<u8>, record: &RequestRecord) {
+    let Some((source, model, figures)) = write::usage(record) else {
+        return out.extend_from_slice(b"null");
+    };
+    out.extend_from_slice(b"{\"source\":\"");
+    out.extend_from_slice(source.as_bytes());
+    out.extend_from_slice(b"\",\"model\":");
+    string_or_null(out, model);
+    for (key, value) in figures {
+        out.extend_from_slice(b",\"");
+        out.extend_from_slice(key.as_bytes());
+        out.extend_from_slice(b"\":");
+        number_or_null(out, value);
+    }
+    out.push(b'}');
+}
+
+fn number_or_null(out: &mut Vec<u8>, value: Option<u64>) {
+    match value {
+        Some(value) => number(out, value),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+fn seconds_or_null(out: &mut Vec<u8>, value: Option<Duration>) {
+    match value {
+        Some(value) => seconds(out, value),
+        None => out.extend_from_slice(b"null"),
     }
 }
 
@@ -150,10 +183,7 @@ fn kernel(out: &mut Vec<u8>, seen: &Timeline) {
     let values = write::kernel(seen).map(|(_, value)| value);
     for (key, value) in KERNEL_KEYS.iter().zip(values) {
         out.extend_from_slice(key);
-        match value {
-            Some(value) => number(out, value),
-            None => out.extend_from_slice(b"null"),
-        }
+        number_or_null(out, value);
     }
     out.push(b'}');
 }

@@ -41,6 +41,7 @@ impl Config {
                 .models_cache
                 .ttl
                 .map_or(Duration::from_secs(300), |d| d.0),
+            count_usage: given.usage.count.unwrap_or(true),
             log_format: given.log.format.unwrap_or(LogFormat::Text),
             log_level: given.log.level.unwrap_or_else(|| "info".to_owned()),
             access_log: match given.log.access.as_deref() {

@@ -44,6 +44,8 @@ pub struct ConfigFile {
     pub probes: ProbesFile,
     /// The model list's cache.
     pub models_cache: ModelsCacheFile,
+    /// The counting of tokens.
+    pub usage: UsageFile,
     /// Logs.
     pub log: LogFile,
 }
@@ -157,6 +159,14 @@ impl LimitsFile {
 pub struct ModelsCacheFile {
     /// How long the list is fresh; `0s` turns the cache off.
     pub ttl: Option<Span>,
+}
+
+/// `usage:`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UsageFile {
+    /// See [`super::Config::count_usage`].
+    pub count: Option<bool>,
 }
 
 /// `log:`

@@ -17,11 +17,14 @@ pub struct Live {
     pub timing_header: bool,
     /// See [`Config::models_ttl`].
     pub models_ttl: Duration,
+    /// See [`Config::count_usage`].
+    pub count_usage: bool,
 }
 
 /// Where the file calls a field differently than [`Config`].
-const NAMES: [(&str, &str); 4] = [
+const NAMES: [(&str, &str); 5] = [
     ("models_ttl", "models_cache.ttl"),
+    ("count_usage", "usage.count"),
     ("log_format", "log.format"),
     ("log_level", "log.level"),
     ("access_log", "log.access"),
@@ -35,6 +38,7 @@ impl Config {
             limits: self.limits,
             timing_header: self.timing_header,
             models_ttl: self.models_ttl,
+            count_usage: self.count_usage,
         }
     }
 
@@ -46,12 +50,14 @@ impl Config {
             limits,
             timing_header,
             models_ttl,
+            count_usage,
         } = new.live();
         Self {
             timeouts,
             limits,
             timing_header,
             models_ttl,
+            count_usage,
             log_level: new.log_level.clone(),
             probes: Probes {
                 worker_limit: new.probes.worker_limit,
@@ -108,6 +114,7 @@ mod tests {
         let old = config("workers: 1");
         let new = config(
             "{workers: 2, tls: {listen: '127.0.0.1:1', certificate: c, key: k}, models_cache: {ttl: 1s}, \
+             usage: {count: false}, \
              log: {format: json, level: debug, access: off}, upstream: {name: x}, limits: {body: 1}}",
         );
         let mut fields = differences(&old, &new);
@@ -120,6 +127,7 @@ mod tests {
             "models_cache.ttl",
             "tls",
             "upstream.name",
+            "usage.count",
             "workers",
         ];
         assert_eq!(fields, expected);

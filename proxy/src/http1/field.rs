@@ -7,6 +7,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FieldName {
+    /// `accept-encoding`
+    AcceptEncoding,
     /// `api-key`: Azure's way to send a client key.
     ApiKey,
     /// `authorization`
@@ -86,6 +88,7 @@ impl FieldName {
             (12, b'x') => (b"x-request-id", Self::XRequestId),
             (13, b'a') => (b"authorization", Self::Authorization),
             (14, b'c') => (b"content-length", Self::ContentLength),
+            (15, b'a') => (b"accept-encoding", Self::AcceptEncoding),
             (15, b'x') => (b"x-forwarded-for", Self::XForwardedFor),
             (16, b'c') => (b"content-encoding", Self::ContentEncoding),
             (16, b'p') => (b"proxy-connection", Self::HopByHop),

@@ -93,6 +93,12 @@ impl Histogram {
         self.observe_in(self.bounds.partition_point(|bound| *bound < nanos), nanos);
     }
 
+    /// Records a number of things, such as tokens, where the bounds are numbers, too.
+    #[inline]
+    pub fn observe_number(&self, number: u64) {
+        self.observe_in(self.bounds.partition_point(|bound| *bound < number), number);
+    }
+
     /// Records one duration whose bucket the caller knows without a search.
     #[inline]
     pub fn observe_in(&self, bucket: usize, nanos: u64) {
@@ -114,6 +120,9 @@ impl Histogram {
         total.nanos += self.sum.get();
     }
 }
+
+/// Nanoseconds of a second.
+pub const NANOS: f64 = 1e9;
 
 /// The sum of several workers' histograms.
 #[derive(Debug, Default, Clone)]
@@ -139,21 +148,31 @@ impl Snapshot {
     }
 
     /// Sum of all observations in seconds.
+    pub fn sum_seconds(&self) -> f64 {
+        self.sum(NANOS)
+    }
+
+    /// Sum of all observations; one of them has so many of what was counted.
     #[expect(
         clippy::cast_precision_loss,
         reason = "Prometheus' sums are floating point"
     )]
-    pub fn sum_seconds(&self) -> f64 {
-        self.nanos as f64 / 1e9
+    pub fn sum(&self, unit: f64) -> f64 {
+        self.nanos as f64 / unit
     }
 
     /// Upper bounds in seconds with the count of each bucket, the last one unbounded.
+    pub fn buckets(&self) -> Vec<(f64, u64)> {
+        self.buckets_in(NANOS)
+    }
+
+    /// The same in another unit.
     #[expect(
         clippy::cast_precision_loss,
         reason = "Prometheus' bounds are floating point"
     )]
-    pub fn buckets(&self) -> Vec<(f64, u64)> {
-        let bounds = self.bounds.iter().map(|nanos| *nanos as f64 / 1e9);
+    pub fn buckets_in(&self, unit: f64) -> Vec<(f64, u64)> {
+        let bounds = self.bounds.iter().map(|bound| *bound as f64 / unit);
         bounds
             .chain(std::iter::once(f64::INFINITY))
             .zip(self.counts.iter().copied())

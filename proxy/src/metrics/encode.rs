@@ -1,5 +1,6 @@
 //! Adds the workers up and hands the sums to prometheus-client.
 
+mod gen_ai;
 mod kernel;
 mod listeners;
 mod windows;
@@ -36,6 +37,7 @@ impl prometheus_client::collector::Collector for Collector {
         self.upstream_connections(&mut encoder)?;
         self.listeners(&mut encoder)?;
         self.kernel(&mut encoder)?;
+        self.gen_ai(&mut encoder)?;
         self.condition(&mut encoder)?;
         build_info(&mut encoder)
     }

@@ -22,17 +22,20 @@ pub(super) const HANDSHAKE_BUCKETS: [u64; 16] = us([
 pub enum Outcome {
     /// Upstream answered with this status.
     Status(u16),
+    /// Upstream began to answer, and said then that it has failed.
+    ErrorWithin,
     /// The proxy gave up, with this error code.
     Failed(&'static str),
 }
 
-const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
+const CLASSES: [&str; 5] = ["2xx", "3xx", "4xx", "5xx", "error_within"];
 const OUTCOMES: usize = CLASSES.len() + REASONS.len();
 
 impl Outcome {
     fn index(self) -> usize {
         match self {
             Self::Status(status) => usize::from((status / 100).clamp(2, 5)) - 2,
+            Self::ErrorWithin => 4,
             Self::Failed(code) => REASONS
                 .iter()
                 .position(|reason| *reason == code)

@@ -98,14 +98,18 @@ impl AnyExchange {
 
     /// Whether the response is a stream of server-sent events; of the head.
     pub fn is_event_stream(&self) -> bool {
-        const EVENTS: &[u8] = b"text/event-stream";
-        self.head()
-            .field(FieldName::ContentType)
-            .is_some_and(|value| {
-                value
-                    .get(..EVENTS.len())
-                    .is_some_and(|start| start.eq_ignore_ascii_case(EVENTS))
-            })
+        self.has_type(b"text/event-stream")
+    }
+
+    /// Whether the response is a JSON document; of the head.
+    pub fn is_json(&self) -> bool {
+        self.has_type(b"application/json")
+    }
+
+    fn has_type(&self, media_type: &[u8]) -> bool {
+        let value = self.head().field(FieldName::ContentType);
+        let start = value.and_then(|value| value.get(..media_type.len()));
+        start.is_some_and(|start| start.eq_ignore_ascii_case(media_type))
     }
 
     /// See [`Exchange::start_body`].

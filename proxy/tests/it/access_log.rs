@@ -64,7 +64,10 @@ fn the_text_form_is_the_articles_line_and_what_is_known_beyond_it() {
     rig.get("/nope\"?x");
     eventually(|| rig.log_text().lines().count() == 2);
     let text = rig.log_text();
-    let pattern = r#"127.0.0.1 - - [#] "POST /v1/chat/completions HTTP/1.1" 200 OUT "https://example.test/a" "a\u0009b\"" rt=# uct=# uht=# urt=# request_id=id-1 route=/v1/chat/completions model="two words" bytes_in=IN bytes_out=OUT attempts=1 upstream=holysheep end=complete connect_us=# rtt_us=#"#
+    let used = &reply.json()["usage"];
+    let pattern = r#"127.0.0.1 - - [#] "POST /v1/chat/completions HTTP/1.1" 200 OUT "https://example.test/a" "a\u0009b\"" rt=# uct=# uht=# urt=# request_id=id-1 route=/v1/chat/completions model="two words" bytes_in=IN bytes_out=OUT attempts=1 upstream=holysheep end=complete usage=reported usage_model="two words" usage_input=PROMPT usage_output=COMPLETION connect_us=# rtt_us=#"#
+        .replace("PROMPT", &used["prompt_tokens"].to_string())
+        .replace("COMPLETION", &used["completion_tokens"].to_string())
         .replace("IN", &body.len().to_string())
         .replace("OUT", &reply.body.len().to_string());
     let lines: Vec<_> = text.lines().collect();

@@ -10,7 +10,7 @@ use crate::harness::metrics::sum;
 use crate::harness::{CHAT, MESSAGES, QUESTION, Rig, STREAMED};
 
 /// Every field of a line, in order.
-const FIELDS: [&str; 23] = [
+const FIELDS: [&str; 25] = [
     "time",
     "remote_addr",
     "remote_user",
@@ -33,6 +33,8 @@ const FIELDS: [&str; 23] = [
     "attempts",
     "end",
     "error",
+    "ttft",
+    "usage",
     "kernel",
 ];
 

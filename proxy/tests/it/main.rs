@@ -37,5 +37,6 @@ mod upstream_alpn;
 mod upstream_errors;
 mod upstream_h2;
 mod upstream_h2_retries;
+mod usage;
 mod windows;
 mod wire;

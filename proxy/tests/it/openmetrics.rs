@@ -118,7 +118,8 @@ fn check(name: &str, family: &Family) {
         family.help && !family.kind.is_empty(),
         "{name} lacks HELP or TYPE"
     );
-    assert!(name.starts_with("holysheep_"), "{name}");
+    let is_ours = name.starts_with("holysheep_") || name.starts_with("gen_ai_");
+    assert!(is_ours, "{name}");
     assert!(!name.ends_with("_total"), "{name}");
     let mut seen = HashSet::new();
     for sample in &family.samples {
@@ -145,7 +146,9 @@ fn check(name: &str, family: &Family) {
 }
 
 fn check_histogram(name: &str, family: &Family) {
-    assert!(name.ends_with("_seconds"), "{name} has no unit");
+    // OpenTelemetry has no unit in the name of what is counted.
+    let has_unit = name.ends_with("_seconds") || name == "gen_ai_client_token_usage";
+    assert!(has_unit, "{name} has no unit");
     let mut series: BTreeMap<_, Vec<&Sample>> = BTreeMap::new();
     for sample in &family.samples {
         let mut labels = sample.labels.clone();
@@ -254,6 +257,28 @@ fn who_does_not_ask_for_openmetrics_gets_the_older_format() {
     assert_eq!(samples(&classic.text()), samples(&open.text()));
 }
 
+/// A family with exactly these labels.
+#[track_caller]
+fn assert_is_there(families: &BTreeMap<String, Family>, name: &str, kind: &str, labels: &[&str]) {
+    let family = families
+        .get(name)
+        .unwrap_or_else(|| panic!("{name} is missing"));
+    assert_eq!(family.kind, kind, "{name}");
+    let sample = family
+        .samples
+        .first()
+        .unwrap_or_else(|| panic!("{name} is empty"));
+    let mut present: Vec<_> = sample
+        .labels
+        .keys()
+        .filter(|label| *label != "le")
+        .collect();
+    present.sort();
+    let mut expected = labels.to_vec();
+    expected.sort_unstable();
+    assert_eq!(present, expected, "{name}");
+}
+
 #[test]
 fn every_metric_of_the_contract_is_there() {
     let rig = Rig::start();
@@ -302,24 +327,17 @@ fn every_metric_of_the_contract_is_there() {
             &["upstream"],
         ),
     ] {
-        let family = families
-            .get(name)
-            .unwrap_or_else(|| panic!("{name} is missing"));
-        assert_eq!(family.kind, kind, "{name}");
-        let sample = family
-            .samples
-            .first()
-            .unwrap_or_else(|| panic!("{name} is empty"));
-        let mut present: Vec<_> = sample
-            .labels
-            .keys()
-            .filter(|label| *label != "le")
-            .collect();
-        present.sort();
-        let mut expected = labels.to_vec();
-        expected.sort_unstable();
-        assert_eq!(present, expected, "{name}");
+        assert_is_there(&families, name, kind, labels);
     }
+    let asked = [
+        "gen_ai_operation_name",
+        "gen_ai_provider_name",
+        "gen_ai_request_model",
+    ];
+    let used = [&asked[..], &["gen_ai_token_type"]].concat();
+    assert_is_there(&families, "gen_ai_client_token_usage", "histogram", &used);
+    let duration = "gen_ai_client_operation_duration_seconds";
+    assert_is_there(&families, duration, "histogram", &asked);
     // From 10 µs, as the contract says.
     let overhead = &families["holysheep_proxy_overhead_seconds"];
     let first = overhead

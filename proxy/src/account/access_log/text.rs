@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::write::{escape, kernel, request_line, seconds, text_or_dash};
+use super::write::{escape, kernel, request_line, seconds, text_or_dash, usage};
 use crate::account::clock::WallClock;
 use crate::account::{RequestRecord, Text};
 use crate::http1::encode::number;
@@ -38,6 +38,24 @@ pub(super) fn line(
     pair(out, " end=", record.end.as_str().as_bytes());
     if let Some(error) = record.error {
         pair(out, " error=", error.as_bytes());
+    }
+    if let Some(first) = record.first_token() {
+        out.extend_from_slice(b" ttft=");
+        seconds(out, first);
+    }
+    if let Some((source, model, figures)) = usage(record) {
+        pair(out, " usage=", source.as_bytes());
+        if let Some(model) = model {
+            pair(out, " usage_model=", model.as_bytes());
+        }
+        for (key, value) in figures {
+            if let Some(value) = value {
+                out.extend_from_slice(b" usage_");
+                out.extend_from_slice(key.as_bytes());
+                out.push(b'=');
+                number(out, value);
+            }
+        }
     }
     for (key, value) in kernel(&record.kernel) {
         if let Some(value) = value {

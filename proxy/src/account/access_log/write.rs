@@ -19,6 +19,30 @@ pub(super) fn kernel(seen: &Timeline) -> [(&'static str, Option<u64>); 5] {
     ]
 }
 
+/// How it is known what a request used, the model that answered, and tokens: those of the prompt with what has to do with
+/// the cache, those of the answer, and what they hold of others.
+pub(super) type Usage<'a> = (
+    &'static str,
+    Option<&'a str>,
+    [(&'static str, Option<u64>); 5],
+);
+
+/// What a request used, if its response was looked at.
+pub(super) fn usage(record: &RequestRecord) -> Option<Usage<'_>> {
+    let observed = record.observed.as_ref()?;
+    let found = observed.found();
+    let usage = &found.usage;
+    let figures = [
+        ("input", usage.input_in_all()),
+        ("output", observed.output(record.end)),
+        ("cached", usage.cached),
+        ("cache_written", usage.cache_written),
+        ("reasoning", usage.reasoning),
+    ];
+    let source = observed.source(record.end).as_str();
+    Some((source, found.model.as_deref(), figures))
+}
+
 /// Method, path and version; where there was no request, what came instead.
 pub(super) fn request_line(out: &mut Vec<u8>, record: &RequestRecord) {
     let (method, path) = (record.text.get(Text::Method), record.text.get(Text::Path));
