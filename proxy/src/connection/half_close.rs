@@ -13,9 +13,9 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// How long nothing may happen after a FIN before it is acted on. Most answers come within it, and
-/// those of their clients that read nothing but the answer never see an interim response.
-const GRACE: Duration = Duration::from_millis(200);
+/// How long nothing may happen after a FIN before it is acted on. What is on its way from upstream, or made by the proxy,
+/// comes within it; for longer, an answer that costs money is not made for nobody.
+const GRACE: Duration = Duration::from_millis(5);
 /// How often a connection nobody reads from is looked at for a reset.
 const RESET_CHECK: Duration = Duration::from_millis(100);
 
