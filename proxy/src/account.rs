@@ -19,7 +19,7 @@ use crate::error::ProxyError;
 use crate::http1::head::Version;
 use crate::kernel::Timeline;
 use crate::metrics::Outcome;
-use crate::route::{Operation, RouteId};
+use crate::route::{Dialect, Operation, RouteId};
 use crate::worker::Worker;
 use usage::Observation;
 
@@ -145,6 +145,10 @@ pub struct RequestRecord {
     pub wants_timing: bool,
     /// What is found in its response.
     pub observed: Option<Box<Observation>>,
+    /// Upstream was asked, for the proxy, to say in its stream what it used; the client does not get that.
+    pub omits_usage: bool,
+    /// How long its response is has not been announced.
+    pub is_open_ended: bool,
 }
 
 impl RequestRecord {
@@ -176,7 +180,15 @@ impl RequestRecord {
             kernel: Timeline::default(),
             wants_timing: false,
             observed: None,
+            omits_usage: false,
+            is_open_ended: false,
         }
+    }
+
+    /// Whose API it speaks.
+    pub fn dialect(&self) -> Dialect {
+        self.route
+            .map_or(Dialect::OpenAi, |route| route.get().dialect)
     }
 
     /// What it asks of a model.
@@ -235,6 +247,9 @@ impl RequestRecord {
                 let counted = self.counted(now);
                 let models = &self.worker.models_asked;
                 models.count(&metrics.gen_ai, asked, is_real, &counted);
+                if let Some((source, tokens)) = self.used() {
+                    metrics.usage.count(source, tokens);
+                }
             }
         }
         self.worker.log_access(self, total);

@@ -178,7 +178,7 @@ fn is_in_environment(path: &Path) -> bool {
 
 fn two_keys() -> ConfigError {
     ConfigError::Invalid(vec![Problem {
-        field: "HOLYSHEEP_API_KEY",
+        field: "HOLYSHEEP_API_KEY".into(),
         message: format!("set together with {KEY_FILE_VARIABLE}; unset one of the two"),
     }])
 }
@@ -196,7 +196,7 @@ fn node_in_environment() -> Result<Vec<IpAddr>, ConfigError> {
             let address = text.parse().map_err(|_| {
                 let message = format!("{text:?} is no address; expected that of the node");
                 ConfigError::Invalid(vec![Problem {
-                    field: variable,
+                    field: variable.into(),
                     message,
                 }])
             })?;
@@ -218,7 +218,7 @@ fn key_in_environment() -> Result<Option<Secret>, ConfigError> {
     };
     Secret::new(text.into_vec()).map(Some).map_err(|error| {
         ConfigError::Invalid(vec![Problem {
-            field: "HOLYSHEEP_API_KEY",
+            field: "HOLYSHEEP_API_KEY".into(),
             message: format!("{error}; expected a key such as cr_…"),
         }])
     })

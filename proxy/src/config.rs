@@ -9,10 +9,12 @@ mod build;
 pub mod file;
 pub mod live;
 pub mod probes;
+pub mod routes;
 pub mod secret;
 pub mod tcp;
 pub mod url;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use file::ConfigFile;
 pub use live::{Live, differences};
 pub use probes::{ProbeSource, Probes};
+pub use routes::{ClientLeaves, Treatment, Treatments};
 pub use secret::Secret;
 pub use tcp::{AfterIdle, InitialWindow, Tcp};
 pub use url::BaseUrl;
@@ -143,6 +146,9 @@ pub struct Timeouts {
     /// Between two pieces of a response.
     #[serde(serialize_with = "file::as_text")]
     pub idle: Duration,
+    /// From a request's head to the end of its response; zero sets no limit.
+    #[serde(serialize_with = "file::as_text")]
+    pub total: Duration,
     /// From a request's first byte to the end of its head.
     #[serde(serialize_with = "file::as_text")]
     pub client_header: Duration,
@@ -194,6 +200,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// Time limits.
     pub timeouts: Timeouts,
+    /// How requests are treated, by route where that differs.
+    pub routes: Treatments,
     /// Size and number limits.
     pub limits: Limits,
     /// Health probes.
@@ -203,6 +211,8 @@ pub struct Config {
     pub models_ttl: Duration,
     /// Whether responses are looked at for what they used, and asked for uncompressed so that they can be.
     pub count_usage: bool,
+    /// Whether upstream is asked to say at the end of each stream what it used.
+    pub add_usage: bool,
     /// Form of both logs.
     pub log_format: LogFormat,
     /// Filter of the application log, as `info` or `holysheep_proxy=debug`.
@@ -215,7 +225,7 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Path of the field, as in the file.
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     /// What was given, and what was expected.
     pub message: String,
 }

@@ -29,6 +29,10 @@ pub trait Downstream: RequestBody {
     /// nobody knows; the client's HTTP version decides how that is said.
     fn end_head(&mut self, framing: Framing);
 
+    /// Ends the head of a response that switches protocols: from here on, bytes of any kind go both ways. Only for clients
+    /// of HTTP/1.1.
+    fn switch(&mut self);
+
     /// The proxy answers without the rest of the request body. What has come of
     /// it is dropped; if more is to follow, no other request can.
     fn refuse_body(&mut self);

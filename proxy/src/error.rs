@@ -67,6 +67,9 @@ pub enum ProxyError {
     /// The response stopped in the middle.
     #[error("upstream sent nothing for {} in the middle of its answer", humantime::format_duration(*.0))]
     UpstreamIdleTimeout(Duration),
+    /// The request took longer than it may in all.
+    #[error("the request was not complete within {}", humantime::format_duration(*.0))]
+    TotalTimeout(Duration),
     /// Upstream closed the connection before its answer was complete.
     #[error("upstream closed the connection before its answer was complete")]
     UpstreamClosed,
@@ -172,6 +175,7 @@ impl ProxyError {
                 class(504, "upstream_first_byte_timeout", SERVER, Never)
             }
             Self::UpstreamIdleTimeout(_) => class(504, "upstream_idle_timeout", SERVER, Never),
+            Self::TotalTimeout(_) => class(504, "total_timeout", SERVER, Never),
             Self::UpstreamClosed => class(502, "upstream_closed", SERVER, BeforeSent),
             Self::UpstreamInvalidResponse(_) => {
                 class(502, "upstream_invalid_response", SERVER, Never)

@@ -12,8 +12,8 @@ use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::http1::head::Version;
 use crate::http1::{FieldName, Framing, Guarded, HeadView, encode, framing};
-use crate::pipeline::{Inbound, Target};
-use crate::route::{Dialect, Route};
+use crate::pipeline::{ADDED, Inbound, Target};
+use crate::route::{Action, Dialect, Route};
 use crate::worker::Worker;
 
 /// How the proxy names itself in requests of its own.
@@ -28,6 +28,10 @@ pub struct Outbound {
     pub head: OutboundHead,
     /// How its body is framed.
     pub body: Framing,
+    /// [`ADDED`] bytes of the body are the proxy's.
+    pub adds_usage: bool,
+    /// It asks upstream to switch to a WebSocket.
+    pub switches: bool,
 }
 
 /// An encoded request head.
@@ -52,10 +56,22 @@ pub fn outbound(
     request_id: &[u8],
     for_cache: bool,
 ) -> Result<Outbound, ProxyError> {
+    let counts = route.operation.is_some() && worker.live().count_usage;
+    let adds_usage = counts
+        && route.has_stream_options
+        && worker.live().add_usage
+        && is_plain_json(&inbound.head);
+    let body = match inbound.body {
+        Framing::Length(length) if adds_usage => Framing::Length(length + ADDED),
+        body => body,
+    };
     let edit = Edit {
         inbound,
+        body,
         for_cache,
-        plain: route.operation.is_some() && worker.live().count_usage,
+        plain: counts,
+        switches: route.action == Action::Realtime,
+        protocols: None,
         dialect: route.dialect,
         auth: worker.config.auth,
         via: worker.config.upstream.via,
@@ -63,15 +79,28 @@ pub fn outbound(
         named: ConnectionOptions::of(&inbound.head),
         forwarded_for: None,
     };
-    let head = if worker.speaks_h2() {
+    let switches = edit.switches;
+    let head = if worker.speaks_h2() && !switches {
         OutboundHead::Http2(http2_head(worker, edit, target)?)
     } else {
         OutboundHead::Http1(http1_head(worker, edit, target)?)
     };
     Ok(Outbound {
         head,
-        body: inbound.body,
+        body,
+        adds_usage: adds_usage && body != Framing::None,
+        switches,
     })
+}
+
+/// Whether the body is JSON that can be read, and added to.
+fn is_plain_json(head: &HeadView<'_>) -> bool {
+    const JSON: &[u8] = b"application/json";
+    let is_json = head.field(FieldName::ContentType).is_some_and(|value| {
+        let start = value.get(..JSON.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(JSON))
+    });
+    is_json && head.field(FieldName::ContentEncoding).is_none()
 }
 
 fn http1_head(
@@ -110,7 +139,7 @@ fn http1_head(
             out.extend(b"\r\n");
         })
     })?;
-    let framing = match inbound.body {
+    let framing = match edit.body {
         Framing::None if inbound.head.method() != b"GET" => Framing::Length(0),
         body => body,
     };
@@ -153,7 +182,7 @@ fn http2_head(
         }
     }
     worker.link.key.with(|key| edit.additions(key, &mut put))?;
-    if let Framing::Length(length) = edit.inbound.body {
+    if let Framing::Length(length) = edit.body {
         fields.insert(http::header::CONTENT_LENGTH, length.into());
     }
     if valid {
@@ -193,6 +222,8 @@ impl Value<'_> {
 /// What to change in a request's fields.
 struct Edit<'a> {
     for_cache: bool,
+    /// How long the body will be.
+    body: Framing,
     /// Asks for an answer that can be looked at.
     plain: bool,
     inbound: &'a Inbound<'a>,
@@ -201,6 +232,10 @@ struct Edit<'a> {
     via: bool,
     request_id: &'a [u8],
     named: ConnectionOptions<'a>,
+    /// Asks for a WebSocket.
+    switches: bool,
+    /// What the client offers to speak over it.
+    protocols: Option<Vec<u8>>,
     /// The list the client sent, ready for one more member.
     forwarded_for: Option<Vec<u8>>,
 }
@@ -215,6 +250,14 @@ impl Edit<'_> {
                 self.auth == Auth::Passthrough
             }
             FieldName::AcceptEncoding => !self.plain,
+            // Compressed messages could not be looked at.
+            FieldName::SecWebSocketExtensions => !self.plain,
+            FieldName::SecWebSocketProtocol if self.auth == Auth::Open => {
+                for option in framing::options(value).filter(|option| !is_key(option)) {
+                    append_list(&mut self.protocols, option);
+                }
+                false
+            }
             FieldName::XForwardedFor => {
                 append_list(&mut self.forwarded_for, value);
                 false
@@ -247,6 +290,17 @@ impl Edit<'_> {
         }
         if self.plain {
             put(b"accept-encoding", Value::Plain(b"identity"));
+        }
+        if self.switches {
+            put(b"connection", Value::Plain(b"Upgrade"));
+            put(b"upgrade", Value::Plain(b"websocket"));
+        }
+        if let Some(list) = self
+            .protocols
+            .as_ref()
+            .and_then(|list| list.strip_suffix(b", "))
+        {
+            put(b"sec-websocket-protocol", Value::Plain(list));
         }
         if self.auth == Auth::Open {
             let key = key.ok_or(ProxyError::UpstreamKeyMissing)?;
@@ -286,6 +340,11 @@ impl Edit<'_> {
             put(b"via", Value::Plain(via));
         }
     }
+}
+
+/// Whether a protocol that a WebSocket's client offers is a key: how browsers send one, which cannot set fields.
+pub fn is_key(protocol: &[u8]) -> bool {
+    protocol.starts_with(b"openai-insecure-api-key.")
 }
 
 /// Whether the client sent its key as a bearer token.

@@ -14,6 +14,7 @@ pub mod kernel;
 pub mod probe;
 pub mod queue;
 pub mod upstream;
+pub mod usage;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ pub use kernel::KernelMetrics;
 pub use probe::ProbeMetrics;
 pub use queue::QueueMetrics;
 pub use upstream::{Outcome, UpstreamMetrics};
+pub use usage::UsageMetrics;
 
 /// Everything one worker counts.
 #[derive(Debug, Default)]
@@ -41,6 +43,8 @@ pub struct WorkerMetrics {
     pub kernel: KernelMetrics,
     /// Requests to models.
     pub gen_ai: GenAiMetrics,
+    /// How it is known what they used.
+    pub usage: UsageMetrics,
     /// Connections that wait on the plain listener.
     pub queue: QueueMetrics,
     /// Connections that wait on the TLS listener.

@@ -10,7 +10,9 @@
 //! client is a [`Downstream`], the way to upstream an [`AnyExchange`].
 
 mod attempt;
+mod body;
 mod describe;
+mod realtime;
 mod target;
 
 use std::rc::Rc;
@@ -26,10 +28,11 @@ use crate::http1::{FieldName, Framing, HeadView};
 use crate::models;
 use crate::relay;
 use crate::route::{self, Action, Dialect, Route};
-use crate::stream::request::RequestScanner;
 use crate::upstream::AnyExchange;
 use crate::worker::Worker;
-use attempt::{Observed, pick, resend, send};
+use attempt::{pick, resend, send};
+pub use body::ADDED;
+use body::Observed;
 pub use describe::{describe, describe_unread};
 pub use target::Target;
 
@@ -77,6 +80,9 @@ pub fn plan(worker: &Rc<Worker>, inbound: &Inbound<'_>, record: &mut RequestReco
         Ok(route) => route,
         Err(refusal) => return refusal,
     };
+    if route.action == Action::Realtime {
+        record.model = realtime::model(&target);
+    }
     let step = authenticate(worker, inbound, route)
         .and_then(|()| admit(worker, inbound, route))
         .and_then(|()| decide(worker, inbound, &target, route, record));
@@ -126,6 +132,7 @@ fn authenticate(worker: &Worker, inbound: &Inbound<'_>, route: &Route) -> Result
         credentials
             .iter()
             .any(|name| inbound.head.field(*name).is_some())
+            || realtime::brings_key(&inbound.head)
     };
     match worker.config.auth {
         Auth::Open => Ok(()),
@@ -165,6 +172,9 @@ fn decide(
         Action::RateLimit => Ok(Step::Answer(answer::rate_limit())),
         Action::Models if models::is_cacheable(worker, inbound, target) => {
             outbound(true).map(Step::Models)
+        }
+        Action::Realtime => {
+            realtime::check(inbound).and_then(|()| outbound(false).map(Step::Forward))
         }
         Action::Models | Action::Forward => outbound(false).map(Step::Forward),
     }
@@ -234,27 +244,47 @@ async fn forward<D: Downstream>(
     client: &mut D,
     record: &mut RequestRecord,
 ) -> Result<(), ProxyError> {
-    let mut body = Observed {
-        client,
-        scanner: record.operation().map(|_| RequestScanner::default()),
-        model: None,
-    };
+    let has_model = record.operation().is_some();
+    let gives_signs = !worker.treatment(record.route).keep_alive.is_zero();
+    let adds = outbound.adds_usage;
+    let mut body = Observed::new(client, has_model, adds, !gives_signs);
     let mut exchange = pick(worker, outbound, &mut body, record).await?;
-    loop {
-        let result = send(worker, &mut exchange, &mut body, record).await;
-        match result {
-            Ok(()) => break,
-            Err(failure) if record.attempts >= MAX_ATTEMPTS => return Err(failure.into_error()),
-            Err(failure) => {
-                let request = failure.repeatable()?;
-                resend(worker, &mut exchange, request, &mut body, record).await?;
-            }
+    if let Err(error) = attempts(worker, &mut exchange, &mut body, record).await {
+        if error == ProxyError::ClientClosed {
+            relay::leave::leave(worker, exchange, record, false).await;
+        } else if record.status != 0 {
+            relay::early::fail(worker, body.client, record, &error).await;
         }
+        return Err(error);
+    }
+    record.omits_usage = body.has_added;
+    let client = body.client;
+    if record.status != 0 {
+        return relay::early::go_on(worker, exchange, client, record).await;
     }
     refused_key(worker, &exchange)?;
-    let client = body.client;
+    if exchange.head().status() == 101 {
+        return relay::tunnel::run(worker, exchange, client, record).await;
+    }
     relay::start(worker, client, &exchange, record);
     relay::body(worker, exchange, client, record).await
+}
+
+/// Sends the request until upstream has it, and answers.
+async fn attempts<D: Downstream>(
+    worker: &Rc<Worker>,
+    exchange: &mut AnyExchange,
+    body: &mut Observed<'_, D>,
+    record: &mut RequestRecord,
+) -> Result<(), ProxyError> {
+    while let Err(failure) = send(worker, exchange, body, record).await {
+        if record.attempts >= MAX_ATTEMPTS {
+            return Err(failure.into_error());
+        }
+        let request = failure.repeatable()?;
+        resend(worker, exchange, request, body, record).await?;
+    }
+    Ok(())
 }
 
 /// Upstream's 401 and 403 are about the proxy's key, not about the client's:

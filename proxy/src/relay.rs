@@ -4,6 +4,13 @@
 //! for, so that chunk timing survives. A client that reads slowly stops the
 //! reading from upstream.
 
+pub mod early;
+pub mod leave;
+mod omission;
+pub mod patience;
+mod signs;
+pub mod tunnel;
+
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -14,9 +21,14 @@ use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::forward;
 use crate::http1::{FieldName, Framing};
-use crate::route::Dialect;
 use crate::upstream::{AnyExchange, ExchangeError};
 use crate::worker::Worker;
+use omission::Omission;
+use patience::{Event, Patience};
+use signs::Position;
+
+/// How long a client is given to take the last word on a request that has taken too long.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Queues upstream's response head for the client.
 pub fn start<D: Downstream>(
@@ -28,6 +40,11 @@ pub fn start<D: Downstream>(
     let head = exchange.head();
     record.status = head.status();
     observe(worker, exchange, record);
+    let framing = match exchange.response_framing() {
+        // It will be shorter than upstream says.
+        Framing::Length(_) if omits(exchange, record) => Framing::UntilClose,
+        framing => framing,
+    };
     client.start_head(record.status);
     forward::response_fields(&head, client);
     if head.field(FieldName::Date).is_none() {
@@ -49,19 +66,35 @@ pub fn start<D: Downstream>(
         // Upstream has heard enough; what is left of the body may never be read.
         client.close_after();
     }
-    client.end_head(exchange.response_framing());
+    record.is_open_ended = !matches!(framing, Framing::Length(_));
+    client.end_head(framing);
+}
+
+/// Whether an event is left out of the stream.
+fn omits(exchange: &AnyExchange, record: &RequestRecord) -> bool {
+    record.omits_usage && record.observed.is_some() && exchange.is_event_stream()
 }
 
 /// Has the body looked at if it may say what was used.
 fn observe(worker: &Worker, exchange: &AnyExchange, record: &mut RequestRecord) {
     let is_wanted = worker.live().count_usage && record.operation().is_some();
-    if !is_wanted || !(200..300).contains(&record.status) || !is_plain(exchange) {
+    if !is_wanted || !(200..300).contains(&exchange.head().status()) || !is_plain(exchange) {
         return;
     }
     let is_stream = exchange.is_event_stream();
     if is_stream || exchange.is_json() {
         record.observed = Some(Box::new(Observation::new(is_stream)));
     }
+}
+
+/// What happens to the bytes of a response on their way.
+#[derive(Debug, Default)]
+struct Passage {
+    /// Bytes that upstream has sent.
+    received: u64,
+    omission: Option<Omission>,
+    /// Kept where signs of life may have to be given.
+    position: Option<Position>,
 }
 
 /// What the relay found at one poll.
@@ -86,18 +119,41 @@ pub async fn body<D: Downstream>(
     client: &mut D,
     record: &mut RequestRecord,
 ) -> Result<(), ProxyError> {
-    let events = takes_event(&exchange);
+    let events = takes_event(&exchange, record);
+    let patience = Patience::new(worker, record);
+    let gives_signs = events && !patience.treatment.keep_alive.is_zero();
+    let mut passage = Passage {
+        received: 0,
+        omission: omits(&exchange, record).then(Omission::default),
+        position: gives_signs.then(Position::default),
+    };
     exchange.start_body();
-    let (result, now) = match pump(worker, &mut exchange, client, record).await {
+    let pump = pump(
+        worker,
+        &mut exchange,
+        client,
+        record,
+        &mut passage,
+        patience,
+    );
+    let (result, now) = match pump.await {
         Ok(now) => (Ok(()), now),
         Err(error) => (Err(error), Instant::now()),
     };
     record.response = record.sent_upstream.map(|sent| now.duration_since(sent));
+    if let Some(mut omission) = passage.omission {
+        omission.finish(|data| push(client, record, &mut passage.position, data));
+    }
     match result {
         Ok(()) => {
             exchange.finish(worker, now);
             client.end();
             flush(worker, client).await
+        }
+        Err(ProxyError::ClientClosed) => {
+            client.truncate();
+            leave::leave(worker, exchange, record, true).await;
+            Err(ProxyError::ClientClosed)
         }
         Err(error) => {
             // Close the connection upstream before anything else: it ends the work there.
@@ -110,10 +166,8 @@ pub async fn body<D: Downstream>(
 
 /// Whether one more event can follow whatever has been passed on: the length
 /// is open, and the stream is not compressed, where plain bytes are garbage.
-fn takes_event(exchange: &AnyExchange) -> bool {
-    exchange.is_event_stream()
-        && !matches!(exchange.response_framing(), Framing::Length(_))
-        && is_plain(exchange)
+fn takes_event(exchange: &AnyExchange, record: &RequestRecord) -> bool {
+    exchange.is_event_stream() && record.is_open_ended && is_plain(exchange)
 }
 
 /// Whether the body is not compressed.
@@ -128,11 +182,13 @@ async fn pump<D: Downstream>(
     exchange: &mut AnyExchange,
     client: &mut D,
     record: &mut RequestRecord,
+    passage: &mut Passage,
+    mut patience: Patience,
 ) -> Result<Instant, ProxyError> {
     let mut first = true;
     let mut waited_at = None;
     poll_fn(|cx| {
-        let pass = pass(cx, exchange, client, record)?;
+        let pass = pass(cx, exchange, client, record, passage)?;
         let done = matches!(pass, Pass::Done);
         if done || first {
             let now = Instant::now();
@@ -147,21 +203,29 @@ async fn pump<D: Downstream>(
             return Poll::Ready(Err(ProxyError::ClientClosed));
         }
         let on_client = matches!(pass, Pass::Waiting { on_client: true });
-        let state = (record.bytes_out, client.progress(), on_client);
+        let state = (passage.received, on_client.then(|| client.progress()));
         if waited_at.replace(state) != Some(state) {
-            let limit = if on_client {
-                worker.live().timeouts.client_body
-            } else {
-                worker.live().timeouts.idle
+            let (limit, gives_signs) = match on_client {
+                true => (worker.live().timeouts.client_body, false),
+                false => (patience.treatment.idle, passage.position.is_some()),
             };
-            client.timer().set(worker.now(), limit);
+            patience.wait(client.timer(), worker.now(), limit, gives_signs);
         }
-        client.timer().poll_expired(cx).map(|()| {
-            Err(match on_client {
-                true => ProxyError::ClientClosed,
-                false => ProxyError::UpstreamIdleTimeout(worker.live().timeouts.idle),
-            })
-        })
+        while let Poll::Ready(event) = patience.poll(cx, client.timer()) {
+            if event == Event::Over {
+                return Poll::Ready(Err(patience.error(match on_client {
+                    true => ProxyError::ClientClosed,
+                    false => ProxyError::UpstreamIdleTimeout(patience.treatment.idle),
+                })));
+            }
+            if passage.position.as_ref().is_some_and(Position::is_between) {
+                early::sign(worker, client, record);
+                if let Poll::Ready(Err(error)) = client.poll_flush(cx) {
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        Poll::Pending
     })
     .await
 }
@@ -172,6 +236,7 @@ fn pass<D: Downstream>(
     exchange: &mut AnyExchange,
     client: &mut D,
     record: &mut RequestRecord,
+    passage: &mut Passage,
 ) -> Result<Pass, ProxyError> {
     exchange
         .poll_request(cx, client)
@@ -190,11 +255,7 @@ fn pass<D: Downstream>(
                 if count == 0 {
                     return Ok(Pass::Done);
                 }
-                client.push(data);
-                if let Some(observed) = &mut record.observed {
-                    observed.feed(data);
-                }
-                record.bytes_out += count as u64;
+                passage.pass(client, record, data);
                 exchange.consume(count);
             }
             Poll::Pending => break,
@@ -205,6 +266,41 @@ fn pass<D: Downstream>(
         return Ok(Pass::Waiting { on_client: false });
     }
     Ok(Pass::Waiting { on_client: true })
+}
+
+impl Passage {
+    #[inline]
+    fn pass<D: Downstream>(&mut self, client: &mut D, record: &mut RequestRecord, data: &[u8]) {
+        self.received += data.len() as u64;
+        let Some(omission) = &mut self.omission else {
+            if let Some(observed) = &mut record.observed {
+                observed.feed(data);
+            }
+            push(client, record, &mut self.position, data);
+            return;
+        };
+        if let Some(mut observed) = record.observed.take() {
+            let position = &mut self.position;
+            omission.pass(data, &mut observed, |data| {
+                push(client, record, position, data);
+            });
+            record.observed = Some(observed);
+        }
+    }
+}
+
+#[inline]
+fn push<D: Downstream>(
+    client: &mut D,
+    record: &mut RequestRecord,
+    position: &mut Option<Position>,
+    data: &[u8],
+) {
+    client.push(data);
+    record.bytes_out += data.len() as u64;
+    if let Some(position) = position {
+        position.passed(data);
+    }
 }
 
 /// Lets the rest of the response out.
@@ -247,24 +343,21 @@ async fn tell<D: Downstream>(
     error: &ProxyError,
     events: bool,
 ) {
-    if *error == ProxyError::ClientClosed {
-        client.truncate();
-        return;
-    }
     if events {
-        let dialect = record
-            .route
-            .map_or(Dialect::OpenAi, |route| route.get().dialect);
         // An event that was cut in the middle ends with an empty line first.
-        let event = format!("\n\n{}", error.stream_event(dialect));
+        let event = format!("\n\n{}", error.stream_event(record.dialect()));
         client.push(event.as_bytes());
         record.bytes_out += event.len() as u64;
         client.end();
     } else {
         client.truncate();
     }
+    let limit = match error {
+        ProxyError::TotalTimeout(_) => LAST_WORD,
+        _ => worker.live().timeouts.client_body,
+    };
     // The error is accounted for; a client that cannot be told has gone.
-    let _ = flush(worker, client).await;
+    let _ = flush_within(limit, || worker.now(), client).await;
 }
 
 /// Reads a whole response into memory, for an answer that is kept.

@@ -19,6 +19,8 @@ pub enum Action {
     Forward,
     /// Pass it on, or answer from the model list's cache.
     Models,
+    /// Pass it on, as a WebSocket.
+    Realtime,
     /// `healthy`, or with a query whether traffic should come.
     Health,
     /// The caller's own limits.
@@ -40,11 +42,13 @@ pub enum Operation {
     Audio,
     /// An order of documents.
     Rerank,
+    /// A session over a WebSocket.
+    Realtime,
 }
 
 impl Operation {
     /// How many there are.
-    pub const COUNT: usize = Self::Rerank as usize + 1;
+    pub const COUNT: usize = Self::Realtime as usize + 1;
 
     /// As a label.
     pub const fn as_str(self) -> &'static str {
@@ -55,6 +59,7 @@ impl Operation {
             Self::Images => "images",
             Self::Audio => "audio",
             Self::Rerank => "rerank",
+            Self::Realtime => "realtime",
         }
     }
 }
@@ -72,6 +77,8 @@ pub struct Route {
     pub action: Action,
     /// What it asks of a model, if its requests carry one and cost tokens.
     pub operation: Option<Operation>,
+    /// Its streams say what they used if `stream_options` asks for it, and not of themselves.
+    pub has_stream_options: bool,
 }
 
 const fn route(
@@ -87,6 +94,14 @@ const fn route(
         dialect,
         action,
         operation,
+        has_stream_options: false,
+    }
+}
+
+const fn with_stream_options(template: &'static str, operation: Operation) -> Route {
+    Route {
+        has_stream_options: true,
+        ..route("POST", template, OpenAi, Forward, Some(operation))
     }
 }
 
@@ -95,15 +110,9 @@ use Dialect::{Anthropic, OpenAi};
 use Operation::{Audio, Chat, Embeddings, Images, Rerank, TextCompletion};
 
 /// All routes. Order matters only where a template with `*` could also match.
-pub static ROUTES: [Route; 19] = [
-    route("POST", "/v1/chat/completions", OpenAi, Forward, Some(Chat)),
-    route(
-        "POST",
-        "/v1/completions",
-        OpenAi,
-        Forward,
-        Some(TextCompletion),
-    ),
+pub static ROUTES: [Route; 20] = [
+    with_stream_options("/v1/chat/completions", Chat),
+    with_stream_options("/v1/completions", TextCompletion),
     route("POST", "/v1/embeddings", OpenAi, Forward, Some(Embeddings)),
     route("POST", "/v1/responses", OpenAi, Forward, Some(Chat)),
     route("POST", "/v1/messages", Anthropic, Forward, Some(Chat)),
@@ -125,6 +134,13 @@ pub static ROUTES: [Route; 19] = [
     route("POST", "/v1/audio/*", OpenAi, Forward, Some(Audio)),
     route("POST", "/v1/moderations", OpenAi, Forward, None),
     route("POST", "/v1/rerank", OpenAi, Forward, Some(Rerank)),
+    route(
+        "GET",
+        "/v1/realtime",
+        OpenAi,
+        Action::Realtime,
+        Some(Operation::Realtime),
+    ),
     route("GET", "/v1/models", OpenAi, Models, None),
     route("GET", "/v1/models/{id}", OpenAi, Forward, None),
     route("GET, POST", "/v1/files", OpenAi, Forward, None),

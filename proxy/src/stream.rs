@@ -1,6 +1,7 @@
 //! Looks at bodies as they pass, without changing or keeping them.
 
 pub mod events;
+pub mod frames;
 pub mod json;
 pub mod request;
 pub mod response;

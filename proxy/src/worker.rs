@@ -22,7 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use crate::account::access_log::Batch;
 use crate::account::log_thread::LogSender;
 use crate::account::{RecordText, RequestRecord};
-use crate::config::{AfterIdle, Config, Live, UpstreamProtocol};
+use crate::config::{AfterIdle, Config, Live, Treatment, UpstreamProtocol};
 use crate::drain::Drain;
 use crate::health::{BEAT, Health};
 use crate::kernel::Sockets;
@@ -30,6 +30,7 @@ use crate::metrics::WorkerMetrics;
 use crate::metrics::gen_ai::Models;
 use crate::models::ModelsCache;
 use crate::readiness::Readiness;
+use crate::route::ROUTES;
 use crate::tls::Acceptor;
 use crate::upstream::tls::ClientTls;
 use crate::upstream::{Dialer, Link, Multiplexed, Pool};
@@ -88,6 +89,7 @@ pub struct Worker {
     /// The configuration at the start. What can change since is in `live`.
     pub config: Arc<Config>,
     live: Cell<Live>,
+    treatments: RefCell<[Treatment; ROUTES.len()]>,
     dialer: Rc<Dialer>,
     /// Upstream's addresses and key.
     pub link: Arc<Link>,
@@ -263,6 +265,7 @@ impl Worker {
             in_flight: Cell::new(0),
             max_in_flight: Cell::new(live::share(&config)),
             live: Cell::new(config.live()),
+            treatments: RefCell::new(config.routes.by_route()),
             connections: Cell::new(0),
             connection_ended: Notify::new(),
             now: Cell::new(Instant::now()),

@@ -137,7 +137,7 @@ impl Batch {
     }
 }
 
-/// An object; `null` where nothing was looked at.
+/// An object of what is known; `null` where nothing was looked at.
 fn usage(out: &mut Vec<u8>, record: &RequestRecord) {
     let Some((source, model, figures)) = write::usage(record) else {
         return out.extend_from_slice(b"null");
@@ -147,10 +147,12 @@ fn usage(out: &mut Vec<u8>, record: &RequestRecord) {
     out.extend_from_slice(b"\",\"model\":");
     string_or_null(out, model);
     for (key, value) in figures {
-        out.extend_from_slice(b",\"");
-        out.extend_from_slice(key.as_bytes());
-        out.extend_from_slice(b"\":");
-        number_or_null(out, value);
+        if let Some(value) = value {
+            out.extend_from_slice(b",\"");
+            out.extend_from_slice(key.as_bytes());
+            out.extend_from_slice(b"\":");
+            number(out, value);
+        }
     }
     out.push(b'}');
 }

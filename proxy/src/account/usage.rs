@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::account::{End, RequestRecord};
 use crate::metrics::gen_ai;
-use crate::stream::response::{Found, ResponseScanner};
+use crate::stream::response::{Found, ResponseScanner, Verdict};
 
 /// How it is known what a request used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,9 @@ pub enum Source {
 }
 
 impl Source {
+    /// In the order of their counters.
+    pub const ALL: [Self; 3] = [Self::Reported, Self::Estimated, Self::Unknown];
+
     /// As it stands in the access log.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -34,6 +37,8 @@ pub struct Observation {
     scanner: ResponseScanner,
     is_stream: bool,
     first_output: Option<Instant>,
+    /// The response has been read to its end, whether the client has it or not.
+    pub is_whole: bool,
 }
 
 impl Observation {
@@ -43,16 +48,42 @@ impl Observation {
             scanner: ResponseScanner::new(is_stream),
             is_stream,
             first_output: None,
+            is_whole: false,
         }
+    }
+
+    /// Of what the server of a WebSocket sends.
+    pub fn of_session() -> Self {
+        Self {
+            scanner: ResponseScanner::of_session(),
+            ..Self::new(false)
+        }
+    }
+
+    /// Of a stream that was an error instead.
+    pub fn failed() -> Self {
+        let mut failed = Self::new(true);
+        failed.scanner.fail();
+        failed
     }
 
     /// Looks at the next bytes of the body.
     #[inline]
     pub fn feed(&mut self, data: &[u8]) {
         self.scanner.feed(data);
-        if self.first_output.is_none() && self.scanner.found().outputs > 0 {
+        if self.is_stream && self.first_output.is_none() && self.scanner.found().outputs > 0 {
             self.first_output = Some(Instant::now());
         }
+    }
+
+    /// See [`ResponseScanner::verdict`].
+    pub fn verdict(&mut self) -> Verdict {
+        self.scanner.verdict()
+    }
+
+    /// See [`ResponseScanner::is_between`].
+    pub fn is_between(&self) -> bool {
+        self.scanner.is_between()
     }
 
     /// What has been found.
@@ -64,8 +95,8 @@ impl Observation {
     pub fn source(&self, end: End) -> Source {
         let found = self.found();
         // What a stream says at its beginning is of the prompt.
-        let is_last_word = end == End::Complete || found.is_usage_final;
-        match (found.usage.is_known(), found.outputs) {
+        let is_last_word = end == End::Complete || self.is_whole || found.is_usage_final;
+        match (found.usage().is_known(), found.outputs) {
             (true, _) if is_last_word => Source::Reported,
             (false, 0) => Source::Unknown,
             _ => Source::Estimated,
@@ -76,14 +107,29 @@ impl Observation {
     pub fn output(&self, end: End) -> Option<u64> {
         let found = self.found();
         match self.source(end) {
-            Source::Reported => found.usage.output,
-            Source::Estimated => Some(found.outputs.max(found.usage.output.unwrap_or(0))),
+            Source::Reported => found.usage().output,
+            Source::Estimated => Some(found.outputs.max(found.usage().output.unwrap_or(0))),
             Source::Unknown => None,
         }
     }
 }
 
 impl RequestRecord {
+    /// How it is known what the request used, and its tokens of the prompt and of the answer; `None` where upstream has
+    /// not had it, or has refused it.
+    pub(super) fn used(&self) -> Option<(Source, [Option<u64>; 2])> {
+        let Some(observed) = &self.observed else {
+            let is_answered = self.header.is_some();
+            let may_be_billed = self.sent_upstream.is_some() && !is_answered;
+            return may_be_billed.then_some((Source::Unknown, [None; 2]));
+        };
+        let tokens = [
+            observed.found().usage().input_in_all(),
+            observed.output(self.end),
+        ];
+        Some((observed.source(self.end), tokens))
+    }
+
     /// From sending the request to the first output of its stream.
     pub fn first_token(&self) -> Option<Duration> {
         let first = self.observed.as_ref()?.first_output?;
@@ -100,8 +146,8 @@ impl RequestRecord {
             return counted;
         };
         if observed.source(self.end) == Source::Reported {
-            counted.input = observed.found().usage.input_in_all();
-            counted.output = observed.found().usage.output;
+            counted.input = observed.found().usage().input_in_all();
+            counted.output = observed.found().usage().output;
         }
         counted.first_token = self.first_token();
         if observed.is_stream && self.end == End::Complete {

@@ -102,8 +102,9 @@ async fn encrypt(config: &Config, stream: TcpStream) -> (Outcome, Option<Stream>
         }
         Err(error) => return fail(error.to_string(), "correct the setting named"),
     };
-    let requires_h2 = settings.requires_h2();
-    let connector = TlsConnector::from(settings.config);
+    let protocol = config.upstream.protocol;
+    let requires_h2 = protocol == UpstreamProtocol::Http2;
+    let connector = TlsConnector::from(Arc::clone(settings.of(protocol)));
     match timeout(LIMIT, connector.connect(settings.name, stream)).await {
         Ok(Ok(stream)) if requires_h2 && stream.get_ref().1.alpn_protocol() != Some(tls::H2) => {
             fail(

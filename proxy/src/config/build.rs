@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     AccessLog, Auth, BaseUrl, Config, ConfigError, ConfigFile, DEFAULT_BASE_URL, LogFormat,
-    Problem, TlsListen, Upstream,
+    Problem, TlsListen, Upstream, routes,
 };
 
 impl Config {
@@ -22,6 +22,8 @@ impl Config {
         let tls = tls_listen(&given, &mut problems);
         let upstream = upstream(&given, &mut problems);
         let auth = auth(&given, listen, tls.as_ref(), &mut problems);
+        let timeouts = given.timeouts.checked();
+        let routes = routes::checked(&timeouts, given.responses, &given.routes, &mut problems);
         let config = Self {
             listen,
             admin_listen: given
@@ -34,7 +36,8 @@ impl Config {
             timing_header: given.timing_header.unwrap_or_default(),
             auth,
             upstream,
-            timeouts: given.timeouts.checked(),
+            timeouts,
+            routes,
             limits: given.limits.checked(),
             probes: given.probes.checked(&mut problems),
             models_ttl: given
@@ -42,6 +45,7 @@ impl Config {
                 .ttl
                 .map_or(Duration::from_secs(300), |d| d.0),
             count_usage: given.usage.count.unwrap_or(true),
+            add_usage: given.usage.add_to_streams.unwrap_or(true),
             log_format: given.log.format.unwrap_or(LogFormat::Text),
             log_level: given.log.level.unwrap_or_else(|| "info".to_owned()),
             access_log: match given.log.access.as_deref() {
@@ -61,7 +65,10 @@ impl Config {
     fn check(&self, problems: &mut Vec<Problem>) {
         let mut require = |holds: bool, field: &'static str, message: String| {
             if !holds {
-                problems.push(Problem { field, message });
+                problems.push(Problem {
+                    field: field.into(),
+                    message,
+                });
             }
         };
         let workers = self.workers;
@@ -121,7 +128,7 @@ fn tls_listen(given: &ConfigFile, problems: &mut Vec<Problem>) -> Option<TlsList
     let Some(listen) = tls.listen else {
         if tls.certificate.is_some() || tls.key.is_some() {
             problems.push(Problem {
-                field: "tls.listen",
+                field: "tls.listen".into(),
                 message: "missing; expected an address such as 0.0.0.0:8443".to_owned(),
             });
         }
@@ -140,7 +147,7 @@ fn tls_listen(given: &ConfigFile, problems: &mut Vec<Problem>) -> Option<TlsList
                 "tls.key"
             };
             problems.push(Problem {
-                field,
+                field: field.into(),
                 message: "missing; a TLS listener needs a certificate and a key file".to_owned(),
             });
             None
@@ -153,14 +160,14 @@ fn upstream(given: &ConfigFile, problems: &mut Vec<Problem>) -> Upstream {
     let text = raw.base_url.as_deref().unwrap_or(DEFAULT_BASE_URL);
     let base_url = BaseUrl::parse(text).unwrap_or_else(|error| {
         problems.push(Problem {
-            field: "upstream.base_url",
+            field: "upstream.base_url".into(),
             message: error.to_string(),
         });
         BaseUrl::placeholder()
     });
     if raw.api_key_file.as_deref().is_some_and(looks_like_key) {
         problems.push(Problem {
-            field: "upstream.api_key_file",
+            field: "upstream.api_key_file".into(),
             // What it is must not be shown.
             message: "looks like a key, not like a path; write the key to a file and name the \
                       file, or give the key itself in HOLYSHEEP_API_KEY"
@@ -203,7 +210,7 @@ fn auth(
         (None, None) => Auth::Open,
         (None, Some(address)) => {
             problems.push(Problem {
-                field: "auth",
+                field: "auth".into(),
                 message: format!(
                     "not set, and {address} is reachable by others, who would spend your key. \
                      Say `auth: open` (--auth open, HOLYSHEEP_AUTH=open) if the network keeps \

@@ -3,6 +3,7 @@
 //! Command line and environment are laid over it by [`crate::cli`] before
 //! [`super::Config::build`] checks the whole.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serializer};
 
 use super::probes::ProbesFile;
+use super::routes::{ResponsesFile, RouteFile};
 use super::tcp::TcpFile;
 use super::{Auth, ConfigError, EbpfMode, Limits, LogFormat, Secret, Timeouts, UpstreamProtocol};
 
@@ -38,6 +40,10 @@ pub struct ConfigFile {
     pub upstream: UpstreamFile,
     /// Time limits.
     pub timeouts: TimeoutsFile,
+    /// How responses are passed on.
+    pub responses: ResponsesFile,
+    /// What is otherwise for one route, by its path.
+    pub routes: BTreeMap<String, RouteFile>,
     /// Size and number limits.
     pub limits: LimitsFile,
     /// Health probes.
@@ -101,6 +107,8 @@ pub struct TimeoutsFile {
     pub first_byte: Option<Span>,
     /// See [`Timeouts::idle`].
     pub idle: Option<Span>,
+    /// See [`Timeouts::total`].
+    pub total: Option<Span>,
     /// See [`Timeouts::client_header`].
     pub client_header: Option<Span>,
     /// See [`Timeouts::client_body`].
@@ -120,6 +128,7 @@ impl TimeoutsFile {
             connect: or(self.connect, 10),
             first_byte: or(self.first_byte, 60),
             idle: or(self.idle, 60),
+            total: or(self.total, 0),
             client_header: or(self.client_header, 10),
             client_body: or(self.client_body, 60),
             client_idle: or(self.client_idle, 75),
@@ -167,6 +176,8 @@ pub struct ModelsCacheFile {
 pub struct UsageFile {
     /// See [`super::Config::count_usage`].
     pub count: Option<bool>,
+    /// See [`super::Config::add_usage`].
+    pub add_to_streams: Option<bool>,
 }
 
 /// `log:`

@@ -19,12 +19,15 @@ pub struct Live {
     pub models_ttl: Duration,
     /// See [`Config::count_usage`].
     pub count_usage: bool,
+    /// See [`Config::add_usage`].
+    pub add_usage: bool,
 }
 
 /// Where the file calls a field differently than [`Config`].
-const NAMES: [(&str, &str); 5] = [
+const NAMES: [(&str, &str); 6] = [
     ("models_ttl", "models_cache.ttl"),
     ("count_usage", "usage.count"),
+    ("add_usage", "usage.add_to_streams"),
     ("log_format", "log.format"),
     ("log_level", "log.level"),
     ("access_log", "log.access"),
@@ -39,6 +42,7 @@ impl Config {
             timing_header: self.timing_header,
             models_ttl: self.models_ttl,
             count_usage: self.count_usage,
+            add_usage: self.add_usage,
         }
     }
 
@@ -51,6 +55,7 @@ impl Config {
             timing_header,
             models_ttl,
             count_usage,
+            add_usage,
         } = new.live();
         Self {
             timeouts,
@@ -58,6 +63,8 @@ impl Config {
             timing_header,
             models_ttl,
             count_usage,
+            add_usage,
+            routes: new.routes.clone(),
             log_level: new.log_level.clone(),
             probes: Probes {
                 worker_limit: new.probes.worker_limit,
@@ -87,12 +94,14 @@ pub fn differences(old: &Config, new: &Config) -> Vec<String> {
 fn compare(old: &Value, new: &Value, path: &str, paths: &mut Vec<String>) {
     match (old, new) {
         (Value::Object(old), Value::Object(new)) => {
-            for (name, value) in old {
+            let added = new.keys().filter(|name| !old.contains_key(*name));
+            for name in old.keys().chain(added) {
                 let path = match path {
                     "" => name.clone(),
                     above => format!("{above}.{name}"),
                 };
-                compare(value, new.get(name).unwrap_or(&Value::Null), &path, paths);
+                let [old, new] = [old, new].map(|map| map.get(name).unwrap_or(&Value::Null));
+                compare(old, new, &path, paths);
             }
         }
         _ if old != new => paths.push(path.to_owned()),
@@ -114,7 +123,7 @@ mod tests {
         let old = config("workers: 1");
         let new = config(
             "{workers: 2, tls: {listen: '127.0.0.1:1', certificate: c, key: k}, models_cache: {ttl: 1s}, \
-             usage: {count: false}, \
+             usage: {count: false, add_to_streams: false}, routes: {/v1/rerank: {idle: 1s}}, \
              log: {format: json, level: debug, access: off}, upstream: {name: x}, limits: {body: 1}}",
         );
         let mut fields = differences(&old, &new);
@@ -125,8 +134,10 @@ mod tests {
             "log.format",
             "log.level",
             "models_cache.ttl",
+            "routes./v1/rerank",
             "tls",
             "upstream.name",
+            "usage.add_to_streams",
             "usage.count",
             "workers",
         ];

@@ -122,7 +122,10 @@ impl ProbesFile {
             if limit < SHORTEST {
                 let [limit, shortest] = [limit, SHORTEST].map(humantime::format_duration);
                 let message = format!("{limit} is too short; expected at least {shortest}");
-                problems.push(Problem { field, message });
+                problems.push(Problem {
+                    field: field.into(),
+                    message,
+                });
             }
         }
         probes

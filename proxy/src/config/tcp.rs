@@ -132,14 +132,14 @@ impl TcpFile {
         let bytes = self.max_window.map_or(1024 * 1024, |size| size.0);
         if !CEILINGS.contains(&bytes) {
             problems.push(Problem {
-                field: "upstream.tcp.max_window",
+                field: "upstream.tcp.max_window".into(),
                 message: format!("{bytes} is out of range; expected 16 KiB to 64 MiB"),
             });
         }
         let name = self.congestion_control.clone();
         if let Some(name) = name.as_deref().filter(|name| !is_name(name)) {
             problems.push(Problem {
-                field: "upstream.tcp.congestion_control",
+                field: "upstream.tcp.congestion_control".into(),
                 message: format!(
                     "{name:?} is no name of a congestion control; expected such as cubic or bbr"
                 ),

@@ -302,6 +302,14 @@ impl Downstream for H1Stream {
         self.response = Response::Body(framing);
     }
 
+    fn switch(&mut self) {
+        self.output.bytes.extend_from_slice(b"\r\n");
+        self.response = Response::Body(Framing::UntilClose);
+        self.body = BodyDecoder::new(Framing::UntilClose);
+        self.body_limit = u64::MAX;
+        self.close = true;
+    }
+
     fn refuse_body(&mut self) {
         self.close = self.close || !self.discard_body();
     }

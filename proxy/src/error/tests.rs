@@ -25,6 +25,7 @@ fn every_error() -> Vec<ProxyError> {
         E::UpstreamConnectTimeout(second),
         E::UpstreamFirstByteTimeout(second),
         E::UpstreamIdleTimeout(second),
+        E::TotalTimeout(second),
         E::UpstreamClosed,
         E::UpstreamInvalidResponse("".into()),
         E::Overloaded,
@@ -40,7 +41,7 @@ fn every_error() -> Vec<ProxyError> {
             E::UpstreamCertificateInvalid(_) | E::UpstreamConnectTimeout(_) => {}
             E::UpstreamFirstByteTimeout(_) | E::UpstreamIdleTimeout(_) => {}
             E::UpstreamClosed | E::UpstreamInvalidResponse(_) => {}
-            E::Overloaded | E::ClientClosed => {}
+            E::Overloaded | E::ClientClosed | E::TotalTimeout(_) => {}
         }
     }
     all

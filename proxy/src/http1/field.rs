@@ -35,8 +35,14 @@ pub enum FieldName {
     Referer,
     /// `retry-after`
     RetryAfter,
+    /// `sec-websocket-extensions`
+    SecWebSocketExtensions,
+    /// `sec-websocket-protocol`: browsers have a key in it.
+    SecWebSocketProtocol,
     /// `transfer-encoding`
     TransferEncoding,
+    /// `upgrade`
+    Upgrade,
     /// `user-agent`
     UserAgent,
     /// `x-api-key`: Anthropic's way to send a client key.
@@ -74,7 +80,7 @@ impl FieldName {
             (7, b'a') => (b"api-key", Self::ApiKey),
             (7, b'r') => (b"referer", Self::Referer),
             (7, b't') => (b"trailer", Self::HopByHop),
-            (7, b'u') => (b"upgrade", Self::HopByHop),
+            (7, b'u') => (b"upgrade", Self::Upgrade),
             (9, b'f') => (b"forwarded", Self::Forwarded),
             (9, b'x') if name.ends_with(b"p") || name.ends_with(b"P") => {
                 (b"x-real-ip", Self::XRealIp)
@@ -99,6 +105,8 @@ impl FieldName {
             (17, b'x') => (b"x-forwarded-proto", Self::XForwardedProto),
             (18, b'x') => (b"x-holysheep-timing", Self::XHolysheepTiming),
             (18, b'p') => (b"proxy-authenticate", Self::HopByHop),
+            (22, b's') => (b"sec-websocket-protocol", Self::SecWebSocketProtocol),
+            (24, b's') => (b"sec-websocket-extensions", Self::SecWebSocketExtensions),
             (19, b'p') => (b"proxy-authorization", Self::HopByHop),
             _ => return Self::Other,
         };
@@ -116,7 +124,11 @@ impl FieldName {
     pub const fn is_hop_by_hop(self) -> bool {
         matches!(
             self,
-            Self::Connection | Self::HopByHop | Self::TransferEncoding | Self::ContentLength
+            Self::Connection
+                | Self::HopByHop
+                | Self::TransferEncoding
+                | Self::ContentLength
+                | Self::Upgrade
         )
     }
 }

@@ -3,6 +3,7 @@
 mod gen_ai;
 mod kernel;
 mod listeners;
+mod usage;
 mod windows;
 
 use std::fmt;
@@ -38,6 +39,7 @@ impl prometheus_client::collector::Collector for Collector {
         self.listeners(&mut encoder)?;
         self.kernel(&mut encoder)?;
         self.gen_ai(&mut encoder)?;
+        self.usage(&mut encoder)?;
         self.condition(&mut encoder)?;
         build_info(&mut encoder)
     }
@@ -45,10 +47,11 @@ impl prometheus_client::collector::Collector for Collector {
 
 impl Collector {
     fn sum(&self, counter: impl Fn(&WorkerMetrics) -> &Counter) -> u64 {
-        self.workers
-            .iter()
-            .map(|worker| counter(worker).get())
-            .sum()
+        self.sum_of(|worker| counter(worker).get())
+    }
+
+    fn sum_of(&self, count: impl Fn(&WorkerMetrics) -> u64) -> u64 {
+        self.workers.iter().map(|worker| count(worker)).sum()
     }
 
     fn requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -143,6 +146,20 @@ impl Collector {
             "holysheep_rejected",
             "Requests the proxy answered with an error of its own, by its code",
             rejected.collect::<Vec<_>>(),
+        )?;
+        let left = http::Left::ALL.map(http::Left::as_str).map(|what| {
+            let of_worker = |w: &Arc<WorkerMetrics>| {
+                let found = w.http.lefts().find(|(name, _)| *name == what);
+                found.map_or(0, |(_, count)| count)
+            };
+            let count: u64 = self.workers.iter().map(of_worker).sum();
+            (vec![("upstream", what)], count)
+        });
+        counters(
+            encoder,
+            "holysheep_http_clients_left",
+            "Clients that left before they had their whole response, by what became of it upstream",
+            left,
         )?;
         counters(
             encoder,

@@ -45,14 +45,41 @@ pub struct HttpMetrics {
     pub overhead: Histogram,
     /// `holysheep_rejected_total`, by position in [`REASONS`].
     rejected: [Counter; REASONS.len()],
+    /// `holysheep_http_clients_left_total`, by [`Left`]
+    left: [Counter; Left::ALL.len()],
     /// `holysheep_http_connections_accepted_total`
     pub connections: Counter,
     /// `holysheep_http_connections`
     pub open_connections: Gauge,
 }
 
+/// What became, upstream, of a request whose client left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// It ended at once.
+    Cancelled,
+    /// Its response was read to the end.
+    Drained,
+    /// Its response was read, but not to the end: its time was over, or it broke off.
+    GivenUp,
+}
+
+impl Left {
+    /// In the order of their counters.
+    pub const ALL: [Self; 3] = [Self::Cancelled, Self::Drained, Self::GivenUp];
+
+    /// As a label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancelled => "cancelled",
+            Self::Drained => "drained",
+            Self::GivenUp => "given_up",
+        }
+    }
+}
+
 /// Every code of [`crate::error::ProxyError`]; a test holds the two together.
-pub const REASONS: [&str; 19] = [
+pub const REASONS: [&str; 20] = [
     "invalid_api_key",
     "unknown_route",
     "method_not_allowed",
@@ -68,6 +95,7 @@ pub const REASONS: [&str; 19] = [
     "upstream_connect_timeout",
     "upstream_first_byte_timeout",
     "upstream_idle_timeout",
+    "total_timeout",
     "upstream_closed",
     "upstream_invalid_response",
     "overloaded",
@@ -83,6 +111,7 @@ impl Default for HttpMetrics {
             in_flight: Gauge::default(),
             overhead: Histogram::new(&OVERHEAD_BUCKETS),
             rejected: Default::default(),
+            left: Default::default(),
             connections: Counter::default(),
             open_connections: Gauge::default(),
         }
@@ -112,6 +141,19 @@ impl HttpMetrics {
         if let Some(counter) = index.and_then(|index| self.rejected.get(index)) {
             counter.inc();
         }
+    }
+
+    /// Counts a client that left before it had its whole response.
+    pub fn left(&self, what: Left) {
+        if let Some(counter) = self.left.get(what as usize) {
+            counter.inc();
+        }
+    }
+
+    /// What became of their requests, with how often.
+    pub fn lefts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.left.iter().map(Counter::get);
+        Left::ALL.map(Left::as_str).into_iter().zip(counts)
     }
 
     /// Reasons with how often each occurred.

@@ -2,18 +2,20 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use crate::account::RequestRecord;
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::forward::{self, Outbound};
-use crate::http1::HeadView;
-use crate::stream::request::RequestScanner;
+use crate::relay::early;
+use crate::relay::patience::{Event, Patience};
 use crate::upstream::pool::Leased;
-use crate::upstream::{AnyExchange, ExchangeError, H2Request, RequestBody, Unsent};
+use crate::upstream::{AnyExchange, ExchangeError, H2Request, Unsent};
 use crate::worker::Worker;
+
+use super::body::Observed;
 
 /// A connection for the request: a warm one, or a new one.
 pub(super) async fn pick<D: Downstream>(
@@ -38,6 +40,9 @@ pub(super) async fn pick<D: Downstream>(
             AnyExchange::h1(connection, head, outbound.body)
         }
     };
+    if outbound.switches {
+        exchange.may_switch();
+    }
     let now = Instant::now();
     exchange.begin(&worker.sockets, now);
     record.overhead = now
@@ -128,37 +133,9 @@ pub(super) async fn send<D: Downstream>(
     body: &mut Observed<'_, D>,
     record: &mut RequestRecord,
 ) -> Result<(), ExchangeError> {
-    let mut seen = u64::MAX;
-    let mut was_sent = false;
-    let result = poll_fn(|cx| {
-        if let Poll::Ready(result) = exchange.poll_head(cx, body) {
-            return Poll::Ready(result);
-        }
-        if body.client.poll_closed(cx).is_ready() {
-            return Poll::Ready(Err(ProxyError::ClientClosed.into()));
-        }
-        let (pulled, sent) = (exchange.pulled(), exchange.is_sent());
-        if pulled != seen || sent != was_sent {
-            (seen, was_sent) = (pulled, sent);
-            let limit = if sent {
-                worker.live().timeouts.first_byte
-            } else {
-                worker.live().timeouts.client_body
-            };
-            body.client.timer().set(worker.now(), limit);
-        }
-        body.client.timer().poll_expired(cx).map(|()| {
-            Err(ExchangeError::Failed(match exchange.is_sent() {
-                true => ProxyError::UpstreamFirstByteTimeout(worker.live().timeouts.first_byte),
-                false if exchange.is_blocked() => {
-                    ProxyError::UpstreamIdleTimeout(worker.live().timeouts.client_body)
-                }
-                false => ProxyError::RequestTimeout,
-            }))
-        })
-    })
-    .await;
-    record.model = record.model.take().or_else(|| body.model.take());
+    let result = head(worker, exchange, body, record).await;
+    let model = body.asked().and_then(|asked| asked.model.take());
+    record.model = record.model.take().or(model);
     record.kernel = exchange.timeline(&worker.sockets);
     worker.metrics.kernel.request(&record.kernel);
     if result.is_ok() {
@@ -169,26 +146,47 @@ pub(super) async fn send<D: Downstream>(
     result
 }
 
-/// The client with what is looked for in its request body.
-pub(super) struct Observed<'a, D> {
-    pub(super) client: &'a mut D,
-    pub(super) scanner: Option<RequestScanner>,
-    pub(super) model: Option<Box<str>>,
-}
-
-impl<D: Downstream> RequestBody for Observed<'_, D> {
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], ProxyError>> {
-        let data = std::task::ready!(self.client.poll_data(cx))?;
-        if let Some(scanner) = &mut self.scanner
-            && let Some(name) = scanner.feed(data)
-        {
-            self.model = Some(name);
-            self.scanner = None;
+async fn head<D: Downstream>(
+    worker: &Worker,
+    exchange: &mut AnyExchange,
+    body: &mut Observed<'_, D>,
+    record: &mut RequestRecord,
+) -> Result<(), ExchangeError> {
+    let mut patience = Patience::new(worker, record);
+    let mut waited_at = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(result) = exchange.poll_head(cx, body) {
+            return Poll::Ready(result);
         }
-        Poll::Ready(Ok(data))
-    }
-
-    fn interim(&mut self, cx: &mut Context<'_>, head: &HeadView<'_>) {
-        self.client.interim(cx, head);
-    }
+        if body.client.poll_closed(cx).is_ready() {
+            return Poll::Ready(Err(ProxyError::ClientClosed.into()));
+        }
+        let (pulled, sent) = (exchange.pulled(), exchange.is_sent());
+        if waited_at.replace((pulled, sent)) != Some((pulled, sent)) {
+            let limit = match sent {
+                true => patience.treatment.first_byte,
+                false => worker.live().timeouts.client_body,
+            };
+            let gives_signs = sent && body.asked().is_some_and(|asked| asked.is_stream);
+            patience.wait(body.client.timer(), worker.now(), limit, gives_signs);
+        }
+        while let Poll::Ready(event) = patience.poll(cx, body.client.timer()) {
+            if event == Event::Over {
+                let error = match sent {
+                    true => ProxyError::UpstreamFirstByteTimeout(patience.treatment.first_byte),
+                    false if exchange.is_blocked() => {
+                        ProxyError::UpstreamIdleTimeout(worker.live().timeouts.client_body)
+                    }
+                    false => ProxyError::RequestTimeout,
+                };
+                return Poll::Ready(Err(ExchangeError::Failed(patience.error(error))));
+            }
+            early::sign(worker, body.client, record);
+            if let Poll::Ready(Err(error)) = body.client.poll_flush(cx) {
+                return Poll::Ready(Err(error.into()));
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }

@@ -51,6 +51,7 @@ impl Downstream for Reader {
     ) {
     }
     fn end_head(&mut self, _: Framing) {}
+    fn switch(&mut self) {}
     fn refuse_body(&mut self) {}
     fn close_after(&mut self) {}
     fn has_room(&self) -> bool {

@@ -51,6 +51,11 @@ impl Default for Events {
 }
 
 impl Events {
+    /// Whether the next byte is the first of an event.
+    pub const fn is_between(&self) -> bool {
+        matches!(self.state, State::Name(0)) && !self.has_lines
+    }
+
     /// Tells `take` of what the next bytes hold.
     pub fn feed(&mut self, mut bytes: &[u8], mut take: impl FnMut(Line<'_>)) {
         while let Some((byte, rest)) = bytes.split_first() {
@@ -59,6 +64,11 @@ impl Events {
                 continue;
             }
             bytes = match (self.state, byte) {
+                // Nearly every line, in full.
+                (State::Name(0), b'd') if bytes.starts_with(DATA) => {
+                    self.state = State::Data(Some(0));
+                    bytes.get(DATA.len()..).unwrap_or_default()
+                }
                 (_, b'\n' | b'\r') => {
                     self.after_cr = *byte == b'\r';
                     self.end_line(&mut take);

@@ -5,6 +5,9 @@
 //! it has no values. Made for the bodies of requests and responses (`request.rs`, `response.rs`), which pass whatever is
 //! found in them.
 
+mod passed;
+mod pieces;
+
 use memchr::memchr2;
 
 /// Longest key or text that is kept; longer ones are passed over.
@@ -32,6 +35,10 @@ pub trait Schema {
 
 /// Is told of the values.
 pub trait Visitor<P> {
+    /// A member of this name is there, whatever its value.
+    fn named(&mut self, at: P) {
+        let _ = at;
+    }
     /// A string of at most 128 bytes without escapes, as it stands between its quotes.
     fn text(&mut self, at: P, text: &[u8]) {
         let _ = (at, text);
@@ -56,7 +63,9 @@ pub trait Visitor<P> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Between tokens.
+    /// Before the document.
+    Before,
+    /// Between its tokens.
     Between,
     /// In a key.
     Key,
@@ -99,7 +108,7 @@ pub struct Scanner<S: Schema> {
 impl<S: Schema> Default for Scanner<S> {
     fn default() -> Self {
         Self {
-            state: State::Between,
+            state: State::Before,
             levels: [None; MAX_DEPTH],
             depth: 0,
             passed: 0,
@@ -115,7 +124,7 @@ impl<S: Schema> Default for Scanner<S> {
 impl<S: Schema> Scanner<S> {
     /// Begins anew, for another document.
     pub fn reset(&mut self) {
-        self.state = State::Between;
+        self.state = State::Before;
         self.depth = 0;
         self.place = Some(S::ROOT);
         self.wants_key = false;
@@ -126,15 +135,20 @@ impl<S: Schema> Scanner<S> {
         matches!(self.state, State::Done)
     }
 
-    /// Looks at the next bytes of the document.
-    pub fn feed(&mut self, mut bytes: &[u8], visitor: &mut impl Visitor<S::Place>) {
+    /// Looks at the next bytes of the document; gives back those behind its end.
+    pub fn feed<'a>(
+        &mut self,
+        mut bytes: &'a [u8],
+        visitor: &mut impl Visitor<S::Place>,
+    ) -> &'a [u8] {
         while let Some((byte, rest)) = bytes.split_first() {
             bytes = match self.state {
-                State::Between => {
-                    self.between(*byte, visitor);
+                State::Before => {
+                    self.before(*byte, visitor);
                     rest
                 }
-                State::Key => self.key(bytes),
+                State::Between => self.tokens(bytes, visitor),
+                State::Key => self.key(bytes, visitor),
                 State::String { escaped: true, .. } => {
                     self.state = State::String {
                         wanted: false,
@@ -154,45 +168,88 @@ impl<S: Schema> Scanner<S> {
                     rest
                 }
                 State::PassedString { .. } => self.passed_string(bytes),
-                State::Done => return,
+                State::Done => break,
             };
+        }
+        bytes
+    }
+
+    fn before(&mut self, byte: u8, visitor: &mut impl Visitor<S::Place>) {
+        match byte {
+            b'{' | b'[' => self.open(byte == b'{', visitor),
+            _ if byte.is_ascii_whitespace() => {}
+            // A document that is no container has nothing that anyone wants.
+            _ => self.state = State::Done,
         }
     }
 
-    fn between(&mut self, byte: u8, visitor: &mut impl Visitor<S::Place>) {
-        match byte {
-            b'"' if self.wants_key => {
-                self.length = 0;
-                self.state = State::Key;
-            }
-            b'"' => {
-                self.length = 0;
-                let wanted = self.place.is_some();
-                self.state = State::String {
-                    wanted,
-                    escaped: false,
-                };
-            }
-            b'{' | b'[' => self.open(byte == b'{', visitor),
-            b'}' | b']' => self.close(),
-            b',' => self.next(),
-            b'0'..=b'9' => {
-                self.number = u64::from(byte - b'0');
-                self.state = State::Number { whole: true };
-            }
-            b'-' => self.state = State::Number { whole: false },
-            b't' | b'f' => {
-                // The rest of the word says nothing more.
-                if let Some(place) = self.place.take() {
-                    visitor.truth(place, byte == b't');
+    /// Goes from token to token, and over what nobody wants; ends in another state at one that is not here in full, or not
+    /// that simple.
+    fn tokens<'a>(
+        &mut self,
+        mut bytes: &'a [u8],
+        visitor: &mut impl Visitor<S::Place>,
+    ) -> &'a [u8] {
+        while let Some((byte, rest)) = bytes.split_first() {
+            bytes = rest;
+            match byte {
+                b'"' => match quoted(rest) {
+                    Some((text, after)) => {
+                        self.whole_string(text, visitor);
+                        bytes = after;
+                    }
+                    None => {
+                        self.length = 0;
+                        self.state = match self.wants_key {
+                            true => State::Key,
+                            false => State::String {
+                                wanted: self.place.is_some(),
+                                escaped: false,
+                            },
+                        };
+                    }
+                },
+                b',' => self.next(),
+                b'{' | b'[' => self.open(*byte == b'{', visitor),
+                b'}' | b']' => self.close(),
+                b'0'..=b'9' if self.place.is_some() => {
+                    self.number = u64::from(byte - b'0');
+                    self.state = State::Number { whole: true };
                 }
+                b'-' if self.place.is_some() => self.state = State::Number { whole: false },
+                b't' | b'f' => {
+                    // The rest of the word says nothing more.
+                    if let Some(place) = self.place.take() {
+                        visitor.truth(place, *byte == b't');
+                    }
+                }
+                _ => {}
             }
-            _ if self.depth == 0 && !byte.is_ascii_whitespace() => self.state = State::Done,
-            _ => {}
+            if self.state != State::Between {
+                break;
+            }
         }
-        if self.depth == 0 && self.state != State::Between && self.state != State::Passed {
-            // A document that is no container has nothing that anyone wants.
-            self.state = State::Done;
+        bytes
+    }
+
+    fn whole_string(&mut self, text: &[u8], visitor: &mut impl Visitor<S::Place>) {
+        if std::mem::take(&mut self.wants_key) {
+            self.name(text, visitor);
+        } else if let Some(place) = self.place.take() {
+            if !text.is_empty() {
+                visitor.is_filled(place);
+            }
+            if text.len() <= MAX_TEXT {
+                visitor.text(place, text);
+            }
+        }
+    }
+
+    fn name(&mut self, key: &[u8], visitor: &mut impl Visitor<S::Place>) {
+        let level = self.level();
+        self.place = level.and_then(|level| S::member(level.place, key));
+        if let Some(place) = self.place {
+            visitor.named(place);
         }
     }
 
@@ -203,6 +260,7 @@ impl<S: Schema> Scanner<S> {
             Some((place, level)) => {
                 *level = Some(Level { place, is_object });
                 self.depth += 1;
+                self.state = State::Between;
                 self.next();
             }
             None => {
@@ -237,137 +295,13 @@ impl<S: Schema> Scanner<S> {
         let above = self.depth.checked_sub(1)?;
         self.levels.get(above).copied().flatten()
     }
+}
 
-    fn key<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let end = memchr2(b'"', b'\\', bytes);
-        let (piece, rest) = split(bytes, end);
-        if !self.keep(piece) || end.is_some_and(|end| bytes.get(end) == Some(&b'\\')) {
-            // No name that anyone wants; it is passed over as a string would be, from where it is.
-            self.wants_key = false;
-            self.state = State::String {
-                wanted: false,
-                escaped: false,
-            };
-            return bytes.get(piece.len()..).unwrap_or_default();
-        }
-        if end.is_some() {
-            self.wants_key = false;
-            self.state = State::Between;
-            let level = self.level();
-            self.place = level.and_then(|level| S::member(level.place, self.text()));
-        }
-        rest
-    }
-
-    fn string<'a>(
-        &mut self,
-        bytes: &'a [u8],
-        wanted: bool,
-        visitor: &mut impl Visitor<S::Place>,
-    ) -> &'a [u8] {
-        let place = self.place.filter(|_| wanted);
-        if let Some(place) = place.filter(|_| self.length == 0 && bytes.first() != Some(&b'"')) {
-            visitor.is_filled(place);
-        }
-        let end = memchr2(b'"', b'\\', bytes);
-        let (piece, rest) = split(bytes, end);
-        let wanted = place.is_some() && self.keep(piece);
-        self.state = State::String {
-            wanted,
-            escaped: false,
-        };
-        match end.and_then(|end| bytes.get(end)) {
-            Some(b'"') => {
-                if let Some(place) = place.filter(|_| wanted) {
-                    visitor.text(place, self.text());
-                }
-                self.after_value();
-            }
-            Some(_) => {
-                self.state = State::String {
-                    wanted: false,
-                    escaped: true,
-                };
-            }
-            None => {}
-        }
-        rest
-    }
-
-    /// Adds to the text; false if it becomes too long.
-    fn keep(&mut self, piece: &[u8]) -> bool {
-        let end = self.length + piece.len();
-        let Some(room) = self.text.get_mut(self.length..end) else {
-            return false;
-        };
-        room.copy_from_slice(piece);
-        self.length = end;
-        true
-    }
-
-    fn text(&self) -> &[u8] {
-        self.text.get(..self.length).unwrap_or_default()
-    }
-
-    /// Whether `byte` belongs to the number.
-    fn number(&mut self, byte: u8, whole: bool, visitor: &mut impl Visitor<S::Place>) -> bool {
-        match byte {
-            b'0'..=b'9' if whole => {
-                let digit = u64::from(byte - b'0');
-                self.number = self.number.saturating_mul(10).saturating_add(digit);
-                true
-            }
-            b'.' if whole => {
-                self.tell_number(visitor);
-                self.state = State::Number { whole: false };
-                true
-            }
-            b'e' | b'E' if whole => {
-                self.state = State::Number { whole: false };
-                true
-            }
-            b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-' => true,
-            _ => {
-                if whole {
-                    self.tell_number(visitor);
-                }
-                self.after_value();
-                false
-            }
-        }
-    }
-
-    fn tell_number(&mut self, visitor: &mut impl Visitor<S::Place>) {
-        if let Some(place) = self.place {
-            visitor.number(place, self.number);
-        }
-    }
-
-    fn passed<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let at = structural(bytes);
-        match at.and_then(|at| bytes.get(at)) {
-            Some(b'"') => self.state = State::PassedString { escaped: false },
-            Some(b'{' | b'[') => self.passed = self.passed.saturating_add(1),
-            Some(_) => {
-                self.passed -= 1;
-                if self.passed == 0 {
-                    self.after_value();
-                }
-            }
-            None => {}
-        }
-        split(bytes, at).1
-    }
-
-    fn passed_string<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let end = memchr2(b'"', b'\\', bytes);
-        match end.and_then(|end| bytes.get(end)) {
-            Some(b'"') => self.state = State::Passed,
-            Some(_) => self.state = State::PassedString { escaped: true },
-            None => {}
-        }
-        split(bytes, end).1
-    }
+/// The text of a string that ends here and has no escapes, and what follows it.
+fn quoted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = memchr2(b'"', b'\\', bytes)?;
+    let (text, rest) = bytes.split_at_checked(end)?;
+    Some((text, rest.strip_prefix(b"\"")?))
 }
 
 /// What stands before `at`, and what behind it.
@@ -376,18 +310,6 @@ fn split(bytes: &[u8], at: Option<usize>) -> (&[u8], &[u8]) {
         Some((before, from)) => (before, from.get(1..).unwrap_or_default()),
         None => (bytes, &[]),
     }
-}
-
-/// The first bracket, brace or quote. Numbers of embeddings are passed over here, so whole blocks are looked at first,
-/// which the compiler makes vector instructions of.
-fn structural(bytes: &[u8]) -> Option<usize> {
-    // Brackets and braces differ in the one bit that is set here.
-    let is_one = |byte: &u8| matches!(byte | 0x20, b'{' | b'}') || *byte == b'"';
-    let (blocks, _) = bytes.as_chunks::<32>();
-    let has_one = |block: &[u8; 32]| block.iter().fold(false, |any, byte| any | is_one(byte));
-    let empty = blocks.iter().take_while(|block| !has_one(block)).count() * 32;
-    let rest = bytes.get(empty..).unwrap_or_default();
-    Some(empty + rest.iter().position(is_one)?)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Finds in a request's body, while it passes, which model it is for.
+//! Finds in a request's body, while it passes, which model it is for and whether it asks for a stream, and where a
+//! member can be added to it.
 
 use super::json::{Scanner, Schema, Visitor};
 
@@ -9,6 +10,10 @@ pub enum Place {
     Root,
     /// `model`
     Model,
+    /// `stream`
+    Stream,
+    /// `stream_options`
+    StreamOptions,
 }
 
 /// The [`Schema`] of requests.
@@ -21,20 +26,41 @@ impl Schema for Request {
     const ROOT: Place = Place::Root;
 
     fn member(of: Place, key: &[u8]) -> Option<Place> {
-        (of == Place::Root && key == b"model").then_some(Place::Model)
+        match (of, key) {
+            (Place::Root, b"model") => Some(Place::Model),
+            (Place::Root, b"stream") => Some(Place::Stream),
+            (Place::Root, b"stream_options") => Some(Place::StreamOptions),
+            _ => None,
+        }
     }
 }
 
+/// What has been found so far.
 #[derive(Debug, Default)]
-struct Found {
-    model: Option<Box<str>>,
+pub struct Asked {
+    /// The model, as the client calls it.
+    pub model: Option<Box<str>>,
+    /// It asks for a stream.
+    pub is_stream: bool,
+    /// It says itself what belongs into the stream.
+    pub has_stream_options: bool,
 }
 
-impl Visitor<Place> for Found {
+impl Visitor<Place> for Asked {
     fn text(&mut self, at: Place, text: &[u8]) {
         if at == Place::Model && self.model.is_none() {
             self.model = std::str::from_utf8(text).ok().map(Into::into);
         }
+    }
+
+    fn truth(&mut self, at: Place, truth: bool) {
+        if at == Place::Stream {
+            self.is_stream = truth;
+        }
+    }
+
+    fn named(&mut self, at: Place) {
+        self.has_stream_options |= at == Place::StreamOptions;
     }
 }
 
@@ -42,14 +68,25 @@ impl Visitor<Place> for Found {
 #[derive(Debug, Default)]
 pub struct RequestScanner {
     scanner: Scanner<Request>,
-    found: Found,
+    asked: Asked,
 }
 
 impl RequestScanner {
-    /// Looks at the next bytes of the body; gives the model once, when it has been found.
-    pub fn feed(&mut self, bytes: &[u8]) -> Option<Box<str>> {
-        self.scanner.feed(bytes, &mut self.found);
-        self.found.model.take()
+    /// Looks at the next bytes of the body. Once they hold the end of the document, gives the position of the brace that
+    /// ends it.
+    pub fn feed(&mut self, bytes: &[u8]) -> Option<usize> {
+        if self.scanner.is_done() {
+            return None;
+        }
+        let rest = self.scanner.feed(bytes, &mut self.asked);
+        let behind = bytes.len().checked_sub(rest.len())?;
+        let at = behind.checked_sub(1).filter(|_| self.scanner.is_done())?;
+        (bytes.get(at) == Some(&b'}')).then_some(at)
+    }
+
+    /// What has been found so far.
+    pub const fn asked(&mut self) -> &mut Asked {
+        &mut self.asked
     }
 }
 

@@ -5,6 +5,7 @@
 //! chat completions, completions, embeddings and responses, and those of Anthropic's messages do not contradict each other.
 
 use super::events::{Events, Line};
+use super::frames::{Frames, Part};
 use super::json::{Scanner, Schema, Visitor};
 use super::usage::Usage;
 
@@ -74,12 +75,14 @@ impl Schema for Response {
             (Place::Delta, b"tool_calls" | b"function_call") => Place::ToolCalls,
             (Place::Usage, b"prompt_tokens" | b"input_tokens") => Place::Input,
             (Place::Usage, b"completion_tokens" | b"output_tokens") => Place::Output,
-            (Place::Usage, b"prompt_tokens_details" | b"input_tokens_details") => {
-                Place::InputDetails
-            }
-            (Place::Usage, b"completion_tokens_details" | b"output_tokens_details") => {
-                Place::OutputDetails
-            }
+            (
+                Place::Usage,
+                b"prompt_tokens_details" | b"input_tokens_details" | b"input_token_details",
+            ) => Place::InputDetails,
+            (
+                Place::Usage,
+                b"completion_tokens_details" | b"output_tokens_details" | b"output_token_details",
+            ) => Place::OutputDetails,
             (Place::Usage, b"cache_read_input_tokens") => Place::CacheRead,
             (Place::Usage, b"cache_creation_input_tokens") => Place::CacheWritten,
             (Place::InputDetails, b"cached_tokens") => Place::Cached,
@@ -98,7 +101,9 @@ impl Schema for Response {
 pub struct Found {
     /// Tokens. Of several reports in a stream the last stands, each number by itself: Anthropic's begins with the prompt's
     /// and ends with the answer's.
-    pub usage: Usage,
+    usage: Usage,
+    /// Those of a session's earlier messages.
+    earlier: Usage,
     /// The model that answered, as upstream calls it.
     pub model: Option<Box<str>>,
     /// Events with output in them. Upstreams send one to a few tokens in each.
@@ -109,8 +114,44 @@ pub struct Found {
     pub is_done: bool,
     /// Tokens of the answer have been reported after output.
     pub is_usage_final: bool,
-    /// The present event has output.
+    /// What is known of the present event.
+    event: Event,
+    /// The last event said what was used, and nothing else.
+    is_usage_only: bool,
+}
+
+/// What is known of an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Event {
     has_output: bool,
+    has_usage: bool,
+    has_choices: bool,
+    has_choice: bool,
+}
+
+impl Found {
+    /// What was used, as upstream reports it.
+    pub fn usage(&self) -> Usage {
+        self.earlier.plus(&self.usage)
+    }
+
+    fn end_event(&mut self) {
+        let event = std::mem::take(&mut self.event);
+        self.outputs += u64::from(event.has_output);
+        self.is_usage_only = event.has_usage && event.has_choices && !event.has_choice;
+    }
+
+    /// Of a session, each report of usage is about one response.
+    fn end_message(&mut self) {
+        let usage = std::mem::take(&mut self.usage);
+        self.earlier = self.earlier.plus(&usage);
+        let event = std::mem::take(&mut self.event);
+        self.outputs += u64::from(event.has_output);
+        self.is_usage_final = match usage.is_known() {
+            true => true,
+            false => self.is_usage_final && !event.has_output,
+        };
+    }
 }
 
 impl Visitor<Place> for Found {
@@ -122,7 +163,7 @@ impl Visitor<Place> for Found {
 
     fn is_filled(&mut self, at: Place) {
         match at {
-            Place::Content | Place::Delta => self.has_output = true,
+            Place::Content | Place::Delta => self.event.has_output = true,
             Place::Error => self.has_failed = true,
             _ => {}
         }
@@ -151,19 +192,43 @@ impl Visitor<Place> for Found {
     fn opens(&mut self, at: Place) {
         match at {
             Place::Error => self.has_failed = true,
-            Place::ToolCalls => self.has_output = true,
+            Place::ToolCalls => self.event.has_output = true,
+            Place::Usage => self.event.has_usage = true,
+            Place::Choices => self.event.has_choices = true,
+            Place::Choice => self.event.has_choice = true,
             _ => {}
         }
     }
+}
+
+/// What an event of a stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not known yet.
+    Open,
+    /// It says what was used, and nothing else.
+    UsageOnly,
+    /// It says something else.
+    Other,
 }
 
 /// Looks at one response's body.
 #[derive(Debug)]
 pub struct ResponseScanner {
     scanner: Scanner<Response>,
-    /// Splits a stream of events.
-    events: Option<Events>,
+    form: Form,
     found: Found,
+}
+
+/// How documents stand in a body.
+#[derive(Debug)]
+enum Form {
+    /// It is one.
+    Document,
+    /// One in each event.
+    Events(Events),
+    /// One in each text message of a WebSocket.
+    Messages(Frames),
 }
 
 impl ResponseScanner {
@@ -171,7 +236,19 @@ impl ResponseScanner {
     pub fn new(is_event_stream: bool) -> Self {
         Self {
             scanner: Scanner::default(),
-            events: is_event_stream.then(Events::default),
+            form: match is_event_stream {
+                true => Form::Events(Events::default()),
+                false => Form::Document,
+            },
+            found: Found::default(),
+        }
+    }
+
+    /// For what the server of a WebSocket sends.
+    pub fn of_session() -> Self {
+        Self {
+            scanner: Scanner::default(),
+            form: Form::Messages(Frames::default()),
             found: Found::default(),
         }
     }
@@ -179,18 +256,55 @@ impl ResponseScanner {
     /// Looks at the next bytes of the body.
     pub fn feed(&mut self, bytes: &[u8]) {
         let (scanner, found) = (&mut self.scanner, &mut self.found);
-        let Some(events) = &mut self.events else {
-            scanner.feed(bytes, found);
-            return;
-        };
-        events.feed(bytes, |line| match line {
-            Line::Data(piece) => scanner.feed(piece, found),
-            Line::Done => found.is_done = true,
-            Line::EventEnd => {
-                found.outputs += u64::from(std::mem::take(&mut found.has_output));
-                scanner.reset();
+        match &mut self.form {
+            Form::Document => {
+                scanner.feed(bytes, found);
             }
-        });
+            Form::Events(events) => events.feed(bytes, |line| match line {
+                Line::Data(piece) => {
+                    scanner.feed(piece, found);
+                }
+                Line::Done => found.is_done = true,
+                Line::EventEnd => {
+                    found.end_event();
+                    scanner.reset();
+                }
+            }),
+            Form::Messages(frames) => frames.feed(bytes, |part| match part {
+                Part::Text(piece) => {
+                    scanner.feed(piece, found);
+                }
+                Part::TextEnd => {
+                    found.end_message();
+                    scanner.reset();
+                }
+                Part::Close => {}
+            }),
+        }
+    }
+
+    /// Upstream has said outside of the stream that it has failed.
+    pub const fn fail(&mut self) {
+        self.found.has_failed = true;
+    }
+
+    /// What can be said by now of the event of which a line, or a part of one, was fed last.
+    pub fn verdict(&mut self) -> Verdict {
+        match self.is_between() {
+            true if std::mem::take(&mut self.found.is_usage_only) => Verdict::UsageOnly,
+            true => Verdict::Other,
+            false if self.found.event.has_choice => Verdict::Other,
+            false => Verdict::Open,
+        }
+    }
+
+    /// Whether the next byte is the first of an event.
+    pub fn is_between(&self) -> bool {
+        match &self.form {
+            Form::Document => false,
+            Form::Events(events) => events.is_between(),
+            Form::Messages(frames) => frames.is_between(),
+        }
     }
 
     /// What has been found so far.

@@ -24,6 +24,23 @@ impl Usage {
         self.input.is_some() || self.output.is_some()
     }
 
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let sum = |one: Option<u64>, other: Option<u64>| match (one, other) {
+            (Some(one), Some(other)) => Some(one.saturating_add(other)),
+            (one, other) => one.or(other),
+        };
+        Self {
+            input: sum(self.input, other.input),
+            output: sum(self.output, other.output),
+            cached: sum(self.cached, other.cached),
+            cache_written: sum(self.cache_written, other.cache_written),
+            reasoning: sum(self.reasoning, other.reasoning),
+            is_cache_apart: self.is_cache_apart || other.is_cache_apart,
+        }
+    }
+
     /// All tokens of the prompt, those of the cache included, in both dialects.
     pub fn input_in_all(&self) -> Option<u64> {
         let apart = match self.is_cache_apart {

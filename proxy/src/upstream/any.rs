@@ -30,6 +30,20 @@ impl AnyExchange {
         Self::H1(Exchange::new(connection, head, body))
     }
 
+    /// See [`Exchange::may_switch`]; in h2 nothing switches.
+    pub const fn may_switch(&mut self) {
+        if let Self::H1(exchange) = self {
+            exchange.may_switch();
+        }
+    }
+
+    /// See [`Exchange::switch`].
+    pub const fn switch(&mut self) {
+        if let Self::H1(exchange) = self {
+            exchange.switch();
+        }
+    }
+
     /// See [`Exchange::resend`]; h2 starts another exchange.
     pub fn resend(&mut self, connection: Leased, bytes: Guarded) {
         if let Self::H1(exchange) = self {

@@ -17,6 +17,7 @@ use super::dns::Addresses;
 use super::eyeballs;
 use super::last_dial::LastDial;
 use super::tls::{self, ClientTls, HandshakeFailure};
+use crate::config::UpstreamProtocol;
 use crate::connection::transport::{Socket, Transport, WriteBuffer};
 use crate::error::ProxyError;
 use crate::http1::{Guarded, Head, ReadBuffer};
@@ -201,18 +202,18 @@ impl Dialer {
     /// # Errors
     /// As [`Dialer::dial`].
     pub async fn connection(&self) -> Result<Connection, ConnectError> {
-        let mut connection = Connection::new(self.dial().await?);
+        let mut connection = Connection::new(self.dial(UpstreamProtocol::Http1).await?);
         connection.sample(&self.sockets, &self.metrics, Instant::now());
         Ok(connection)
     }
 
-    /// Opens a connection.
+    /// Opens a connection that is to speak this protocol.
     ///
     /// # Errors
     /// Why there is none; counted, and remembered until one can be opened.
-    pub async fn dial(&self) -> Result<Transport, ConnectError> {
+    pub async fn dial(&self, protocol: UpstreamProtocol) -> Result<Transport, ConnectError> {
         let limit = self.timeout.get();
-        let result = tokio::time::timeout(limit, self.open(limit))
+        let result = tokio::time::timeout(limit, self.open(limit, protocol))
             .await
             .unwrap_or(Err(ConnectError::Timeout(limit)));
         match &result {
@@ -249,7 +250,11 @@ impl Dialer {
         let _ = tokio::time::timeout(pause, self.connected.notified()).await;
     }
 
-    async fn open(&self, limit: Duration) -> Result<Transport, ConnectError> {
+    async fn open(
+        &self,
+        limit: Duration,
+        protocol: UpstreamProtocol,
+    ) -> Result<Transport, ConnectError> {
         let give_up = tokio::time::Instant::now() + limit.saturating_sub(MARGIN);
         let addresses = self.addresses.get().await.map_err(ConnectError::Dns)?;
         let connect = |address| self.connect(address, give_up);
@@ -259,7 +264,7 @@ impl Dialer {
                 true => ConnectError::Tcp(reason),
                 false => ConnectError::Timeout(limit),
             })?;
-        self.secure(socket).await
+        self.secure(socket, protocol).await
     }
 
     /// Connects to one address.
@@ -293,12 +298,16 @@ impl Dialer {
         Ok(socket)
     }
 
-    async fn secure(&self, socket: Socket) -> Result<Transport, ConnectError> {
+    async fn secure(
+        &self,
+        socket: Socket,
+        protocol: UpstreamProtocol,
+    ) -> Result<Transport, ConnectError> {
         let Some(tls) = &self.tls else {
             return Ok(Transport::Plain(socket));
         };
         let started = Instant::now();
-        let connector = TlsConnector::from(Arc::clone(&tls.config));
+        let connector = TlsConnector::from(Arc::clone(tls.of(protocol)));
         let stream = connector
             .connect(tls.name.clone(), socket)
             .await
@@ -309,7 +318,7 @@ impl Dialer {
             .observe(started.elapsed());
         self.certificate.note_peer(stream.get_ref().1);
         let chosen = stream.get_ref().1.alpn_protocol();
-        if tls.requires_h2() && chosen != Some(tls::H2) {
+        if protocol == UpstreamProtocol::Http2 && chosen != Some(tls::H2) {
             return Err(ConnectError::NotH2);
         }
         Ok(Transport::Tls(Box::new(TlsStream::Client(stream))))

@@ -45,6 +45,8 @@ pub struct Exchange {
     written_before: u64,
     request: Framing,
     sent: bool,
+    /// Upstream may switch protocols.
+    may_switch: bool,
     write_failed: bool,
     head_len: usize,
     /// Bytes of the response head there were when it was last incomplete.
@@ -73,6 +75,7 @@ impl Exchange {
             lease,
             request,
             sent: request == Framing::None,
+            may_switch: false,
             write_failed: false,
             head_len: 0,
             seen: 0,
@@ -85,6 +88,17 @@ impl Exchange {
             left: None,
             head_read: None,
         }
+    }
+
+    /// The request asks upstream to switch protocols.
+    pub const fn may_switch(&mut self) {
+        self.may_switch = true;
+    }
+
+    /// Upstream has switched: from here on, bytes of any kind go both ways.
+    pub const fn switch(&mut self) {
+        self.request = Framing::UntilClose;
+        self.sent = false;
     }
 
     /// Says that the request is about to be written, for the kernel's figures.
@@ -256,6 +270,12 @@ impl Exchange {
                 "its status is below 100",
             ))
             .into()),
+            101 if self.may_switch => {
+                self.response = Framing::UntilClose;
+                self.body = BodyDecoder::new(Framing::UntilClose);
+                self.head_len = end;
+                Ok(true)
+            }
             101 => Err(ProxyError::UpstreamInvalidResponse(Cow::Borrowed(
                 "it switches protocols unasked",
             ))

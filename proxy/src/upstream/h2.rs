@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::{Mutex, Notify};
 
 use super::connect::{ConnectError, Dialer};
+use crate::config::UpstreamProtocol;
 use crate::connection::LocalExecutor;
 pub use exchange::{H2Exchange, H2Request};
 use pipe::PipeBody;
@@ -85,7 +86,7 @@ impl Multiplexed {
         if let Some(connected) = slot.as_ref().filter(usable) {
             return Ok(connected.clone());
         }
-        let io = TokioIo::new(self.dialer.dial().await?);
+        let io = TokioIo::new(self.dialer.dial(UpstreamProtocol::Http2).await?);
         let (sender, connection) = http2::Builder::new(LocalExecutor)
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_INTERVAL)

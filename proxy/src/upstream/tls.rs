@@ -37,6 +37,8 @@ pub enum TlsSetupError {
 pub struct ClientTls {
     /// rustls' configuration, with this worker's session cache.
     pub config: Arc<ClientConfig>,
+    /// The same for a connection that has to speak HTTP/1.1, whatever others do.
+    pub http1: Arc<ClientConfig>,
     /// The name sent as SNI and verified.
     pub name: ServerName<'static>,
 }
@@ -45,9 +47,12 @@ pub struct ClientTls {
 pub const H2: &[u8] = b"h2";
 
 impl ClientTls {
-    /// Whether a connection is of no use unless upstream chooses h2.
-    pub fn requires_h2(&self) -> bool {
-        self.config.alpn_protocols == [H2]
+    /// The configuration for a connection that is to speak this protocol.
+    pub const fn of(&self, protocol: UpstreamProtocol) -> &Arc<ClientConfig> {
+        match protocol {
+            UpstreamProtocol::Http1 => &self.http1,
+            UpstreamProtocol::Http2 => &self.config,
+        }
     }
 }
 
@@ -99,12 +104,19 @@ pub fn client(upstream: &Upstream) -> Result<Option<ClientTls>, TlsSetupError> {
         .with_root_certificates(roots(upstream.ca_file.as_deref())?)
         .with_no_client_auth();
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
-    config.alpn_protocols = match upstream.protocol {
-        UpstreamProtocol::Http1 => vec![b"http/1.1".to_vec()],
-        UpstreamProtocol::Http2 => vec![H2.to_vec()],
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let http1 = Arc::new(config);
+    let config = match upstream.protocol {
+        UpstreamProtocol::Http1 => Arc::clone(&http1),
+        UpstreamProtocol::Http2 => {
+            let mut config = ClientConfig::clone(&http1);
+            config.alpn_protocols = vec![H2.to_vec()];
+            Arc::new(config)
+        }
     };
     Ok(Some(ClientTls {
-        config: Arc::new(config),
+        config,
+        http1,
         name,
     }))
 }

@@ -1,7 +1,8 @@
 //! Settings that change while a worker runs: they come as a job and are read as plain memory.
 
 use super::Worker;
-use crate::config::{Config, Live};
+use crate::config::{Config, Live, Treatment};
+use crate::route::RouteId;
 
 impl Worker {
     /// Settings that can change, as they are now. Whoever takes one field reads only that.
@@ -10,9 +11,18 @@ impl Worker {
         self.live.get()
     }
 
+    /// How a request of this route is treated; of none, as one of the first.
+    #[inline]
+    pub fn treatment(&self, route: Option<RouteId>) -> Treatment {
+        let treatments = self.treatments.borrow();
+        let index = route.map_or(0, RouteId::index);
+        *treatments.get(index).unwrap_or(&treatments[0])
+    }
+
     /// Takes over what can change.
     pub fn adopt(&self, config: &Config) {
         self.live.set(config.live());
+        *self.treatments.borrow_mut() = config.routes.by_route();
         self.max_in_flight.set(share(config));
         self.dialer.set_timeout(config.timeouts.connect);
     }

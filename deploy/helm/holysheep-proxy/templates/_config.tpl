@@ -29,7 +29,7 @@ and what the image has variables for, comes by environment variables (_pod.tpl),
 {{/* What changes with whatever a running proxy does not read again by itself (docs/configuration.md): what is left out here it does. */}}
 {{- define "holysheep-proxy.restart-checksum" -}}
 {{- $config := include "holysheep-proxy.config" . | fromYaml -}}
-{{- $rest := omit $config "timeouts" "limits" "timing_header" "models_cache" "usage" "log" "probes" -}}
+{{- $rest := omit $config "timeouts" "limits" "timing_header" "models_cache" "usage" "responses" "routes" "log" "probes" -}}
 {{- $log := omit (default dict $config.log) "level" -}}
 {{- $probes := omit $config.probes "worker_limit" "upstream_limit" "accept_limit" -}}
 {{- list $rest $log $probes | toJson | sha256sum -}}

@@ -31,7 +31,7 @@ pub(super) type Usage<'a> = (
 pub(super) fn usage(record: &RequestRecord) -> Option<Usage<'_>> {
     let observed = record.observed.as_ref()?;
     let found = observed.found();
-    let usage = &found.usage;
+    let usage = found.usage();
     let figures = [
         ("input", usage.input_in_all()),
         ("output", observed.output(record.end)),

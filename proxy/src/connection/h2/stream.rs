@@ -130,6 +130,11 @@ impl Downstream for H2Stream {
         cell.wake_reader();
     }
 
+    fn switch(&mut self) {
+        // The pipeline asks no upstream for it; should it come all the same, the stream breaks off.
+        self.truncate();
+    }
+
     fn refuse_body(&mut self) {
         self.incoming = None;
     }

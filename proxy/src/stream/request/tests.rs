@@ -2,12 +2,20 @@
 
 use super::*;
 
-fn scan(body: &str, step: usize) -> Option<String> {
+fn scan(body: &str, step: usize) -> (RequestScanner, Option<usize>) {
     let mut scanner = RequestScanner::default();
-    body.as_bytes()
-        .chunks(step)
-        .find_map(|piece| scanner.feed(piece))
-        .map(Into::into)
+    let mut end = None;
+    for (index, piece) in body.as_bytes().chunks(step).enumerate() {
+        if let Some(at) = scanner.feed(piece) {
+            assert_eq!(end, None, "it ends once");
+            end = Some(index * step + at);
+        }
+    }
+    (scanner, end)
+}
+
+fn model(body: &str, step: usize) -> Option<String> {
+    scan(body, step).0.asked().model.take().map(Into::into)
 }
 
 #[test]
@@ -15,7 +23,7 @@ fn the_model_is_found_at_every_cut() {
     let body = r#" {"messages":[{"role":"user","content":"say \"model\":\"x\" \\"}],
         "nested":{"model":"wrong"},"n":1,"model" : "gpt-4.1","z":"model"}"#;
     for step in 1..body.len() {
-        assert_eq!(scan(body, step).as_deref(), Some("gpt-4.1"), "step {step}");
+        assert_eq!(model(body, step).as_deref(), Some("gpt-4.1"), "step {step}");
     }
 }
 
@@ -31,8 +39,34 @@ fn what_is_no_model_name_is_not_one() {
         "--boundary\r\n{\"model\":\"x\"}",
         r#"{"model":{"model":"x"}}"#,
     ] {
-        assert_eq!(scan(body, 64), None, "{body}");
+        assert_eq!(model(body, 64), None, "{body}");
     }
     let long = format!(r#"{{"model":"{}"}}"#, "a".repeat(500));
-    assert_eq!(scan(&long, 64), None);
+    assert_eq!(model(&long, 64), None);
+}
+
+#[test]
+fn the_end_and_what_is_asked_of_a_stream_are_found_at_every_cut() {
+    for (body, is_stream, has_options) in [
+        (r#"{"stream":true}"#, true, false),
+        (r#"{"stream":false,"stream_options":null}"#, false, true),
+        (
+            r#"{"m":[{"stream":true}],"x":"{\"stream_options\":1}","stream":true}"#,
+            true,
+            false,
+        ),
+        (r#"{"stream_options":{"a":[{}]},"stream":true}"#, true, true),
+    ] {
+        let with_more = format!("{body} \n}}]");
+        for step in 1..with_more.len() {
+            let (mut scanner, end) = scan(&with_more, step);
+            assert_eq!(end, Some(body.len() - 1), "{body} by {step}");
+            let asked = scanner.asked();
+            assert_eq!(asked.is_stream, is_stream, "{body} by {step}");
+            assert_eq!(asked.has_stream_options, has_options, "{body} by {step}");
+        }
+    }
+    for endless in ["", "[{}]", "{", r#"{"a":{}"#, r#"{"a":"}"#, "--{}"] {
+        assert_eq!(scan(endless, 3).1, None, "{endless}");
+    }
 }

@@ -11,7 +11,7 @@ fn scan(body: &[u8], is_event_stream: bool, step: usize) -> Value {
     let mut scanner = ResponseScanner::new(is_event_stream);
     body.chunks(step).for_each(|piece| scanner.feed(piece));
     let found = scanner.found();
-    let usage = &found.usage;
+    let usage = found.usage();
     json!({
         "model": found.model,
         "input": usage.input,
@@ -60,7 +60,7 @@ fn the_corpus_cut_in_two_at_every_byte() {
             scanner.feed(second);
             let found = scanner.found();
             assert_eq!(
-                json!(found.usage.output),
+                json!(found.usage().output),
                 expected["output"],
                 "{path:?} at {cut}"
             );

@@ -9,8 +9,7 @@ use super::client;
 pub(super) const NODE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 const CHAT: &str = r#"{"model":"gpt-4.1","messages":[{"role":"user","content":"Hello"}]}"#;
-const STREAM: &str =
-    r#"{"model":"gpt-4.1","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"Hello"}]}"#;
+const STREAM: &str = r#"{"model":"gpt-4.1","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"Hello"}]}"#;
 const MESSAGES: &str = r#"{"model":"claude-sonnet-4.5","max_tokens":16,"messages":[{"role":"user","content":"Hello"}]}"#;
 const EMBEDDINGS: &str = r#"{"model":"text-embedding-3-small","input":"Hello"}"#;
 

@@ -1,0 +1,282 @@
+//! How the requests of each route are treated: `responses:`, and `routes:`, which sets the same for one path.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::file::{Span, as_text};
+use super::{Problem, Timeouts};
+use crate::route::ROUTES;
+
+/// What becomes of a request whose client leaves before it has the whole response.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientLeaves {
+    /// It ends upstream, too, at once.
+    #[default]
+    Cancel,
+    /// The response is read to its end, to learn what it used; the other limits hold.
+    Drain,
+    /// The same for so long at most.
+    DrainFor(Duration),
+}
+
+/// As it is written.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ClientLeavesFile {
+    Cancel,
+    Drain,
+    DrainFor(Span),
+}
+
+impl<'de> Deserialize<'de> for ClientLeaves {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match ClientLeavesFile::deserialize(deserializer)? {
+            ClientLeavesFile::Cancel => Self::Cancel,
+            ClientLeavesFile::Drain => Self::Drain,
+            ClientLeavesFile::DrainFor(span) => Self::DrainFor(span.0),
+        })
+    }
+}
+
+impl Serialize for ClientLeaves {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+        match self {
+            Self::Cancel => serializer.serialize_str("cancel"),
+            Self::Drain => serializer.serialize_str("drain"),
+            Self::DrainFor(limit) => {
+                let text = humantime::format_duration(*limit).to_string();
+                let mut map = serializer.serialize_map(Some(1))?;
+                map.serialize_entry("drain_for", &text)?;
+                map.end()
+            }
+        }
+    }
+}
+
+/// `responses:`
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ResponsesFile {
+    /// See [`Treatment::client_leaves`].
+    pub client_leaves: Option<ClientLeaves>,
+    /// See [`Treatment::keep_alive`].
+    pub keep_alive: Option<Span>,
+}
+
+/// A line of `routes:`: what is not set there is as for all.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RouteFile {
+    /// See [`Treatment::first_byte`].
+    pub first_byte: Option<Span>,
+    /// See [`Treatment::idle`].
+    pub idle: Option<Span>,
+    /// See [`Treatment::total`].
+    pub total: Option<Span>,
+    /// See [`Treatment::client_leaves`].
+    pub client_leaves: Option<ClientLeaves>,
+    /// See [`Treatment::keep_alive`].
+    pub keep_alive: Option<Span>,
+}
+
+/// How the requests of one route are treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Treatment {
+    /// From the request's end to the response head.
+    #[serde(serialize_with = "as_text")]
+    pub first_byte: Duration,
+    /// Between two pieces of the response.
+    #[serde(serialize_with = "as_text")]
+    pub idle: Duration,
+    /// From the request's head to the response's end; zero sets no limit.
+    #[serde(serialize_with = "as_text")]
+    pub total: Duration,
+    /// What becomes of it when its client leaves.
+    pub client_leaves: ClientLeaves,
+    /// A stream's client gets a sign of life whenever nothing else has come for so long; zero sends none.
+    #[serde(serialize_with = "as_text")]
+    pub keep_alive: Duration,
+}
+
+/// How requests are treated: in general, and by route where that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Treatments {
+    /// In general.
+    #[serde(skip)]
+    general: Treatment,
+    /// By path, as in the table of routes.
+    #[serde(flatten)]
+    routes: BTreeMap<&'static str, Treatment>,
+}
+
+impl Treatments {
+    /// One for each line of [`ROUTES`], in its order.
+    pub fn by_route(&self) -> [Treatment; ROUTES.len()] {
+        ROUTES.each_ref().map(|route| {
+            let own = self.routes.get(route.template);
+            own.copied().unwrap_or(self.general)
+        })
+    }
+
+    /// In general.
+    pub const fn general(&self) -> &Treatment {
+        &self.general
+    }
+}
+
+/// Shortest time between two signs of life.
+const SHORTEST_KEEP_ALIVE: Duration = Duration::from_millis(100);
+
+pub(super) fn checked(
+    timeouts: &Timeouts,
+    responses: ResponsesFile,
+    given: &BTreeMap<String, RouteFile>,
+    problems: &mut Vec<Problem>,
+) -> Treatments {
+    let or = |given: Option<Span>, general| given.map_or(general, |span| span.0);
+    let general = Treatment {
+        first_byte: timeouts.first_byte,
+        idle: timeouts.idle,
+        total: timeouts.total,
+        client_leaves: responses.client_leaves.unwrap_or_default(),
+        keep_alive: or(responses.keep_alive, Duration::ZERO),
+    };
+    check("responses", &general, problems);
+    let mut routes = BTreeMap::new();
+    for (path, own) in given {
+        let Some(route) = ROUTES.iter().find(|route| route.template == path) else {
+            let known: Vec<&str> = ROUTES.iter().map(|route| route.template).collect();
+            problems.push(Problem {
+                field: format!("routes.{path}").into(),
+                message: format!(
+                    "there is no such route; expected one of {}",
+                    known.join(", ")
+                ),
+            });
+            continue;
+        };
+        let treatment = Treatment {
+            first_byte: or(own.first_byte, general.first_byte),
+            idle: or(own.idle, general.idle),
+            total: or(own.total, general.total),
+            client_leaves: own.client_leaves.unwrap_or(general.client_leaves),
+            keep_alive: or(own.keep_alive, general.keep_alive),
+        };
+        check(&format!("routes.{path}"), &treatment, problems);
+        routes.insert(route.template, treatment);
+    }
+    Treatments { general, routes }
+}
+
+fn check(section: &str, treatment: &Treatment, problems: &mut Vec<Problem>) {
+    let mut require = |holds: bool, field: &str, message: &str| {
+        if !holds {
+            problems.push(Problem {
+                field: format!("{section}.{field}").into(),
+                message: message.to_owned(),
+            });
+        }
+    };
+    let keep_alive = treatment.keep_alive;
+    require(
+        keep_alive.is_zero() || keep_alive >= SHORTEST_KEEP_ALIVE,
+        "keep_alive",
+        "is too short; expected 0s, which sends none, or at least 100ms",
+    );
+    let wait = match treatment.client_leaves {
+        ClientLeaves::DrainFor(limit) => limit,
+        ClientLeaves::Cancel | ClientLeaves::Drain => Duration::MAX,
+    };
+    require(
+        !wait.is_zero(),
+        "client_leaves.drain_for",
+        "0s would end everything at once; expected such as 30s, or cancel",
+    );
+    // What holds for all is checked where it is set.
+    if section != "responses" {
+        for (field, limit) in [
+            ("first_byte", treatment.first_byte),
+            ("idle", treatment.idle),
+        ] {
+            let message = "0s would end everything at once; expected such as 10s";
+            require(!limit.is_zero(), field, message);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, ConfigFile};
+
+    fn built(text: &str) -> Result<Treatments, String> {
+        let config = Config::build(ConfigFile::parse(text)?).map_err(|error| error.to_string())?;
+        Ok(config.routes)
+    }
+
+    fn of(treatments: &Treatments, path: &str) -> Treatment {
+        let index = ROUTES.iter().position(|route| route.template == path);
+        treatments.by_route()[index.unwrap()]
+    }
+
+    #[test]
+    fn a_route_differs_in_what_it_sets() {
+        let treatments = built(
+            "{timeouts: {idle: 7s}, responses: {client_leaves: drain}, routes: {/v1/messages: {first_byte: 5m, \
+             client_leaves: {drain_for: 30s}, keep_alive: 15s}}}",
+        )
+        .unwrap();
+        let chat = of(&treatments, "/v1/chat/completions");
+        assert_eq!(chat, *treatments.general());
+        assert_eq!(chat.client_leaves, ClientLeaves::Drain);
+        let messages = of(&treatments, "/v1/messages");
+        assert_eq!(messages.first_byte, Duration::from_secs(300));
+        assert_eq!(messages.idle, Duration::from_secs(7));
+        assert_eq!(messages.total, Duration::ZERO);
+        let limit = Duration::from_secs(30);
+        assert_eq!(messages.client_leaves, ClientLeaves::DrainFor(limit));
+        assert_eq!(messages.keep_alive, Duration::from_secs(15));
+        let shown = serde_json::to_value(&treatments).unwrap();
+        assert_eq!(shown["/v1/messages"]["client_leaves"]["drain_for"], "30s");
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        for (text, start) in [
+            (
+                "routes: {/v1/chat: {}}",
+                "routes./v1/chat: there is no such route; expected one of /v1/chat/completions",
+            ),
+            (
+                "routes: {/v1/files: {idle: 0s}}",
+                "routes./v1/files.idle: 0s would",
+            ),
+            (
+                "routes: {/v1/files: {keep_alive: 1ms}}",
+                "routes./v1/files.keep_alive: is too short",
+            ),
+            (
+                "responses: {keep_alive: 1ms}",
+                "responses.keep_alive: is too short",
+            ),
+            (
+                "responses: {client_leaves: {drain_for: 0s}}",
+                "responses.client_leaves.drain_for: 0s",
+            ),
+            (
+                "responses: {client_leaves: stay}",
+                "responses.client_leaves: ",
+            ),
+            (
+                "routes: {/v1/files: {client_leaves: {drain_for: long}}}",
+                "routes./v1/files.client_leaves",
+            ),
+        ] {
+            let error = built(text).unwrap_err();
+            assert!(error.starts_with(start), "{error}");
+        }
+    }
+}
