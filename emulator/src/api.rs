@@ -92,6 +92,7 @@ pub(crate) fn answer(ask: &Ask<'_>) -> Answer {
         Route::CountTokens => with_model(ask, messages::count),
         Route::Moderations => with_body(ask, moderations::answer),
         Route::Rerank => with_body(ask, stored::rerank),
+        Route::Realtime => Answer::bad_request(dialect, "this path is a WebSocket"),
         Route::Models => models::list(),
         Route::Model => models::one(ask.path),
         Route::Images => stored::images(settings),

@@ -19,6 +19,7 @@ use crate::control;
 use crate::fault::shape::Shape;
 use crate::fault::{self, Fault, FaultError, Stage, wire};
 use crate::head;
+use crate::realtime;
 use crate::record::RecordedRequest;
 use crate::routes::Route;
 use crate::server::Shared;
@@ -34,8 +35,9 @@ pub(crate) fn unix_ns() -> u64 {
 pub(crate) async fn answer(
     shared: Arc<Shared>,
     link: Arc<Link>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Response<AnswerBody> {
+    let upgrade = realtime::upgrade(&mut request);
     let (head, body) = request.into_parts();
     if head.uri.path().starts_with(control::PREFIX) {
         return control::answer(&shared, &head, body).await;
@@ -72,6 +74,13 @@ pub(crate) async fn answer(
         None if !auth::accepted(&head.headers, &shared.api_key) => {
             shared.counters.unauthorized.add(1);
             auth::refusal(route.dialect(), &head.headers)
+        }
+        None if route == Route::Realtime
+            && let Some(upgrade) = upgrade =>
+        {
+            let query = head.uri.query().unwrap_or_default();
+            let model = query.strip_prefix("model=").unwrap_or_default();
+            return realtime::switch(&shared, accounting, upgrade, model.to_owned());
         }
         None => {
             let ask = Ask::new(&shared, route, &head, &body);

@@ -29,6 +29,7 @@ mod exchange;
 mod fault;
 mod head;
 mod latency;
+mod realtime;
 mod record;
 mod routes;
 mod server;

@@ -23,6 +23,7 @@ pub(crate) enum Route {
     MinimaxMessages,
     Moderations,
     Rerank,
+    Realtime,
     Models,
     Model,
     Images,
@@ -82,6 +83,7 @@ const TABLE: [Entry; Route::COUNT] = [
     ),
     entry(Route::Moderations, POST, "/v1/moderations", OpenAi),
     entry(Route::Rerank, POST, "/v1/rerank", OpenAi),
+    entry(Route::Realtime, GET, "/v1/realtime", OpenAi),
     entry(Route::Models, GET, "/v1/models", OpenAi),
     entry(Route::Model, GET, "/v1/models/{id}", OpenAi),
     entry(Route::Images, ANY, "/v1/images/*", OpenAi),
@@ -92,7 +94,7 @@ const TABLE: [Entry; Route::COUNT] = [
 ];
 
 impl Route {
-    pub(crate) const COUNT: usize = 16;
+    pub(crate) const COUNT: usize = 17;
 
     /// The route of a path, whatever the method.
     pub(crate) fn of(path: &str) -> Self {

@@ -99,7 +99,13 @@ async fn serve_http<T: Transport>(shared: &Arc<Shared>, transport: T, link: Link
         drive(connection, http2::Connection::graceful_shutdown, &link).await
     } else {
         let connection = http1::Builder::new().serve_connection(io.another(), service);
-        drive(connection, http1::Connection::graceful_shutdown, &link).await
+        let connection = connection.with_upgrades();
+        drive(
+            connection,
+            http1::UpgradeableConnection::graceful_shutdown,
+            &link,
+        )
+        .await
     };
     let mut io = io;
     match driven {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::file::{Span, as_text};
 use super::{Problem, Timeouts};
-use crate::route::ROUTES;
+use crate::route::{Action, ROUTES, Route};
 
 /// What becomes of a request whose client leaves before it has the whole response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl Treatments {
     pub fn by_route(&self) -> [Treatment; ROUTES.len()] {
         ROUTES.each_ref().map(|route| {
             let own = self.routes.get(route.template);
-            own.copied().unwrap_or(self.general)
+            own.copied().unwrap_or_else(|| default(self.general, route))
         })
     }
 
@@ -127,6 +127,19 @@ impl Treatments {
     }
 }
 
+/// What holds for a route that sets nothing. In a session nothing may be said for minutes.
+fn default(general: Treatment, route: &Route) -> Treatment {
+    Treatment {
+        idle: match route.action {
+            Action::Realtime => general.idle.max(SESSION_IDLE),
+            _ => general.idle,
+        },
+        ..general
+    }
+}
+
+/// Shortest of the limits between two pieces of a session that sets none.
+const SESSION_IDLE: Duration = Duration::from_secs(600);
 /// Shortest time between two signs of life.
 const SHORTEST_KEEP_ALIVE: Duration = Duration::from_millis(100);
 
@@ -158,6 +171,7 @@ pub(super) fn checked(
             });
             continue;
         };
+        let general = default(general, route);
         let treatment = Treatment {
             first_byte: or(own.first_byte, general.first_byte),
             idle: or(own.idle, general.idle),
@@ -232,6 +246,8 @@ mod tests {
         let chat = of(&treatments, "/v1/chat/completions");
         assert_eq!(chat, *treatments.general());
         assert_eq!(chat.client_leaves, ClientLeaves::Drain);
+        let session = of(&treatments, "/v1/realtime");
+        assert_eq!(session.idle, Duration::from_secs(600));
         let messages = of(&treatments, "/v1/messages");
         assert_eq!(messages.first_byte, Duration::from_secs(300));
         assert_eq!(messages.idle, Duration::from_secs(7));

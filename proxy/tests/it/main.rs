@@ -29,6 +29,7 @@ mod pool;
 mod probes;
 mod prompt_records;
 mod readiness;
+mod realtime;
 mod reload;
 mod response_fields;
 mod signs_of_life;
