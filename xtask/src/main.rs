@@ -14,6 +14,7 @@ mod build_command;
 mod build_ebpf;
 mod command;
 mod emulate;
+mod fuzz;
 mod helm;
 mod image;
 mod manifests;
@@ -68,6 +69,8 @@ enum Task {
     Emulate(emulate::Options),
     /// Measure the proxy against nginx and HAProxy
     Bench(bench::Options),
+    /// Feed the scanners of bodies with whatever a fuzzer comes up with
+    Fuzz(fuzz::Options),
     /// Render the chart to deploy/manifests and to the files its tests compare with
     Manifests(manifests::Options),
     /// Measure the code: sizes, tests, unwraps
@@ -96,6 +99,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Image(options) => image::run(&workspace, &options),
         Task::Emulate(options) => emulate::run(&workspace, &options),
         Task::Bench(options) => bench::run(&workspace, &options),
+        Task::Fuzz(options) => fuzz::run(&workspace, &options),
         Task::Manifests(options) => manifests::run(&workspace, &options),
         Task::Stats => stats::run(&workspace),
     }

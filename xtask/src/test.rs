@@ -22,7 +22,7 @@ use clap::builder::PossibleValuesParser;
 use crate::image::{BILL as IMAGE_BILL, ENGINE as IMAGE_ENGINE};
 use crate::tools::{self, Lack, Tool};
 use crate::workspace::Workspace;
-use crate::{build_ebpf, command, stats, test_kernels};
+use crate::{build_ebpf, command, fuzz, stats, test_kernels};
 pub(crate) use cargo::Tests;
 pub(crate) use report::Outcome;
 use report::Row;
@@ -50,7 +50,7 @@ struct Step {
     remedy: &'static str,
 }
 
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 15] = [
     Step {
         name: "ebpf",
         title: "the kernel programs, which the others test with",
@@ -95,6 +95,13 @@ const STEPS: [Step; 14] = [
         needs: &[test_kernels::TOOL],
         run: test_kernels::check,
         remedy: "run the failing test alone: `cargo xtask test-kernels --only 6.1 -- NAME --nocapture`",
+    },
+    Step {
+        name: "fuzz",
+        title: "the scanners of bodies, for a while under a fuzzer",
+        needs: &[],
+        run: fuzz::check,
+        remedy: "the input that failed is named above; `cargo xtask fuzz` goes on from there",
     },
     Step {
         name: "doc",
