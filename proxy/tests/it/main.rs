@@ -16,6 +16,7 @@ mod drain_delay;
 mod errors;
 mod expect_continue;
 mod forwarding;
+mod h2_floods;
 mod harness;
 mod health_ready;
 mod keep_alive;

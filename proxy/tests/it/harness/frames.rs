@@ -1,17 +1,20 @@
-//! h2 frames by hand (RFC 9113 section 4.1), for an upstream that says what no library would.
+//! h2 frames by hand (RFC 9113 section 4.1), for an upstream or a client that says what no library would.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
-pub(crate) const REFUSED_STREAM: u32 = 7;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const INTERNAL_ERROR: u32 = 2;
+pub(crate) const REFUSED_STREAM: u32 = 7;
+pub(crate) const CANCEL: u32 = 8;
+pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
@@ -32,7 +35,7 @@ impl Frame {
     }
 }
 
-/// The server's end of an h2 connection.
+/// One end of an h2 connection.
 pub(crate) struct Frames(TcpStream);
 
 impl Frames {
@@ -50,28 +53,65 @@ impl Frames {
         Ok(frames)
     }
 
-    /// The next frame of a request; settings are acknowledged, the rest is passed over.
+    /// Sends the client's preface, with no settings.
+    pub(crate) fn connect(mut stream: TcpStream) -> io::Result<Self> {
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
+        let mut frames = Self(stream);
+        frames.write(SETTINGS, 0, 0, b"")?;
+        Ok(frames)
+    }
+
+    /// The next frame of a request; the rest is passed over.
     pub(crate) fn next(&mut self) -> io::Result<Frame> {
         loop {
-            let mut head = [0; 9];
-            self.0.read_exact(&mut head)?;
-            let [a, b, c, kind, flags, stream @ ..] = head;
-            let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
-            self.0.read_exact(&mut payload)?;
-            match kind {
-                SETTINGS if flags & ACK == 0 => self.write(SETTINGS, ACK, 0, b"")?,
-                DATA | HEADERS => {
-                    let stream = u32::from_be_bytes(stream);
-                    return Ok(Frame {
-                        kind,
-                        flags,
-                        stream,
-                        payload,
-                    });
-                }
-                _ => {}
+            let frame = self.any()?;
+            if matches!(frame.kind, DATA | HEADERS) {
+                return Ok(frame);
             }
         }
+    }
+
+    /// The next frame; settings are acknowledged.
+    pub(crate) fn any(&mut self) -> io::Result<Frame> {
+        let mut head = [0; 9];
+        self.0.read_exact(&mut head)?;
+        let [a, b, c, kind, flags, stream @ ..] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        self.0.read_exact(&mut payload)?;
+        if kind == SETTINGS && flags & ACK == 0 {
+            self.write(SETTINGS, ACK, 0, b"")?;
+        }
+        Ok(Frame {
+            kind,
+            flags,
+            stream: u32::from_be_bytes(stream),
+            payload,
+        })
+    }
+
+    /// Asks for `path` without a body, with these fields; `whole` says whether the head ends with this frame.
+    pub(crate) fn ask(
+        &mut self,
+        stream: u32,
+        path: &str,
+        fields: &[(&str, &str)],
+        whole: bool,
+    ) -> io::Result<()> {
+        // `:method: POST` and `:scheme: http` of HPACK's static table; literals without indexing for the rest.
+        let mut block = vec![0x83, 0x86];
+        let mut text =
+            |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+        block.extend([&[0x04][..], &text(path), &[0x01], &text("proxy.test")].concat());
+        for (name, value) in fields {
+            block.extend([&[0x00][..], &text(name), &text(value)].concat());
+        }
+        let flags = END_STREAM | if whole { END_HEADERS } else { 0 };
+        self.write(HEADERS, flags, stream, &block)
+    }
+
+    /// Goes on with a head that does not end here either.
+    pub(crate) fn go_on(&mut self, stream: u32, block: &[u8]) -> io::Result<()> {
+        self.write(CONTINUATION, 0, stream, block)
     }
 
     /// Reads a whole request; gives its stream and its body.
