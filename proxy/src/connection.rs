@@ -97,7 +97,8 @@ async fn serve_plain(worker: Rc<Worker>, socket: Socket, mut input: ReadBuffer, 
         () = worker.drain.wait() => None,
     };
     match detected {
-        Some(true) => h2::serve(worker, io, input.take(), peer, false).await,
+        // Apart, so that HTTP/1.1 does not pay for its size.
+        Some(true) => Box::pin(h2::serve(worker, io, input.take(), peer, false)).await,
         Some(false) => h1::serve(worker, H1Stream::new(io, peer, input), false).await,
         None => {}
     }
@@ -143,7 +144,7 @@ async fn serve_tls(
     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let io = Transport::Tls(stream);
     if h2 {
-        h2::serve(worker, io, input.take(), peer, true).await;
+        Box::pin(h2::serve(worker, io, input.take(), peer, true)).await;
     } else {
         h1::serve(worker, H1Stream::new(io, peer, input), true).await;
     }

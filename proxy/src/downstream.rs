@@ -52,6 +52,9 @@ pub trait Downstream: RequestBody {
     /// The response breaks off; the client must be able to tell.
     fn truncate(&mut self);
 
+    /// Gives memory back that small events far apart do not need. The response goes on.
+    fn rest(&mut self) {}
+
     /// A number that changes whenever the client takes some of what has been added.
     fn progress(&self) -> u64;
 

@@ -190,7 +190,9 @@ pub async fn run<D: Downstream>(
     let result = match plan.step {
         Step::Refuse(error) => Err(error),
         Step::Answer(answer) => answer::send(worker, client, &mut record, answer).await,
-        Step::Models(outbound) => models::answer(worker, *outbound, client, &mut record).await,
+        Step::Models(outbound) => {
+            Box::pin(models::answer(worker, *outbound, client, &mut record)).await
+        }
         Step::Forward(outbound) => forward(worker, *outbound, client, &mut record).await,
     };
     finish(worker, plan.dialect, client, record, result).await;
@@ -251,20 +253,20 @@ async fn forward<D: Downstream>(
     let mut exchange = pick(worker, outbound, &mut body, record).await?;
     if let Err(error) = attempts(worker, &mut exchange, &mut body, record).await {
         if error == ProxyError::ClientClosed {
-            relay::leave::leave(worker, exchange, record, false).await;
+            Box::pin(relay::leave::leave(worker, exchange, record, false)).await;
         } else if record.status != 0 {
-            relay::early::fail(worker, body.client, record, &error).await;
+            Box::pin(relay::early::fail(worker, body.client, record, &error)).await;
         }
         return Err(error);
     }
     record.omits_usage = body.has_added;
     let client = body.client;
     if record.status != 0 {
-        return relay::early::go_on(worker, exchange, client, record).await;
+        return Box::pin(relay::early::go_on(worker, exchange, client, record)).await;
     }
     refused_key(worker, &exchange)?;
     if exchange.head().status() == 101 {
-        return relay::tunnel::run(worker, exchange, client, record).await;
+        return Box::pin(relay::tunnel::run(worker, exchange, client, record)).await;
     }
     relay::start(worker, client, &exchange, record);
     relay::body(worker, exchange, client, record).await
@@ -282,7 +284,7 @@ async fn attempts<D: Downstream>(
             return Err(failure.into_error());
         }
         let request = failure.repeatable()?;
-        resend(worker, exchange, request, body, record).await?;
+        Box::pin(resend(worker, exchange, request, body, record)).await?;
     }
     Ok(())
 }

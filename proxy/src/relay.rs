@@ -95,6 +95,8 @@ struct Passage {
     omission: Option<Omission>,
     /// Kept where signs of life may have to be given.
     position: Option<Position>,
+    /// It is a stream of events, which may be small and far apart.
+    rests: bool,
 }
 
 /// What the relay found at one poll.
@@ -126,8 +128,12 @@ pub async fn body<D: Downstream>(
         received: 0,
         omission: omits(&exchange, record).then(Omission::default),
         position: gives_signs.then(Position::default),
+        rests: exchange.is_event_stream(),
     };
     exchange.start_body();
+    if passage.rests {
+        exchange.give_back(&worker.pool);
+    }
     let pump = pump(
         worker,
         &mut exchange,
@@ -152,7 +158,7 @@ pub async fn body<D: Downstream>(
         }
         Err(ProxyError::ClientClosed) => {
             client.truncate();
-            leave::leave(worker, exchange, record, true).await;
+            Box::pin(leave::leave(worker, exchange, record, true)).await;
             Err(ProxyError::ClientClosed)
         }
         Err(error) => {
@@ -203,6 +209,10 @@ async fn pump<D: Downstream>(
             return Poll::Ready(Err(ProxyError::ClientClosed));
         }
         let on_client = matches!(pass, Pass::Waiting { on_client: true });
+        if passage.rests && !on_client {
+            exchange.rest();
+            client.rest();
+        }
         let state = (passage.received, on_client.then(|| client.progress()));
         if waited_at.replace(state) != Some(state) {
             let (limit, gives_signs) = match on_client {

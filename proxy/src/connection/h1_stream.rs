@@ -24,6 +24,9 @@ const BODY_BUFFER: usize = 64 * 1024;
 const HIGH_WATER: usize = 64 * 1024;
 /// Output memory an idle connection keeps.
 const IDLE_OUTPUT: usize = 16 * 1024;
+/// Memory for each direction between events of a stream.
+const RESTING: usize = 512;
+
 /// A client connection, reused for one request after another.
 #[derive(Debug)]
 pub struct H1Stream {
@@ -343,6 +346,14 @@ impl Downstream for H1Stream {
         // the connection would look whole after a FIN.
         self.close = true;
         self.reset = self.response == Response::Body(Framing::UntilClose);
+    }
+
+    #[inline]
+    fn rest(&mut self) {
+        self.input.rest(RESTING);
+        if self.output.pending() == 0 && self.output.bytes.capacity() > 2 * RESTING {
+            self.output.bytes.shrink_to(RESTING);
+        }
     }
 
     fn progress(&self) -> u64 {

@@ -19,6 +19,10 @@ pub struct ReadBuffer {
     initial: usize,
     /// The last read filled all the room there was: more is probably waiting.
     hungry: bool,
+    /// Bytes that the last read brought.
+    last: usize,
+    /// Less than the first allocation is enough for now.
+    resting: bool,
 }
 
 impl ReadBuffer {
@@ -30,6 +34,8 @@ impl ReadBuffer {
             end: 0,
             initial,
             hungry: false,
+            last: 0,
+            resting: false,
         }
     }
 
@@ -55,8 +61,20 @@ impl ReadBuffer {
         }
     }
 
+    /// Gives memory beyond `size` bytes back, if nothing is waiting and little came last: in a stream there may be seconds
+    /// between two small events. It grows again with what comes; [`ReadBuffer::shrink`] ends that.
+    #[inline]
+    pub fn rest(&mut self, size: usize) {
+        if self.data.len() > size && self.is_empty() && 2 * self.last <= size {
+            self.resting = true;
+            self.data.truncate(size);
+            self.data.shrink_to_fit();
+        }
+    }
+
     /// Gives memory beyond the first allocation back, if nothing is waiting.
     pub fn shrink(&mut self) {
+        self.resting = false;
         if self.is_empty() && self.data.len() > self.initial {
             self.data.truncate(self.initial);
             self.data.shrink_to_fit();
@@ -93,6 +111,7 @@ impl ReadBuffer {
             Poll::Ready(Ok(())) => {
                 let count = target.filled().len();
                 self.end += count;
+                self.last = count;
                 self.hungry = count == room;
                 Poll::Ready(Ok(count))
             }
@@ -107,7 +126,7 @@ impl ReadBuffer {
     }
 
     fn make_room(&mut self, limit: usize) {
-        if self.data.len() < self.initial {
+        if self.data.len() < self.initial && !self.resting {
             self.data.resize(self.initial.min(limit), 0);
         }
         if std::mem::take(&mut self.hungry) && self.is_empty() && self.data.len() < limit {

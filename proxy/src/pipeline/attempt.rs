@@ -82,7 +82,7 @@ async fn open_stream<D: Downstream>(
 ) -> Result<AnyExchange, ProxyError> {
     record.attempts += 1;
     let started = Instant::now();
-    let stream = interruptible(worker, body, worker.h2.send(request)).await?;
+    let stream = interruptible(worker, body, Box::pin(worker.h2.send(request))).await?;
     record.connect += started.elapsed();
     Ok(AnyExchange::H2(Box::new(stream?)))
 }
@@ -94,7 +94,7 @@ async fn open<D: Downstream>(
 ) -> Result<Leased, ProxyError> {
     record.attempts += 1;
     let started = Instant::now();
-    let opened = interruptible(worker, body, worker.pool.open()).await?;
+    let opened = interruptible(worker, body, Box::pin(worker.pool.open())).await?;
     record.connect += started.elapsed();
     Ok(opened?)
 }

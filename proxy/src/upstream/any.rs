@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::exchange::{Exchange, ExchangeError, RequestBody};
 use super::h2::H2Exchange;
-use super::pool::Leased;
+use super::pool::{Leased, Pool};
 use crate::error::ProxyError;
 use crate::http1::{FieldName, Framing, Guarded, HeadView};
 use crate::kernel::{Sockets, Timeline};
@@ -130,6 +130,21 @@ impl AnyExchange {
     pub fn start_body(&mut self) {
         if let Self::H1(exchange) = self {
             exchange.start_body();
+        }
+    }
+
+    /// See [`Exchange::give_back`].
+    pub fn give_back(&mut self, pool: &Pool) {
+        if let Self::H1(exchange) = self {
+            exchange.give_back(pool);
+        }
+    }
+
+    /// See [`Exchange::rest`].
+    #[inline]
+    pub fn rest(&mut self) {
+        if let Self::H1(exchange) = self {
+            exchange.rest();
         }
     }
 

@@ -6,17 +6,16 @@
 //! back-pressure holds in both directions without a queue.
 
 mod failure;
+mod head;
 
 use std::borrow::Cow;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use super::connect::Connection;
-use super::pool::{Lease, Leased};
+use super::pool::{Lease, Leased, Pool};
 use crate::error::ProxyError;
-use crate::http1::{
-    BodyDecoder, Framing, Guarded, HeadView, Piece, encode, framing, head::Version,
-};
+use crate::http1::{BodyDecoder, Framing, Guarded, HeadView, Piece, encode};
 use crate::kernel::{FirstByte, Sockets};
 pub use failure::{ExchangeError, Unsent};
 
@@ -24,8 +23,8 @@ pub use failure::{ExchangeError, Unsent};
 const OUTPUT_HIGH_WATER: usize = 64 * 1024;
 /// Largest read buffer for a response body.
 const INPUT_LIMIT: usize = 64 * 1024;
-/// Longest response head.
-const HEAD_LIMIT: usize = 64 * 1024;
+/// Read buffer between events of a stream.
+const RESTING: usize = 2 * 1024;
 
 /// Where a request body comes from.
 pub trait RequestBody {
@@ -154,40 +153,6 @@ impl Exchange {
         self.pulled
     }
 
-    /// Sends the request and waits for the head of the response.
-    pub fn poll_head<B: RequestBody>(
-        &mut self,
-        cx: &mut Context<'_>,
-        body: &mut B,
-    ) -> Poll<Result<(), ExchangeError>> {
-        self.poll_request(cx, body)?;
-        loop {
-            let Connection { input, head, .. } = &mut self.connection;
-            let waiting = input.filled();
-            let prefix = waiting.get(..waiting.len().min(5)).unwrap_or_default();
-            if !b"HTTP/".starts_with(prefix) {
-                return invalid("it does not begin with HTTP/");
-            }
-            let seen = std::mem::replace(&mut self.seen, waiting.len());
-            let parsed = head
-                .parse_response(waiting, seen)
-                .map_err(|error| ProxyError::UpstreamInvalidResponse(error.to_string().into()))?;
-            if let Some(end) = parsed {
-                if self.take_head(end)? {
-                    return Poll::Ready(Ok(()));
-                }
-                self.take_interim(cx, end, body);
-                continue;
-            }
-            if self.connection.input.is_full(HEAD_LIMIT) {
-                return invalid("its head is too long");
-            }
-            if ready!(self.poll_read_head(cx))? == 0 {
-                return Poll::Ready(Err(ProxyError::UpstreamClosed.into()));
-            }
-        }
-    }
-
     /// The head of the response, until [`Exchange::start_body`].
     pub fn head(&self) -> HeadView<'_> {
         let Connection { head, input, .. } = &self.connection;
@@ -202,6 +167,19 @@ impl Exchange {
     /// Drops the head; the body follows.
     pub fn start_body(&mut self) {
         self.connection.input.consume(self.head_len);
+    }
+
+    /// Gives the memory of the request back, once it has left.
+    pub fn give_back(&mut self, pool: &Pool) {
+        if self.is_sent() {
+            pool.keep_buffer(std::mem::take(&mut self.connection.output.bytes));
+        }
+    }
+
+    /// Gives memory back that small events far apart do not need.
+    #[inline]
+    pub fn rest(&mut self) {
+        self.connection.input.rest(RESTING);
     }
 
     /// Goes on sending a request that upstream has begun to answer before its end.
@@ -260,66 +238,6 @@ impl Exchange {
             && self.body.is_done()
             && self.connection.input.is_empty();
         reusable.then_some(self.connection)
-    }
-
-    /// Looks at the head that ends at `end`; false if it was an interim response.
-    fn take_head(&mut self, end: usize) -> Result<bool, ExchangeError> {
-        let view = self.head();
-        match view.status() {
-            0..100 => Err(ProxyError::UpstreamInvalidResponse(Cow::Borrowed(
-                "its status is below 100",
-            ))
-            .into()),
-            101 if self.may_switch => {
-                self.response = Framing::UntilClose;
-                self.body = BodyDecoder::new(Framing::UntilClose);
-                self.head_len = end;
-                Ok(true)
-            }
-            101 => Err(ProxyError::UpstreamInvalidResponse(Cow::Borrowed(
-                "it switches protocols unasked",
-            ))
-            .into()),
-            100..=199 => Ok(false),
-            _ => {
-                let framing = framing::of_response(&view, false)?;
-                // RFC 9112 section 6.1: a coding in HTTP/1.0 is not to be trusted twice.
-                let dubious = view.version() == Version::Http10 && framing == Framing::Chunked;
-                let closes = framing == Framing::UntilClose;
-                self.keep_alive = framing::keeps_alive(&view) && !dubious && !closes;
-                self.response = framing;
-                self.body = BodyDecoder::new(framing);
-                self.head_len = end;
-                Ok(true)
-            }
-        }
-    }
-
-    /// Drops the interim response that ends at `end`, after its reader has had it. `100
-    /// Continue` is for the proxy, which asks for bodies itself.
-    #[cold]
-    fn take_interim<B: RequestBody>(&mut self, cx: &mut Context<'_>, end: usize, body: &mut B) {
-        let view = self.head();
-        if view.status() != 100 {
-            body.interim(cx, &view);
-        }
-        self.connection.input.consume(end);
-        self.seen = 0;
-    }
-
-    /// [`Exchange::poll_read`] for the head, with one look at the clock for the kernel's figures and for ours.
-    fn poll_read_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, ProxyError>> {
-        let before = self.connection.io.received();
-        let result = ready!(self.poll_read(cx, HEAD_LIMIT));
-        let read = Instant::now();
-        self.head_read = Some(read);
-        let io = &mut self.connection.io;
-        if self.first.is_none() && io.cookie() != 0 {
-            let offset = io.first_record().unwrap_or(before);
-            let sent = self.begun.zip(self.left);
-            self.first = Some(FirstByte { offset, read, sent });
-        }
-        Poll::Ready(result)
     }
 
     /// Reads once; 0 is the end of the stream. A reset, or an end of TLS that
@@ -394,10 +312,4 @@ impl Exchange {
         self.sent = data.is_empty();
         self.pulled += data.len() as u64;
     }
-}
-
-const fn invalid(reason: &'static str) -> Poll<Result<(), ExchangeError>> {
-    Poll::Ready(Err(ExchangeError::Failed(
-        ProxyError::UpstreamInvalidResponse(Cow::Borrowed(reason)),
-    )))
 }

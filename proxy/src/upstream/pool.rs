@@ -173,9 +173,11 @@ impl Pool {
         spare.unwrap_or_else(|| Guarded::with_capacity(BUFFER))
     }
 
-    fn keep_buffer(&self, mut buffer: Guarded) {
+    /// Takes a buffer back of a request that has left.
+    pub fn keep_buffer(&self, mut buffer: Guarded) {
         let mut buffers = self.buffers.borrow_mut();
-        if buffers.len() < SPARE_BUFFERS && buffer.capacity() <= MAX_SPARE_BUFFER {
+        let fits = (BUFFER..=MAX_SPARE_BUFFER).contains(&buffer.capacity());
+        if buffers.len() < SPARE_BUFFERS && fits {
             buffer.clear();
             buffers.push(buffer);
         }

@@ -98,7 +98,7 @@ fn a_client_that_grants_no_window_stops_upstream() {
     let mut frames = connect(&rig);
     let large = [("x-emulator-fault", "oversized-body;bytes=419430400")];
     frames.ask(1, CHAT, &large, true).unwrap();
-    let mut read = |frames: &mut Frames, bytes: usize| {
+    let read = |frames: &mut Frames, bytes: usize| {
         let mut count = 0;
         while count < bytes {
             let frame = frames.any().unwrap();

@@ -35,3 +35,30 @@ fn reuses_consumed_room_before_growing() {
     buffer.shrink();
     assert_eq!(buffer.data.len(), 4);
 }
+
+#[test]
+fn rests_while_little_comes() {
+    let mut buffer = ReadBuffer::new(64);
+    fill(&mut buffer, &[b'a'; 40], 256).unwrap();
+    buffer.rest(16);
+    buffer.consume(40);
+    buffer.rest(16);
+    assert_eq!(buffer.data.len(), 64, "much came last");
+    fill(&mut buffer, b"abc", 256).unwrap();
+    buffer.rest(16);
+    assert_eq!(buffer.data.len(), 64, "something is waiting");
+    buffer.consume(3);
+    buffer.rest(16);
+    assert_eq!(buffer.data.capacity(), 16);
+    // It grows with what comes.
+    let much = [b'b'; 100];
+    let mut read = 0;
+    while read < much.len() {
+        read += fill(&mut buffer, &much[read..], 256).unwrap();
+    }
+    assert_eq!(buffer.filled(), much);
+    buffer.consume(100);
+    buffer.shrink();
+    fill(&mut buffer, b"x", 256).unwrap();
+    assert_eq!(buffer.data.len(), 64);
+}

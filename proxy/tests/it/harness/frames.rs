@@ -99,8 +99,7 @@ impl Frames {
     ) -> io::Result<()> {
         // `:method: POST` and `:scheme: http` of HPACK's static table; literals without indexing for the rest.
         let mut block = vec![0x83, 0x86];
-        let mut text =
-            |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+        let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
         block.extend([&[0x04][..], &text(path), &[0x01], &text("proxy.test")].concat());
         for (name, value) in fields {
             block.extend([&[0x00][..], &text(name), &text(value)].concat());
