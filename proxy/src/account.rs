@@ -162,7 +162,7 @@ impl RequestRecord {
             started,
             peer,
             version,
-            text: worker.spare_text(),
+            text: worker.spare.text(),
             route: None,
             model: None,
             status: 0,
@@ -253,6 +253,9 @@ impl RequestRecord {
             }
         }
         self.worker.log_access(self, total);
+        if let Some(observed) = self.observed.take() {
+            self.worker.spare.keep_observation(observed);
+        }
         self.worker
             .end_request(std::mem::take(&mut self.text), now.into());
     }

@@ -15,7 +15,6 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use crate::account::usage::Observation;
 use crate::account::{RequestRecord, Text};
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
@@ -83,7 +82,7 @@ fn observe(worker: &Worker, exchange: &AnyExchange, record: &mut RequestRecord) 
     }
     let is_stream = exchange.is_event_stream();
     if is_stream || exchange.is_json() {
-        record.observed = Some(Box::new(Observation::new(is_stream)));
+        record.observed = Some(worker.spare.observation(is_stream));
     }
 }
 

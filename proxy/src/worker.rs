@@ -6,6 +6,7 @@
 mod accept;
 mod inbox;
 mod live;
+mod spare;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -36,11 +37,9 @@ use crate::upstream::tls::ClientTls;
 use crate::upstream::{Dialer, Link, Multiplexed, Pool};
 pub use accept::ACCEPT_PAUSE;
 pub use inbox::{Inbox, Jobs, channel as inbox};
+pub use spare::Spare;
 
 type JoinTask = tokio::task::JoinHandle<()>;
-
-/// Buffers kept for reuse.
-const SPARE: usize = 64;
 
 /// What all workers share.
 #[derive(Debug)]
@@ -113,7 +112,8 @@ pub struct Worker {
     pub sockets: Sockets,
     log: LogSender,
     batch: RefCell<Batch>,
-    texts: RefCell<Vec<RecordText>>,
+    /// Memory that is used again.
+    pub spare: Spare,
     /// Its series of models.
     pub models_asked: Models,
     in_flight: Cell<usize>,
@@ -260,7 +260,7 @@ impl Worker {
             sockets: shared.sockets.clone(),
             log: shared.log.clone(),
             batch: RefCell::new(Batch::new(config.log_format, &upstream.name)),
-            texts: RefCell::default(),
+            spare: Spare::default(),
             models_asked: Models::default(),
             in_flight: Cell::new(0),
             max_in_flight: Cell::new(live::share(&config)),
@@ -310,17 +310,7 @@ impl Worker {
         self.now.set(now);
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
         self.metrics.http.in_flight.add(-1);
-        let mut text = text;
-        text.clear();
-        let mut texts = self.texts.borrow_mut();
-        if texts.len() < SPARE {
-            texts.push(text);
-        }
-    }
-
-    /// A text buffer, used before or new.
-    pub fn spare_text(&self) -> RecordText {
-        self.texts.borrow_mut().pop().unwrap_or_default()
+        self.spare.keep_text(text);
     }
 
     /// Counts a connection in; the guard counts it out.

@@ -20,7 +20,7 @@ pub trait Schema {
     /// A place whose values, or whose members' values, are wanted.
     type Place: Copy + std::fmt::Debug;
 
-    /// The place of the document itself.
+    /// The place of a document itself, as a rule.
     const ROOT: Self::Place;
 
     /// The place of the value of `key` in an object at `of`; `None` passes over it.
@@ -94,6 +94,10 @@ pub struct Scanner<S: Schema> {
     /// The containers around the current place.
     levels: [Option<Level<S::Place>>; MAX_DEPTH],
     depth: usize,
+    /// The innermost of them.
+    top: Option<Level<S::Place>>,
+    /// Where documents stand.
+    root: S::Place,
     /// Containers below the one that is passed over.
     passed: u32,
     /// Where the next value stands.
@@ -107,26 +111,34 @@ pub struct Scanner<S: Schema> {
 
 impl<S: Schema> Default for Scanner<S> {
     fn default() -> Self {
+        Self::new(S::ROOT)
+    }
+}
+
+impl<S: Schema> Scanner<S> {
+    /// For documents that stand at `root`.
+    pub const fn new(root: S::Place) -> Self {
         Self {
             state: State::Before,
             levels: [None; MAX_DEPTH],
             depth: 0,
+            top: None,
+            root,
             passed: 0,
-            place: Some(S::ROOT),
+            place: Some(root),
             wants_key: false,
             number: 0,
             text: [0; MAX_TEXT],
             length: 0,
         }
     }
-}
 
-impl<S: Schema> Scanner<S> {
     /// Begins anew, for another document.
     pub fn reset(&mut self) {
         self.state = State::Before;
         self.depth = 0;
-        self.place = Some(S::ROOT);
+        self.top = None;
+        self.place = Some(self.root);
         self.wants_key = false;
     }
 
@@ -191,12 +203,12 @@ impl<S: Schema> Scanner<S> {
         visitor: &mut impl Visitor<S::Place>,
     ) -> &'a [u8] {
         while let Some((byte, rest)) = bytes.split_first() {
-            bytes = rest;
+            let from = std::mem::replace(&mut bytes, rest);
             match byte {
                 b'"' => match quoted(rest) {
                     Some((text, after)) => {
-                        self.whole_string(text, visitor);
-                        bytes = after;
+                        bytes = self.whole_string(text, after, visitor);
+                        continue;
                     }
                     None => {
                         self.length = 0;
@@ -212,9 +224,18 @@ impl<S: Schema> Scanner<S> {
                 b',' => self.next(),
                 b'{' | b'[' => self.open(*byte == b'{', visitor),
                 b'}' | b']' => self.close(),
-                b'0'..=b'9' if self.place.is_some() => {
-                    self.number = u64::from(byte - b'0');
-                    self.state = State::Number { whole: true };
+                b'0'..=b'9' => {
+                    if let Some(place) = self.place {
+                        let Some((number, after)) = whole_number(from) else {
+                            self.number = u64::from(byte - b'0');
+                            self.state = State::Number { whole: true };
+                            break;
+                        };
+                        visitor.number(place, number);
+                        self.place = None;
+                        bytes = after;
+                    }
+                    continue;
                 }
                 b'-' if self.place.is_some() => self.state = State::Number { whole: false },
                 b't' | b'f' => {
@@ -232,10 +253,19 @@ impl<S: Schema> Scanner<S> {
         bytes
     }
 
-    fn whole_string(&mut self, text: &[u8], visitor: &mut impl Visitor<S::Place>) {
+    /// What follows it, and the colon if it is a key.
+    #[inline]
+    fn whole_string<'a>(
+        &mut self,
+        text: &[u8],
+        after: &'a [u8],
+        visitor: &mut impl Visitor<S::Place>,
+    ) -> &'a [u8] {
         if std::mem::take(&mut self.wants_key) {
             self.name(text, visitor);
-        } else if let Some(place) = self.place.take() {
+            return after.strip_prefix(b":").unwrap_or(after);
+        }
+        if let Some(place) = self.place.take() {
             if !text.is_empty() {
                 visitor.is_filled(place);
             }
@@ -243,11 +273,12 @@ impl<S: Schema> Scanner<S> {
                 visitor.text(place, text);
             }
         }
+        after
     }
 
+    #[inline]
     fn name(&mut self, key: &[u8], visitor: &mut impl Visitor<S::Place>) {
-        let level = self.level();
-        self.place = level.and_then(|level| S::member(level.place, key));
+        self.place = self.top.and_then(|level| S::member(level.place, key));
         if let Some(place) = self.place {
             visitor.named(place);
         }
@@ -258,7 +289,7 @@ impl<S: Schema> Scanner<S> {
         let inner = place.filter(|place| is_object || S::element(*place).is_some());
         match inner.zip(self.levels.get_mut(self.depth)) {
             Some((place, level)) => {
-                *level = Some(Level { place, is_object });
+                *level = std::mem::replace(&mut self.top, Some(Level { place, is_object }));
                 self.depth += 1;
                 self.state = State::Between;
                 self.next();
@@ -272,12 +303,14 @@ impl<S: Schema> Scanner<S> {
 
     fn close(&mut self) {
         self.depth = self.depth.saturating_sub(1);
+        self.top = self.levels.get(self.depth).copied().flatten();
         self.after_value();
     }
 
     /// What comes after a comma, or after the beginning of a container.
+    #[inline]
     fn next(&mut self) {
-        let Some(level) = self.level() else { return };
+        let Some(level) = self.top else { return };
         self.wants_key = level.is_object;
         self.place = S::element(level.place).filter(|_| !level.is_object);
     }
@@ -290,18 +323,50 @@ impl<S: Schema> Scanner<S> {
             _ => State::Between,
         };
     }
-
-    fn level(&self) -> Option<Level<S::Place>> {
-        let above = self.depth.checked_sub(1)?;
-        self.levels.get(above).copied().flatten()
-    }
 }
 
 /// The text of a string that ends here and has no escapes, and what follows it.
+#[inline]
 fn quoted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = memchr2(b'"', b'\\', bytes)?;
+    let end = quote_or_escape(bytes)?;
     let (text, rest) = bytes.split_at_checked(end)?;
     Some((text, rest.strip_prefix(b"\"")?))
+}
+
+/// Where the first quote or backslash stands. Keys and most values end soon, sooner than a search with large vectors
+/// begins, so the first bytes are looked at as two words.
+#[inline]
+fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // The lowest byte that is set is one that is zero in `word`; above it there may be others.
+    let zeros = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
+    let (words, _) = bytes.as_chunks::<8>();
+    let words = words.get(..4).unwrap_or(words);
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let quotes = zeros(word ^ (LOW * u64::from(b'"')));
+        let found = quotes | zeros(word ^ (LOW * u64::from(b'\\')));
+        if found != 0 {
+            return Some(index * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let near = words.len() * 8;
+    Some(near + memchr2(b'"', b'\\', bytes.get(near..)?)?)
+}
+
+/// The whole number without sign that ends here, and what follows it; `None` for any other, and for one too long to be true.
+#[inline]
+fn whole_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    const LONGEST: usize = 19;
+    let digits = bytes
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let (digits, rest) = bytes.split_at_checked(digits)?;
+    let ends = matches!(rest.first(), Some(b',' | b'}' | b']')) && digits.len() <= LONGEST;
+    let value = |sum, digit: &u8| sum * 10 + u64::from(digit - b'0');
+    ends.then(|| (digits.iter().fold(0, value), rest))
 }
 
 /// What stands before `at`, and what behind it.

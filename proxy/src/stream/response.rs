@@ -12,8 +12,10 @@ use super::usage::Usage;
 /// Where the values of a response stand that say something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// The document.
+    /// The document of an event or a message.
     Root,
+    /// One that is the whole body: when what of the answer came does not matter.
+    Whole,
     /// `response` or `message` of an event: a document within it.
     Inner,
     /// `model`
@@ -61,9 +63,9 @@ impl Schema for Response {
 
     fn member(of: Place, key: &[u8]) -> Option<Place> {
         Some(match (of, key) {
-            (Place::Root | Place::Inner, b"model") => Place::Model,
-            (Place::Root | Place::Inner, b"usage") => Place::Usage,
-            (Place::Root | Place::Inner, b"error") => Place::Error,
+            (Place::Root | Place::Whole | Place::Inner, b"model") => Place::Model,
+            (Place::Root | Place::Whole | Place::Inner, b"usage") => Place::Usage,
+            (Place::Root | Place::Whole | Place::Inner, b"error") => Place::Error,
             (Place::Root, b"response" | b"message") => Place::Inner,
             (Place::Root, b"choices") => Place::Choices,
             (Place::Root | Place::Choice, b"delta") => Place::Delta,
@@ -235,7 +237,10 @@ impl ResponseScanner {
     /// For a body that is a stream of events, or one document.
     pub fn new(is_event_stream: bool) -> Self {
         Self {
-            scanner: Scanner::default(),
+            scanner: Scanner::new(match is_event_stream {
+                true => Place::Root,
+                false => Place::Whole,
+            }),
             form: match is_event_stream {
                 true => Form::Events(Events::default()),
                 false => Form::Document,

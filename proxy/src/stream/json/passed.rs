@@ -47,13 +47,22 @@ impl<S: Schema> Scanner<S> {
 fn structural(bytes: &[u8]) -> Option<(u8, &[u8])> {
     // Brackets and braces differ in the one bit that is set here.
     let is_one = |byte: &u8| matches!(byte | 0x20, b'{' | b'}') || *byte == b'"';
-    let (blocks, _) = bytes.as_chunks::<32>();
-    let has_one = |block: &[u8; 32]| block.iter().fold(false, |any, byte| any | is_one(byte));
-    let empty = blocks.iter().take_while(|block| !has_one(block)).count() * 32;
-    let rest = bytes.get(empty..).unwrap_or_default();
-    let at = rest.iter().position(is_one)?;
-    Some((*rest.get(at)?, rest.get(at + 1..)?))
+    // Most are near.
+    let mut empty = bytes.len().min(NEAR);
+    let at = match bytes.get(..empty)?.iter().position(is_one) {
+        Some(near) => near,
+        None => {
+            let (blocks, _) = bytes.get(empty..)?.as_chunks::<32>();
+            let has_one = |block: &[u8; 32]| block.iter().fold(false, |any, b| any | is_one(b));
+            empty += blocks.iter().take_while(|block| !has_one(block)).count() * 32;
+            empty + bytes.get(empty..)?.iter().position(is_one)?
+        }
+    };
+    Some((*bytes.get(at)?, bytes.get(at + 1..)?))
 }
+
+/// Bytes that are looked at one by one.
+const NEAR: usize = 8;
 
 #[cfg(test)]
 mod tests {
