@@ -4,7 +4,11 @@
 //! functions of the request alone, so that a test can predict them:
 //!
 //! * prompt tokens: the UTF-8 bytes of all texts, divided by 4, rounded up;
-//! * completion tokens: `max_tokens` (or `max_completion_tokens`, `max_output_tokens`), else 16.
+//! * completion tokens: `max_tokens` (or `max_completion_tokens`, `max_output_tokens`), else 16; 5 in an
+//!   answer that calls a tool, one for each piece of the call's arguments.
+//!
+//! An answer calls the first of a request's `tools`, unless `tool_choice` is none or the newest message
+//! brings a tool's result. Definitions and calls of tools are no texts, results are.
 
 pub(crate) mod answer;
 mod chat;
@@ -18,6 +22,7 @@ mod responses;
 pub(crate) mod sse;
 mod stored;
 mod text;
+mod tools;
 
 use bytes::Bytes;
 use http::{Method, StatusCode, request::Parts};

@@ -18,3 +18,4 @@ mod pace;
 mod recording;
 mod streams;
 mod tls;
+mod tools;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::client::{CHAT, Client, Reply, STREAMED, start};
 
 /// The JSON of the data lines; `[DONE]` as a string.
-fn data(reply: &Reply) -> Vec<Value> {
+pub(crate) fn data(reply: &Reply) -> Vec<Value> {
     let lines = reply.text().lines();
     let lines = lines.filter_map(|line| line.strip_prefix("data: "));
     lines
@@ -13,7 +13,7 @@ fn data(reply: &Reply) -> Vec<Value> {
         .collect()
 }
 
-fn types(events: &[Value]) -> Vec<&str> {
+pub(crate) fn types(events: &[Value]) -> Vec<&str> {
     let mut types: Vec<_> = events.iter().map(|e| e["type"].as_str().unwrap()).collect();
     types.dedup();
     types

@@ -4,13 +4,13 @@
 //! "Streaming messages".
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Settings;
 use super::answer::Answer;
 use super::request::Request;
 use super::sse::{Event, EventStream, Events};
-use super::text;
+use super::{text, tools};
 
 #[derive(Serialize)]
 struct Message<'a> {
@@ -25,11 +25,24 @@ struct Message<'a> {
     usage: Usage,
 }
 
+/// A part of an answer, and what a stream adds to one.
 #[derive(Serialize)]
-struct Block<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    text: &'a str,
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Block<'a> {
+    Text {
+        text: &'a str,
+    },
+    ToolUse {
+        id: &'a str,
+        name: &'a str,
+        input: Value,
+    },
+    TextDelta {
+        text: &'a str,
+    },
+    InputJsonDelta {
+        partial_json: &'a str,
+    },
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -52,7 +65,9 @@ impl Usage {
 }
 
 fn stop_reason(request: &Request<'_>) -> &'static str {
-    if request.is_limited() {
+    if request.tool_to_call().is_some() {
+        "tool_use"
+    } else if request.is_limited() {
         "max_tokens"
     } else {
         "end_turn"
@@ -61,26 +76,35 @@ fn stop_reason(request: &Request<'_>) -> &'static str {
 
 pub(super) fn answer(request: &Request<'_>, settings: &Settings) -> Answer {
     let id = format!("msg_emulator{:08}", settings.number);
+    let call_id = format!("toolu_emulator{:08}", settings.number);
     let (input, output) = (request.prompt_tokens(), request.completion_tokens());
+    let tool = request.tool_to_call();
     if request.streams() {
         let stream = Stream {
             id,
             model: request.model.clone().into_owned(),
+            call: tool.map(|name| (call_id, name.to_owned())),
             input,
             tokens: output,
             stop_reason: stop_reason(request),
         };
         return Answer::events(EventStream::new(stream, settings.pace));
     }
+    let text = text::tokens(output);
+    let block = match tool {
+        Some(name) => Block::ToolUse {
+            id: &call_id,
+            name,
+            input: serde_json::from_str(&tools::arguments()).unwrap_or_default(),
+        },
+        None => Block::Text { text: &text },
+    };
     Answer::json(&Message {
         id: &id,
         kind: "message",
         role: "assistant",
         model: &request.model,
-        content: &[Block {
-            kind: "text",
-            text: &text::tokens(output),
-        }],
+        content: &[block],
         stop_reason: Some(stop_reason(request)),
         stop_sequence: (),
         usage: Usage::new(input, output),
@@ -96,6 +120,8 @@ pub(super) fn count(request: &Request<'_>, _: &Settings) -> Answer {
 struct Stream {
     id: String,
     model: String,
+    /// Id and tool of the call that stands in the place of a text.
+    call: Option<(String, String)>,
     input: u64,
     tokens: u64,
     stop_reason: &'static str,
@@ -127,6 +153,34 @@ impl Stream {
             "usage": {"output_tokens": self.tokens}
         });
         event.named("message_delta", &delta);
+    }
+
+    fn block(&self, event: &mut Event) {
+        let block = match &self.call {
+            Some((id, name)) => Block::ToolUse {
+                id,
+                name,
+                input: json!({}),
+            },
+            None => Block::Text { text: "" },
+        };
+        let start = json!({
+            "type": "content_block_start",
+            "index": 0,
+            "content_block": block
+        });
+        event.named("content_block_start", &start);
+    }
+
+    fn token(&self, n: u64) -> Block<'static> {
+        match self.call {
+            Some(_) => Block::InputJsonDelta {
+                partial_json: tools::piece(n),
+            },
+            None => Block::TextDelta {
+                text: text::token(n),
+            },
+        }
     }
 }
 
@@ -167,23 +221,13 @@ impl Events for Stream {
         let after = n.checked_sub(BEFORE + self.tokens);
         match (n, after) {
             (0, _) => self.start(event),
-            (1, _) => {
-                let block = json!({
-                    "type": "content_block_start",
-                    "index": 0,
-                    "content_block": {"type": "text", "text": ""}
-                });
-                event.named("content_block_start", &block);
-            }
+            (1, _) => self.block(event),
             (2, _) => event.named("ping", &json!({"type": "ping"})),
             (_, None) => {
                 let delta = BlockDelta {
                     kind: "content_block_delta",
                     index: 0,
-                    delta: Block {
-                        kind: "text_delta",
-                        text: text::token(n - BEFORE),
-                    },
+                    delta: self.token(n - BEFORE),
                 };
                 event.named("content_block_delta", &delta);
             }

@@ -8,6 +8,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::tools::{self, Choice, Tool};
+
 /// Tokens of an answer when the request sets no limit.
 const DEFAULT_COMPLETION: u64 = 16;
 
@@ -40,6 +42,9 @@ pub(crate) struct Request<'a> {
     pub(crate) documents: Text,
     pub(crate) dimensions: Option<usize>,
     encoding_format: Option<Encoding>,
+    #[serde(borrow)]
+    tools: Option<Vec<Tool<'a>>>,
+    tool_choice: Option<Choice>,
 }
 
 #[derive(Deserialize)]
@@ -69,14 +74,29 @@ impl Request<'_> {
         bytes.div_ceil(4)
     }
 
+    /// The tool that the answer has to call: the first, unless the request wants none called or its newest message brings what
+    /// one has given back.
+    pub(crate) fn tool_to_call(&self) -> Option<&str> {
+        let wants_none = self.tool_choice.as_ref().is_some_and(Choice::is_none);
+        let mut texts = [&self.messages, &self.input].into_iter();
+        if wants_none || texts.any(|text| text.result == Some(true)) {
+            return None;
+        }
+        let name = self.tools.as_ref()?.first()?.name();
+        (!name.is_empty()).then_some(name)
+    }
+
     pub(crate) fn completion_tokens(&self) -> u64 {
+        if self.tool_to_call().is_some() {
+            return tools::TOKENS;
+        }
         let limit = self.limit().unwrap_or(DEFAULT_COMPLETION);
         limit.min(MAX_COMPLETION)
     }
 
-    /// Whether the answer ends because of the request's limit, as its finish reason has to say.
+    /// Whether the answer ends because of the request's limit, as its finish reason has to say. A call never does.
     pub(crate) fn is_limited(&self) -> bool {
-        self.limit().is_some()
+        self.limit().is_some() && self.tool_to_call().is_none()
     }
 
     pub(crate) fn streams(&self) -> bool {
@@ -108,7 +128,14 @@ pub(crate) struct Text {
     /// Separate texts: 1 for a string or a list of tokens, else the length of the list.
     pub(crate) items: usize,
     is_token: bool,
+    /// Whether the newest message in it brings a tool's result, if there are messages.
+    result: Option<bool>,
+    /// It is the word for such a message.
+    is_result_word: bool,
 }
+
+/// How results of tools are called: a role of chat completions, a type of Anthropic's parts and of the items of responses.
+const RESULT_WORDS: [&str; 3] = ["tool", "tool_result", "function_call_output"];
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -129,7 +156,8 @@ impl<'de> Visitor<'de> for Measure {
         Ok(Text {
             bytes: text.len() as u64,
             items: 1,
-            is_token: false,
+            is_result_word: RESULT_WORDS.contains(&text),
+            ..Text::default()
         })
     }
 
@@ -138,6 +166,7 @@ impl<'de> Visitor<'de> for Measure {
             bytes: 4,
             items: 1,
             is_token: true,
+            ..Text::default()
         })
     }
 
@@ -165,6 +194,7 @@ impl<'de> Visitor<'de> for Measure {
             whole.bytes += text.bytes;
             whole.items += 1;
             tokens |= text.is_token;
+            whole.result = text.result.or(whole.result);
         }
         if tokens {
             whole.items = 1;
@@ -177,13 +207,25 @@ impl<'de> Visitor<'de> for Measure {
             items: 1,
             ..Text::default()
         };
+        let (mut brings_result, mut is_message) = (false, false);
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            if matches!(&*key, "content" | "text" | "input") {
-                whole.bytes += map.next_value::<Text>()?.bytes;
-            } else {
-                map.next_value::<IgnoredAny>()?;
+            match &*key {
+                "content" | "text" | "input" | "output" => {
+                    let text = map.next_value::<Text>()?;
+                    whole.bytes += text.bytes;
+                    brings_result |= text.result == Some(true);
+                }
+                "role" | "type" => {
+                    brings_result |= map.next_value::<Text>()?.is_result_word;
+                    is_message |= key == "role";
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
             }
         }
+        // A part of a message that brings none says nothing of the message.
+        whole.result = (brings_result || is_message).then_some(brings_result);
         Ok(whole)
     }
 }

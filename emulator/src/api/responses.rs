@@ -2,6 +2,8 @@
 //!
 //! Shapes from OpenAI's API reference, "Create a model response" and "Streaming events".
 
+mod call;
+
 use serde_json::{Value, json};
 
 use super::Settings;
@@ -16,23 +18,31 @@ struct Facts {
     item: String,
     created: u64,
     model: String,
+    /// The tool that is called instead of answering in a text.
+    tool: Option<String>,
     prompt: u64,
     tokens: u64,
     is_limited: bool,
 }
 
 pub(super) fn answer(request: &Request<'_>, settings: &Settings) -> Answer {
+    let tool = request.tool_to_call();
+    let item = if tool.is_some() { "fc" } else { "msg" };
     let facts = Facts {
         id: format!("resp_emulator{:08}", settings.number),
-        item: format!("msg_emulator{:08}", settings.number),
+        item: format!("{item}_emulator{:08}", settings.number),
         created: settings.created,
         model: request.model.clone().into_owned(),
+        tool: tool.map(str::to_owned),
         prompt: request.prompt_tokens(),
         tokens: request.completion_tokens(),
         is_limited: request.is_limited(),
     };
     if request.streams() {
-        return Answer::events(EventStream::new(facts, settings.pace));
+        return Answer::events(match facts.tool {
+            Some(_) => EventStream::new(call::Call(facts), settings.pace),
+            None => EventStream::new(facts, settings.pace),
+        });
     }
     Answer::json(&facts.finished())
 }
@@ -97,6 +107,9 @@ impl Facts {
     }
 
     fn item(&self, status: &str) -> Value {
+        if let Some(name) = &self.tool {
+            return call::item(self, name, status);
+        }
         let content = match status {
             "in_progress" => json!([]),
             _ => json!([self.part(&text::tokens(self.tokens))]),
@@ -131,6 +144,40 @@ impl Facts {
     }
 }
 
+impl Facts {
+    /// The first three events of every response.
+    fn write_start(&self, n: u64, event: &mut Event) {
+        match n {
+            0 => snapshot("response.created", n, &self.started(), event),
+            1 => snapshot("response.in_progress", n, &self.started(), event),
+            _ => {
+                let added = self.item("in_progress");
+                about_item("response.output_item.added", n, &added, event);
+            }
+        }
+    }
+
+    fn write_item_done(&self, n: u64, event: &mut Event) {
+        let done = self.item(self.final_status());
+        about_item("response.output_item.done", n, &done, event);
+    }
+
+    fn write_end(&self, n: u64, event: &mut Event) {
+        let kind = format!("response.{}", self.final_status());
+        snapshot(&kind, n, &self.finished(), event);
+    }
+}
+
+fn snapshot(kind: &str, n: u64, response: &Value, event: &mut Event) {
+    let value = json!({"type": kind, "sequence_number": n, "response": response});
+    event.named(kind, &value);
+}
+
+fn about_item(kind: &str, n: u64, item: &Value, event: &mut Event) {
+    let value = json!({"type": kind, "sequence_number": n, "output_index": 0, "item": item});
+    event.named(kind, &value);
+}
+
 /// Events before the first delta, and after the last.
 const BEFORE: u64 = 4;
 const AFTER: u64 = 4;
@@ -145,25 +192,9 @@ impl Events for Facts {
     }
 
     fn write(&self, n: u64, event: &mut Event) {
-        let snapshot = |kind: &str, response: Value, event: &mut Event| {
-            let value = json!({"type": kind, "sequence_number": n, "response": response});
-            event.named(kind, &value);
-        };
-        let item = |kind: &str, item: Value, event: &mut Event| {
-            let value = json!({
-                "type": kind, "sequence_number": n, "output_index": 0, "item": item
-            });
-            event.named(kind, &value);
-        };
         let whole = || text::tokens(self.tokens);
         match (n, n.checked_sub(BEFORE + self.tokens)) {
-            (0, _) => snapshot("response.created", self.started(), event),
-            (1, _) => snapshot("response.in_progress", self.started(), event),
-            (2, _) => item(
-                "response.output_item.added",
-                self.item("in_progress"),
-                event,
-            ),
+            (0..3, _) => self.write_start(n, event),
             (3, _) => {
                 let part = ("part", self.part(""));
                 self.about_part("response.content_part.added", n, part, event);
@@ -180,14 +211,8 @@ impl Events for Facts {
                 let part = ("part", self.part(&whole()));
                 self.about_part("response.content_part.done", n, part, event);
             }
-            (_, Some(2)) => {
-                let done = self.item(self.final_status());
-                item("response.output_item.done", done, event);
-            }
-            _ => {
-                let kind = format!("response.{}", self.final_status());
-                snapshot(&kind, self.finished(), event);
-            }
+            (_, Some(2)) => self.write_item_done(n, event),
+            _ => self.write_end(n, event),
         }
     }
 }
