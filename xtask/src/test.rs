@@ -141,9 +141,9 @@ const STEPS: [Step; 15] = [
     Step {
         name: "sdk",
         title: "OpenAI's and Anthropic's own clients through the proxy",
-        needs: &["python3-venv", "python-sdks"],
+        needs: &["python3-venv", "python-sdks", "node-sdks", "curl"],
         run: sdk::run,
-        remedy: "read the failing check in xtask/src/test/sdk.py. Then `cargo xtask test --only sdk`",
+        remedy: "read the failing check in xtask/src/test/sdk. Then `cargo xtask test --only sdk`",
     },
     Step {
         name: "chart",

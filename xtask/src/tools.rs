@@ -1,6 +1,6 @@
 //! The tools the checks need: whether they are there, and how they come.
 
-mod node;
+pub(crate) mod node;
 pub(crate) mod venv;
 
 use std::process::Command;
@@ -38,7 +38,7 @@ pub(crate) struct Lack {
 }
 
 /// All tools; each may need those before it.
-pub(crate) static ALL: [Tool; 12] = [
+pub(crate) static ALL: [Tool; 14] = [
     Tool {
         name: "rustfmt",
         optional: false,
@@ -103,8 +103,22 @@ pub(crate) static ALL: [Tool; 12] = [
         name: "node-checks",
         optional: true,
         how: "apt-get install of Node if it is absent, npm install below the target directory, 60 MB",
-        present: node::installed,
-        install: node::install,
+        present: |workspace| node::CHECKS.installed(workspace),
+        install: |workspace| node::CHECKS.install(workspace),
+    },
+    Tool {
+        name: "node-sdks",
+        optional: true,
+        how: "apt-get install of Node if it is absent, npm install below the target directory, 70 MB",
+        present: |workspace| node::SDKS.installed(workspace),
+        install: |workspace| node::SDKS.install(workspace),
+    },
+    Tool {
+        name: "curl",
+        optional: true,
+        how: "apt-get install, as root",
+        present: |_| command::first_line(Command::new("curl").arg("--version")),
+        install: |_| install_from_debian(&["curl"]),
     },
     Tool {
         name: image::ENGINE,

@@ -1,4 +1,4 @@
-//! The vendors' own clients through the proxy: `sdk.py` against an emulator, as an application would.
+//! The vendors' own clients through the proxy: the scripts in `sdk` against an emulator, as an application would.
 
 use std::fs;
 use std::path::Path;
@@ -11,11 +11,14 @@ use super::{cargo, script};
 use crate::command;
 use crate::process::{Group, bound_to_us};
 use crate::services::{self, Emulator};
-use crate::tools::venv;
+use crate::tools::{node, venv};
 use crate::workspace::Workspace;
 
-/// Far more than the checks take.
+/// Far more than the checks of one script take.
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// Between two tokens of a stream: long enough to be told from none, and to leave in between.
+const TOKEN_INTERVAL_MS: u32 = 5;
 
 /// What the application has as its key; it must never reach upstream.
 const CLIENT_KEY: &str = "sk-client-0123456789";
@@ -26,23 +29,32 @@ pub(super) fn run(workspace: &Workspace) -> Result<Outcome> {
     let scratch = workspace.scratch("xtask")?;
     let log = scratch.join("sdk-proxy.log");
     let mut group = Group::new()?;
-    let binary = workspace.binary("debug", "holysheep-emulator");
-    let emulator = Emulator::start(&mut group, &binary, &scratch.join("sdk-ca.pem"))?;
+    let mut binary = bound_to_us(workspace.binary("debug", "holysheep-emulator"));
+    binary.args(["--token-rate", &(1000 / TOKEN_INTERVAL_MS).to_string()]);
+    let emulator = Emulator::start_by(&mut group, binary, &scratch.join("sdk-ca.pem"), |_| {})?;
     let url = start_proxy(workspace, &mut group, &emulator, &log).with_context(|| tail(&log))?;
 
+    let scripts = workspace.root().join("xtask/src/test/sdk");
+    let mut node = bound_to_us("node");
+    node.arg(scripts.join("main.mjs"))
+        .env("PACKAGES", node::SDKS.directory(workspace)?)
+        .env("NODE_EXTRA_CA_CERTS", &emulator.ca);
     let mut python = bound_to_us(venv::SDKS.program(workspace, "python")?);
-    python
-        .arg(workspace.root().join("xtask/src/test/sdk.py"))
-        .env("PROXY_URL", url)
-        .env("EMULATOR_ORIGIN", emulator.origin())
-        .env("EMULATOR_CA", &emulator.ca)
-        .env("CLIENT_KEY", CLIENT_KEY)
-        .env("UPSTREAM_KEY", &emulator.key)
-        // Everything is on this machine; a developer's web proxy must not be asked.
-        .env("NO_PROXY", "*")
-        // That a vendor retires a model does not matter to the emulator.
-        .env("PYTHONWARNINGS", "ignore::DeprecationWarning");
-    let outcome = script::follow(&mut group, &mut python, LIMIT)?;
+    python.arg("-B").arg(scripts.join("main.py"));
+    let mut outcome = Outcome::default();
+    // Python's last check looks back at what upstream has seen of all clients.
+    for (name, mut script) in [("Node", node), ("Python", python)] {
+        script
+            .env("PROXY_URL", &url)
+            .env("EMULATOR_ORIGIN", emulator.origin())
+            .env("EMULATOR_CA", &emulator.ca)
+            .env("TOKEN_INTERVAL_MS", TOKEN_INTERVAL_MS.to_string())
+            .env("CLIENT_KEY", CLIENT_KEY)
+            .env("UPSTREAM_KEY", &emulator.key)
+            // Everything is on this machine; a developer's web proxy must not be asked.
+            .env("NO_PROXY", "*");
+        outcome.add(script::follow(&mut group, &mut script, LIMIT)?, name);
+    }
     if outcome.failed > 0 {
         println!("{}", tail(&log));
     }

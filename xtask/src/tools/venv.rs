@@ -19,7 +19,7 @@ pub(crate) struct Venv {
 /// The vendors' clients.
 pub(crate) static SDKS: Venv = Venv {
     directory: "venv",
-    requirements: include_str!("../test/sdk-requirements.txt"),
+    requirements: include_str!("../test/sdk/requirements.txt"),
 };
 
 /// What reads charts, manifests, scripts and the Dockerfile.
