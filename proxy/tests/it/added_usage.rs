@@ -19,7 +19,8 @@ fn events(reply: &Reply) -> Vec<Value> {
     assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
     let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
     let data = data.filter(|data| *data != "[DONE]");
-    data.map(|data| serde_json::from_str(data).unwrap()).collect()
+    data.map(|data| serde_json::from_str(data).unwrap())
+        .collect()
 }
 
 /// What upstream got, as JSON.
@@ -53,7 +54,11 @@ fn completions_and_both_versions_of_http() {
         let rig = Rig::with(&format!("upstream: {{protocol: {protocol}}}"));
         let body = r#"{"model":"m","prompt":"p","stream":true}"#;
         let reply = post(&rig, "/v1/completions", body);
-        assert!(events(&reply).iter().all(|event| !event["usage"].is_object()));
+        assert!(
+            events(&reply)
+                .iter()
+                .all(|event| !event["usage"].is_object())
+        );
         assert_eq!(rig.wait_log(1)[0]["usage"]["source"], "reported");
     }
 }
@@ -65,7 +70,9 @@ fn bodies_in_pieces_of_any_size() {
     for step in 1..=body.len() {
         let pieces: Vec<_> = body.as_bytes().chunks(step).collect();
         let fields = [JSON, ("transfer-encoding", "chunked")];
-        let reply = rig.client().request("POST", CHAT, &fields, &chunked(&pieces));
+        let reply = rig
+            .client()
+            .request("POST", CHAT, &fields, &chunked(&pieces));
         assert_eq!(reply.status, 200);
         assert_eq!(received(&rig)["stream_options"]["include_usage"], true);
         assert_eq!(rig.last_request().body_length as usize, body.len() + ADDED);
@@ -81,9 +88,14 @@ fn whoever_asks_gets_what_they_ask_for() {
         ("{}", false),
         ("null", false),
     ] {
-        let body = STREAMED.replace("\"stream\"", &format!("\"stream_options\":{options},\"stream\""));
+        let body = STREAMED.replace(
+            "\"stream\"",
+            &format!("\"stream_options\":{options},\"stream\""),
+        );
         let reply = post(&rig, CHAT, &body);
-        let reported = events(&reply).iter().any(|event| event["usage"].is_object());
+        let reported = events(&reply)
+            .iter()
+            .any(|event| event["usage"].is_object());
         assert_eq!(reported, is_reported, "{options}");
         let expected: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(received(&rig), expected);
@@ -99,7 +111,10 @@ fn others_arrive_as_they_are() {
         assert_eq!(reply.status, 200);
         let expected: Value = serde_json::from_str(body).unwrap();
         assert_eq!(received(&rig), expected);
-        assert!(rig.last_request().body.ends_with(b" }"), "spaces before the brace");
+        assert!(
+            rig.last_request().body.ends_with(b" }"),
+            "spaces before the brace"
+        );
     }
     // What is no document of JSON is as wrong as before.
     for body in ["", "{", "no JSON", "[]"] {
@@ -131,7 +146,9 @@ fn it_can_be_turned_off() {
         assert_eq!(rig.last_request().body, STREAMED.as_bytes());
         let direct = rig.emulator.api_key().to_owned();
         let fields = [JSON, ("authorization", &*format!("Bearer {direct}"))];
-        let expected = rig.direct().request("POST", CHAT, &fields, STREAMED.as_bytes());
+        let expected = rig
+            .direct()
+            .request("POST", CHAT, &fields, STREAMED.as_bytes());
         assert_eq!(reply.body.len(), expected.body.len());
     }
 }

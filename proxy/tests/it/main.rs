@@ -7,6 +7,7 @@
 
 mod access_log;
 mod accounting;
+mod added_usage;
 mod admin;
 mod cancellation;
 mod client_timeouts;
