@@ -146,7 +146,8 @@ pub async fn body<D: Downstream>(
         Err(error) => (Err(error), Instant::now()),
     };
     record.response = record.sent_upstream.map(|sent| now.duration_since(sent));
-    if let Some(mut omission) = passage.omission {
+    // What is held of an event that was broken off is of no use, and no JSON to those that get to the error behind it.
+    if let Some(mut omission) = passage.omission.filter(|_| result.is_ok()) {
         omission.finish(|data| push(client, record, &mut passage.position, data));
     }
     match result {

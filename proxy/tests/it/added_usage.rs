@@ -139,6 +139,38 @@ fn others_arrive_as_they_are() {
 }
 
 #[test]
+fn nothing_held_comes_before_an_error() {
+    let rig = Rig::start();
+    let asked = STREAMED.replace(
+        "\"stream\"",
+        "\"stream_options\":{\"include_usage\":true},\"stream\"",
+    );
+    let key = format!("Bearer {}", rig.emulator.api_key());
+    let fields = [JSON, ("authorization", &*key)];
+    let whole = rig
+        .direct()
+        .request("POST", CHAT, &fields, asked.as_bytes());
+    let whole = String::from_utf8(whole.body).unwrap();
+    let ends: Vec<_> = whole.match_indices("\n\n").map(|(at, _)| at + 2).collect();
+    // In an event before its choices, and in that of usage, which the client has not asked for.
+    for (passed, cut) in [(4, ends[3] + 30), (18, ends[17] + 30), (18, ends[18] - 10)] {
+        let fault = format!("cut;after={cut}");
+        let fields = [JSON, ("x-emulator-fault", &*fault)];
+        let reply = rig
+            .client()
+            .request("POST", CHAT, &fields, STREAMED.as_bytes());
+        let text = String::from_utf8(reply.body).unwrap();
+        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+        let events: Vec<Value> = data
+            .map(|data| serde_json::from_str(data).unwrap())
+            .collect();
+        assert_eq!(events.len(), passed + 1, "{text}");
+        assert_eq!(events[passed]["error"]["code"], "upstream_closed", "{text}");
+        assert!(!text.contains("completion_tokens"), "{text}");
+    }
+}
+
+#[test]
 fn it_can_be_turned_off() {
     for config in ["usage: {add_to_streams: false}", "usage: {count: false}"] {
         let rig = Rig::with(config);

@@ -69,6 +69,9 @@ def error_within():
     # The client complains of what has come of the chunk, which is no JSON. It must not take the stream for complete.
     chunks = broken_off(Exception, gpt.chat.completions.create, ask, cut)
     equal("finish reasons", [chunk.choices[0].finish_reason for chunk in chunks], [None] * 5)
+    # Unless the proxy still held it, for it might have been the usage that the client did not ask for.
+    chunks = broken_off(openai.APIError, gpt.chat.completions.create, {**CHAT, "stream": True}, cut)
+    equal("finish reasons", [chunk.choices[0].finish_reason for chunk in chunks], [None] * 5)
 
 
 @check("openai-python: response, error after the first chunk")
