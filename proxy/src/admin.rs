@@ -4,6 +4,7 @@ mod accept;
 pub mod file;
 pub mod page;
 pub mod status;
+pub mod usage;
 pub mod windows;
 
 use std::convert::Infallible;

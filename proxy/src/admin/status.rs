@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::Admin;
 pub use super::file::FileStatus;
+pub use super::usage::UsageStatus;
 pub use super::windows::WindowsStatus;
 use crate::kernel::{Kernel, Program};
 use crate::upstream::dns::Resolution;
@@ -39,6 +40,8 @@ pub struct Status {
     pub connections: i64,
     /// The upstream.
     pub upstream: UpstreamStatus,
+    /// What requests to models used.
+    pub usage: UsageStatus,
     /// The proxy's own errors by code, since the start.
     pub errors: Vec<ErrorCount>,
 }
@@ -229,6 +232,7 @@ impl Status {
             in_flight: workers.iter().map(|w| w.http.in_flight.get()).sum(),
             connections: workers.iter().map(|w| w.http.open_connections.get()).sum(),
             upstream: UpstreamStatus::of(admin),
+            usage: UsageStatus::of(admin),
             errors,
         }
     }

@@ -289,7 +289,7 @@ impl<S: Schema> Scanner<S> {
         let inner = place.filter(|place| is_object || S::element(*place).is_some());
         match inner.zip(self.levels.get_mut(self.depth)) {
             Some((place, level)) => {
-                *level = std::mem::replace(&mut self.top, Some(Level { place, is_object }));
+                *level = self.top.replace(Level { place, is_object });
                 self.depth += 1;
                 self.state = State::Between;
                 self.next();

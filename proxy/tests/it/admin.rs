@@ -68,6 +68,13 @@ fn the_status_tells_the_state() {
     assert_eq!(upstream["base_url"], rig.emulator.base_url());
     assert_eq!(upstream["has_key"], true);
     assert_eq!(upstream["connect_failures"], 0);
+    let reported = &status["usage"]["by_source"][0];
+    assert_eq!(reported["source"], "reported");
+    assert_eq!(
+        (&reported["requests"], &reported["output_tokens"]),
+        (&1.into(), &16.into())
+    );
+    assert_eq!(status["usage"]["clients_left"][0]["upstream"], "cancelled");
     let error = &status["errors"][0];
     assert_eq!(
         (&error["code"], &error["count"]),
