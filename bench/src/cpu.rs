@@ -98,7 +98,8 @@ pub(crate) async fn run(options: Options, usual: &[Kind]) -> Result<()> {
         turns: Vec::new(),
         syscalls: Vec::new(),
     };
-    let kinds = startable(kinds, &site, &mut report).await?;
+    let (facts, missing) = (&mut report.facts, &mut report.missing);
+    let kinds = startable(kinds, &site, facts, missing).await?;
     for &connections in &options.connections {
         for round in 0..rounds {
             let mut peers = Vec::new();
@@ -137,23 +138,31 @@ impl Options {
 }
 
 /// Starts each peer once; those that cannot be started are left out and reported.
-async fn startable(kinds: Vec<Kind>, site: &Site<'_>, report: &mut Report) -> Result<Vec<Kind>> {
+///
+/// # Errors
+/// When none can be.
+pub(crate) async fn startable(
+    kinds: Vec<Kind>,
+    site: &Site<'_>,
+    facts: &mut Facts,
+    missing: &mut Vec<String>,
+) -> Result<Vec<Kind>> {
     let mut found = Vec::new();
     for kind in kinds {
         match Peer::start(&kind, site).await {
             Ok(peer) => {
-                let version = format!("{:<14} {}", peer.name, peer.version);
+                let version = format!("{:<16} {}", peer.name, peer.version);
                 report::progress(&version);
-                report.facts.versions.push(version);
+                facts.versions.push(version);
                 found.push(kind);
             }
-            Err(error) => report.missing.push(format!("{}: {error:#}", kind.name())),
+            Err(error) => missing.push(format!("{}: {error:#}", kind.name())),
         }
     }
     ensure!(
         !found.is_empty(),
         "nothing to measure: {}",
-        report.missing.join("; ")
+        missing.join("; ")
     );
     Ok(found)
 }

@@ -20,6 +20,8 @@ use clap::Args;
 use hdrhistogram::Histogram;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpSocket;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
@@ -57,6 +59,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
 }
+
+/// A client's connection, with or without TLS.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// Where requests go, and what must come back.
 #[derive(Clone)]
@@ -98,14 +104,16 @@ impl Target {
         })
     }
 
-    /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// What speaks TLS to it, if it wants that.
-    pub(crate) fn connector(&self) -> Option<&TlsConnector> {
-        self.tls.as_ref()
+    /// Opens a connection by way of this socket, with TLS if it wants that.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or is not whom its certificate should name.
+    pub(crate) async fn connect(&self, socket: TcpSocket) -> Result<Box<dyn Stream>> {
+        let stream = socket.connect(self.address).await?;
+        Ok(match &self.tls {
+            Some(tls) => Box::new(tls.connect(Self::server_name()?, stream).await?),
+            None => Box::new(stream),
+        })
     }
 
     /// Its port.
@@ -117,9 +125,19 @@ impl Target {
     ///
     /// # Errors
     /// Never.
-    pub(crate) fn server_name() -> Result<ServerName<'static>> {
+    fn server_name() -> Result<ServerName<'static>> {
         Ok(ServerName::try_from("localhost")?)
     }
+}
+
+/// A socket for [`Target::connect`] that sends at once.
+///
+/// # Errors
+/// When the system gives none.
+pub(crate) fn socket() -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_nodelay(true)?;
+    Ok(socket)
 }
 
 /// What the connections of one load share.

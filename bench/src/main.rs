@@ -16,6 +16,7 @@ mod process;
 mod prompts;
 mod report;
 mod rig;
+mod spending;
 mod statistics;
 mod syscalls;
 mod upstream;

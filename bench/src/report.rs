@@ -105,22 +105,8 @@ impl Report {
                 );
             }
         }
-        for (limit, share, what) in [
-            (
-                FOREIGN,
-                Turn::foreign as fn(&Turn) -> f64,
-                "used by something else",
-            ),
-            (STOLEN, |turn| turn.steal, "stolen by the hypervisor"),
-        ] {
-            let disturbed = self.turns.iter().filter(|turn| share(turn) > limit).count();
-            if disturbed > 0 {
-                let (percent, all) = (limit * 100.0, self.turns.len());
-                println!(
-                    "DOUBTFUL {disturbed} of {all} turns: more than {percent:.0} % of a CPU {what}"
-                );
-            }
-        }
+        let shares = |turn: &Turn| (turn.foreign(), turn.steal);
+        print_disturbed(&self.turns.iter().map(shares).collect::<Vec<_>>());
     }
 
     /// Writes it for programs.
@@ -154,6 +140,23 @@ impl Report {
             }
         }
         names
+    }
+}
+
+/// Says how many turns others disturbed; of each, the share of a CPU that something else used, and that was stolen.
+pub(crate) fn print_disturbed(turns: &[(f64, f64)]) {
+    let used = turns.iter().filter(|(foreign, _)| *foreign > FOREIGN);
+    let stolen = turns.iter().filter(|(_, steal)| *steal > STOLEN);
+    for (limit, disturbed, what) in [
+        (FOREIGN, used.count(), "used by something else"),
+        (STOLEN, stolen.count(), "stolen by the hypervisor"),
+    ] {
+        if disturbed > 0 {
+            let (percent, all) = (limit * 100.0, turns.len());
+            println!(
+                "DOUBTFUL {disturbed} of {all} turns: more than {percent:.0} % of a CPU {what}"
+            );
+        }
     }
 }
 

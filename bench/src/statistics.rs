@@ -28,9 +28,9 @@ impl Spread {
         Some(Self { min, median, max })
     }
 
-    /// Whether the figures allow for a ratio of one, that is, for no difference.
-    pub(crate) fn covers_one(&self) -> bool {
-        self.min <= 1.0 && self.max >= 1.0
+    /// Whether the figures allow for this one: a ratio of 1 or a difference of 0 means that none was seen.
+    pub(crate) fn covers(&self, figure: f64) -> bool {
+        self.min <= figure && self.max >= figure
     }
 }
 
@@ -45,9 +45,17 @@ pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
 
 /// The ratios `own / other` of all rounds in which both sides have a figure.
 pub(crate) fn paired_ratio(own: &[(usize, f64)], other: &[(usize, f64)]) -> Option<Spread> {
+    paired(own, other, |own, other| own / other)
+}
+
+fn paired(
+    own: &[(usize, f64)],
+    other: &[(usize, f64)],
+    compare: fn(f64, f64) -> f64,
+) -> Option<Spread> {
     Spread::of(own.iter().filter_map(|(round, figure)| {
         let (_, against) = other.iter().find(|(other_round, _)| other_round == round)?;
-        Some(figure / against)
+        Some(compare(*figure, *against))
     }))
 }
 
@@ -91,7 +99,7 @@ mod tests {
                 max: 1.5
             }
         );
-        assert!(ratio.covers_one());
+        assert!(ratio.covers(1.0) && !ratio.covers(0.0));
         assert_eq!(paired_ratio(&own, &[]), None);
     }
 }

@@ -6,10 +6,11 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::order;
-use crate::accounting::{CpuTicks, Spent, Usage};
+use crate::accounting::Spent;
 use crate::load::Load;
 use crate::peer::Peer;
 use crate::rig::Rig;
+use crate::spending::{Sample, Spending};
 use crate::upstream::Tally;
 
 /// One measurement of one peer. Times are in microseconds, shares from 0 to 1.
@@ -104,19 +105,8 @@ struct Measurement<'a> {
     peer: &'a Peer,
     load: Load,
     processes: Vec<u32>,
-    spent: Sums,
+    spent: Spending,
     seen: Tally,
-}
-
-/// What was used in all slices so far; busy and stolen times in seconds, of the peer's CPU and of the rig's.
-#[derive(Default)]
-struct Sums {
-    seconds: f64,
-    peer: Spent,
-    generator: Spent,
-    upstream: Spent,
-    busy: [f64; 2],
-    stolen: [f64; 2],
 }
 
 impl<'a> Measurement<'a> {
@@ -131,7 +121,7 @@ impl<'a> Measurement<'a> {
             peer,
             load,
             processes: peer.processes()?,
-            spent: Sums::default(),
+            spent: Spending::default(),
             seen: rig.tally().await?.since(&before),
         })
     }
@@ -140,13 +130,13 @@ impl<'a> Measurement<'a> {
         let seen_before = self.rig.tally().await?;
         self.load.resume();
         tokio::time::sleep(SETTLE).await;
-        let before = self.sample()?;
+        let before = Sample::take(self.rig, &self.processes)?;
         self.load.record(true);
         let begin = Instant::now();
         tokio::time::sleep(length).await;
         let elapsed = begin.elapsed().as_secs_f64();
         self.load.record(false);
-        let after = self.sample()?;
+        let after = Sample::take(self.rig, &self.processes)?;
         self.load.pause().await?;
         self.seen.add(&self.rig.tally().await?.since(&seen_before));
         self.spent.add(elapsed, &before, &after);
@@ -160,18 +150,11 @@ impl<'a> Measurement<'a> {
             "{} started or lost processes",
             self.peer.name
         );
-        let Sums {
-            seconds,
-            peer,
-            generator,
-            upstream,
-            busy,
-            stolen,
-        } = self.spent;
+        let spent = self.spent;
+        let (seconds, busy) = (spent.seconds, spent.busy);
         let per_request =
             |used: &Spent| used.total_ns as f64 / 1000.0 / measured.requests.max(1) as f64;
-        let (cpu_us, user) = (per_request(&peer), peer.user_share());
-        let rig_ns = generator.total_ns + upstream.total_ns;
+        let (cpu_us, user) = (per_request(&spent.peer), spent.peer.user_share());
         Ok(Turn {
             target: self.peer.name.clone(),
             connections,
@@ -185,52 +168,16 @@ impl<'a> Measurement<'a> {
             cpu_us: (!self.processes.is_empty()).then_some(cpu_us),
             user_us: cpu_us * user,
             system_us: cpu_us * (1.0 - user),
-            generator_us: per_request(&generator),
-            upstream_us: per_request(&upstream),
-            peer_utilisation: peer.total_ns as f64 / 1e9 / seconds,
+            generator_us: per_request(&spent.generator),
+            upstream_us: per_request(&spent.upstream),
+            peer_utilisation: spent.peer_share(),
             peer_cpu_busy: busy[0] / seconds,
-            rig_utilisation: rig_ns as f64 / 1e9 / seconds,
+            rig_utilisation: spent.rig_share(),
             rig_cpu_busy: busy[1] / seconds,
-            steal: stolen[0].max(stolen[1]) / seconds,
-            changed_threads: peer.changed_threads,
+            steal: spent.steal(),
+            changed_threads: spent.peer.changed_threads,
             first_error: measured.first_error,
             upstream: self.seen,
         })
-    }
-
-    fn sample(&self) -> Result<Sample> {
-        Ok(Sample {
-            peer: Usage::sample(&self.processes)?,
-            generator: Usage::sample(&[std::process::id()])?,
-            upstream: Usage::sample(&[self.rig.upstream_id()])?,
-            cpus: [
-                CpuTicks::sample(self.rig.peer_cpu)?,
-                CpuTicks::sample(self.rig.own_cpu)?,
-            ],
-        })
-    }
-}
-
-struct Sample {
-    peer: Usage,
-    generator: Usage,
-    upstream: Usage,
-    /// The peer's and the rig's.
-    cpus: [CpuTicks; 2],
-}
-
-impl Sums {
-    /// Adds a slice.
-    fn add(&mut self, elapsed: f64, before: &Sample, after: &Sample) {
-        self.seconds += elapsed;
-        self.peer.add(&after.peer.since(&before.peer));
-        self.generator
-            .add(&after.generator.since(&before.generator));
-        self.upstream.add(&after.upstream.since(&before.upstream));
-        for (index, (before, after)) in before.cpus.iter().zip(&after.cpus).enumerate() {
-            let (busy, stolen) = after.since(before);
-            self.busy[index] += busy * elapsed;
-            self.stolen[index] += stolen * elapsed;
-        }
     }
 }

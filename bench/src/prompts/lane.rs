@@ -11,14 +11,13 @@ use anyhow::{Context, Result, ensure};
 use bytes::BytesMut;
 use netlab::{Direction, Path};
 use serde::Serialize;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpSocket;
+use tokio::io::AsyncWriteExt;
 use tokio::runtime::LocalOptions;
 
 use super::paths::Emulated;
 use super::plan::{Situation, Size};
 use super::upstream::{Notes, Upstream};
-use crate::load::{Target, prompt, receive};
+use crate::load::{Stream, prompt, receive, socket};
 use crate::peer::{Kind, Peer, Site};
 use crate::upstream::answer::COMPLETION_LENGTH;
 
@@ -30,10 +29,6 @@ const BUFFER: usize = 16 * 1024;
 const LONG_PAUSE: Duration = Duration::from_secs(5);
 /// More than the kernel's counters need, in bytes.
 const COUNTERS: usize = 8 * 1024;
-
-/// A client's connection, with or without TLS.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// One request, as it was seen from outside.
 #[derive(Debug, Clone, Serialize)]
@@ -232,7 +227,7 @@ impl Lane {
         let target = &self.peer.target;
         let mut kept = self.kept.take();
         if keeps && kept.is_none() {
-            kept = Some(connect(self.path.client().run(socket)??, target).await?);
+            kept = Some(target.connect(self.path.client().run(socket)??).await?);
         }
         // Made before the clock runs: entering the namespace takes a thread.
         let unconnected = match kept {
@@ -242,7 +237,7 @@ impl Lane {
         let (idle, begin) = (self.ended.elapsed(), Instant::now());
         let mut stream = match (kept, unconnected) {
             (Some(stream), _) => stream,
-            (None, Some(socket)) => connect(socket, target).await?,
+            (None, Some(socket)) => target.connect(socket).await?,
             (None, None) => anyhow::bail!("no connection"),
         };
         stream.write_all(request).await?;
@@ -260,20 +255,6 @@ impl Lane {
         self.kept = keeps.then_some(stream);
         Ok((idle, took))
     }
-}
-
-fn socket() -> std::io::Result<TcpSocket> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_nodelay(true)?;
-    Ok(socket)
-}
-
-async fn connect(socket: TcpSocket, target: &Target) -> Result<Box<dyn Stream>> {
-    let stream = socket.connect(target.address()).await?;
-    Ok(match target.connector() {
-        Some(connector) => Box::new(connector.connect(Target::server_name()?, stream).await?),
-        None => Box::new(stream),
-    })
 }
 
 fn milliseconds(time: Duration) -> f64 {

@@ -53,7 +53,7 @@ pub(super) fn ratios(report: &Report) -> String {
                         text,
                         "  {subject:<14} / {other:<14} {connections:>4} connections   {}{}",
                         range(ratio),
-                        if ratio.covers_one() {
+                        if ratio.covers(1.0) {
                             "   no difference seen"
                         } else {
                             ""
@@ -128,10 +128,10 @@ fn comparisons(report: &Report, connections: usize) -> Vec<(&'static str, &'stat
 }
 
 /// The median decides; a range that reaches across the limit is said.
-fn judgement(ratio: Spread, limit: f64) -> &'static str {
+fn judgement(figure: Spread, limit: f64) -> &'static str {
     match (
-        ratio.median <= limit,
-        ratio.min <= limit && ratio.max > limit,
+        figure.median <= limit,
+        figure.min <= limit && figure.max > limit,
     ) {
         (true, false) => "MET",
         (true, true) => "MET, but not in every round",
