@@ -37,8 +37,8 @@ pub(crate) struct Options {
     /// Fewer and shorter rounds, for a first look.
     #[arg(long)]
     quick: bool,
-    /// Only these: direct, nginx-article, nginx, haproxy, holysheep, holysheep-no-ebpf,
-    /// holysheep-off.
+    /// Only these: direct, nginx-article, nginx, haproxy, haproxy-no-delay, holysheep,
+    /// holysheep-no-ebpf, holysheep-off.
     #[arg(long, value_delimiter = ',', value_name = "PEERS")]
     only: Option<Vec<Kind>>,
     /// One more peer; `{port}`, `{upstream_port}` and `{ca}` are filled in. Words are separated by

@@ -23,7 +23,7 @@ use crate::cgroup::Cgroup;
 use crate::load::{self, Target};
 use crate::process::Process;
 use holysheep::Variant;
-pub(crate) use kind::{Kind, NO_EBPF, SYSTEM_WINDOW};
+pub(crate) use kind::{Kind, NO_DELAY, NO_EBPF, SYSTEM_WINDOW};
 
 /// How long a peer may take from its start to its first correct answer.
 const START: Duration = Duration::from_secs(10);
@@ -108,7 +108,8 @@ impl Peer {
             Kind::Direct => bail!("direct has no process"),
             Kind::NginxArticle => nginx::article(site, &directory, port)?,
             Kind::Nginx => nginx::tuned(site, &directory, port)?,
-            Kind::HaProxy => haproxy::launch(site, &directory, port)?,
+            Kind::HaProxy => haproxy::launch(site, &directory, port, false)?,
+            Kind::HaProxyNoDelay => haproxy::launch(site, &directory, port, true)?,
             Kind::HolySheep => holysheep::launch(site, port, &place, Variant::Usual)?,
             Kind::HolySheepNoEbpf => holysheep::launch(site, port, &place, Variant::NoEbpf)?,
             Kind::HolySheepOff => holysheep::launch(site, port, &place, Variant::SystemWindow)?,

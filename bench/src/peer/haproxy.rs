@@ -10,8 +10,13 @@ use anyhow::Result;
 
 use super::{Launch, Site, configure, version};
 
-/// HAProxy with one thread, in the foreground.
-pub(super) fn launch(site: &Site<'_>, directory: &Path, port: u16) -> Result<Launch> {
+/// HAProxy with one thread, in the foreground; with `no_delay` it sends each piece of a response at once.
+pub(super) fn launch(
+    site: &Site<'_>,
+    directory: &Path,
+    port: u16,
+    no_delay: bool,
+) -> Result<Launch> {
     let program = Path::new("haproxy");
     let version = version(program, "-v", "apt-get install haproxy")?;
     let (global_log, log) = if site.access_log {
@@ -22,6 +27,14 @@ pub(super) fn launch(site: &Site<'_>, directory: &Path, port: u16) -> Result<Lau
     } else {
         ("# no log", "# no log")
     };
+    let no_delay = match no_delay {
+        true => {
+            "option http-no-delay            # events of a stream must not wait for a full packet"
+        }
+        false => {
+            "# no http-no-delay: a piece of a response may wait for a full packet, some 200 ms"
+        }
+    };
     let configuration = directory.join("haproxy.cfg");
     configure(
         &configuration,
@@ -29,6 +42,7 @@ pub(super) fn launch(site: &Site<'_>, directory: &Path, port: u16) -> Result<Lau
         &[
             ("GLOBAL_LOG", global_log.to_owned()),
             ("LOG", log.to_owned()),
+            ("NO_DELAY", no_delay.to_owned()),
             ("PORT", port.to_string()),
             ("UPSTREAM", site.upstream.to_string()),
             ("CA", site.ca.display().to_string()),

@@ -7,6 +7,9 @@ use anyhow::{Result, anyhow, bail};
 /// The name of the product without kernel programs.
 pub(crate) const NO_EBPF: &str = "holysheep-no-ebpf";
 
+/// The name of HAProxy that sends what it has at once.
+pub(crate) const NO_DELAY: &str = "haproxy-no-delay";
+
 /// The name of the product that leaves the windows of its connections to upstream as the system has them.
 pub(crate) const SYSTEM_WINDOW: &str = "holysheep-off";
 
@@ -21,6 +24,8 @@ pub(crate) enum Kind {
     Nginx,
     /// HAProxy.
     HaProxy,
+    /// HAProxy that does not wait until a packet is full, for streams.
+    HaProxyNoDelay,
     /// The product, as it is run in production.
     HolySheep,
     /// The product without kernel programs.
@@ -33,11 +38,12 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Everything that has a name of its own, in the order of the table.
-    pub(crate) const KNOWN: [Self; 7] = [
+    pub(crate) const KNOWN: [Self; 8] = [
         Self::Direct,
         Self::NginxArticle,
         Self::Nginx,
         Self::HaProxy,
+        Self::HaProxyNoDelay,
         Self::HolySheep,
         Self::HolySheepNoEbpf,
         Self::HolySheepOff,
@@ -59,6 +65,7 @@ impl Kind {
             Self::NginxArticle => "nginx-article",
             Self::Nginx => "nginx",
             Self::HaProxy => "haproxy",
+            Self::HaProxyNoDelay => NO_DELAY,
             Self::HolySheep => "holysheep",
             Self::HolySheepNoEbpf => NO_EBPF,
             Self::HolySheepOff => SYSTEM_WINDOW,

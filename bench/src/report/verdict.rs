@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Report;
-use crate::peer::{NO_EBPF, SYSTEM_WINDOW};
+use crate::peer::{NO_DELAY, NO_EBPF, SYSTEM_WINDOW};
 use crate::statistics::{Spread, paired_ratio};
 
 /// At most this share of the CPU time of the better of HAProxy and kept-alive nginx.
@@ -21,6 +21,7 @@ fn subjects(report: &Report) -> Vec<&str> {
         "nginx-article",
         "nginx",
         "haproxy",
+        NO_DELAY,
         NO_EBPF,
         SYSTEM_WINDOW,
     ];
