@@ -70,22 +70,35 @@ impl Framing {
     /// # Errors
     /// When the chunked encoding is broken.
     pub(crate) fn advance(&mut self, input: &[u8]) -> Result<Step> {
+        self.advance_into(input, |_| ())
+    }
+
+    /// The same; `body` is given the body's bytes as they lie in the input.
+    ///
+    /// # Errors
+    /// When the chunked encoding is broken.
+    pub(crate) fn advance_into(
+        &mut self,
+        input: &[u8],
+        mut body: impl FnMut(&[u8]),
+    ) -> Result<Step> {
         match self {
             Self::Length(left) => {
                 let taken = take(left, input);
+                body(&input[..taken]);
                 Ok(Step {
                     consumed: taken,
                     body: taken as u64,
                     complete: *left == 0,
                 })
             }
-            Self::Chunked(chunk) => chunk.advance(input),
+            Self::Chunked(chunk) => chunk.advance(input, body),
         }
     }
 }
 
 impl Chunk {
-    fn advance(&mut self, input: &[u8]) -> Result<Step> {
+    fn advance(&mut self, input: &[u8], mut body: impl FnMut(&[u8])) -> Result<Step> {
         let mut step = Step::default();
         loop {
             let rest = &input[step.consumed..];
@@ -104,6 +117,7 @@ impl Chunk {
                 },
                 Self::Data(left) => {
                     let taken = take(left, rest);
+                    body(&rest[..taken]);
                     step.consumed += taken;
                     step.body += taken as u64;
                     if *left > 0 {

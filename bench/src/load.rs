@@ -28,8 +28,8 @@ use tokio_rustls::TlsConnector;
 
 use crate::report;
 use connection::drive;
-pub(crate) use connection::receive;
-pub(crate) use request::prompt;
+pub(crate) use connection::{Watch, receive, receive_watched};
+pub(crate) use request::{prompt, stream};
 
 /// The longest latency told apart, in nanoseconds.
 const LONGEST_NS: u64 = 60_000_000_000;

@@ -1,6 +1,6 @@
 //! Benchmarks of holysheep-proxy against other proxies, run by `cargo xtask bench`.
 //!
-//! Each bench is a module and a subcommand: [`cpu`], [`probes`], [`prompts`]. [`load`] and [`upstream`]
+//! Each bench is a module and a subcommand: [`cpu`], [`probes`], [`prompts`], [`streams`]. [`load`] and [`upstream`]
 //! are the two ends of the rig and can also be run by hand. Everything stays
 //! on loopback, or in network namespaces of its own, and ends by itself.
 
@@ -18,6 +18,7 @@ mod report;
 mod rig;
 mod spending;
 mod statistics;
+mod streams;
 mod syscalls;
 mod upstream;
 
@@ -50,6 +51,8 @@ enum Bench {
     Probes(probes::Options),
     /// How long requests with long prompts take over paths with a delay, losses, or a narrow link.
     Prompts(prompts::Options),
+    /// How much later than without a proxy the events of a stream arrive.
+    Streams(streams::Options),
     /// Generate load against a server on loopback.
     Load(load::Options),
     /// Serve fixed answers over TLS on loopback.
@@ -82,6 +85,7 @@ async fn run(bench: Bench) -> Result<()> {
         Bench::Ebpf(options) => cpu::run(options, &[Kind::HolySheep, Kind::HolySheepNoEbpf]).await,
         Bench::Probes(options) => probes::run(options).await,
         Bench::Prompts(options) => prompts::run(options).await,
+        Bench::Streams(options) => streams::run(options).await,
         Bench::Load(options) => load::run(options).await,
         Bench::Upstream(options) => upstream::run(options).await,
     }

@@ -211,7 +211,8 @@ impl Options {
     }
 }
 
-fn is_unique<T: PartialEq>(all: &[T]) -> bool {
+/// Whether nothing is there twice.
+pub(crate) fn is_unique<T: PartialEq>(all: &[T]) -> bool {
     let earlier = |(index, one)| all[..index].contains(one);
     !all.iter().enumerate().any(earlier)
 }

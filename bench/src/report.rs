@@ -18,6 +18,7 @@ use crate::cpu::Turn;
 use crate::facts::Facts;
 use crate::load::Measured;
 use crate::syscalls::Syscalls;
+pub(crate) use verdict::judgement;
 
 /// Shares of a CPU from which on a turn counts as disturbed.
 const FOREIGN: f64 = 0.15;

@@ -72,4 +72,10 @@ impl Spending {
     pub(crate) fn steal(&self) -> f64 {
         self.stolen[0].max(self.stolen[1]) / self.seconds
     }
+
+    /// Share of a CPU, summed over both, that neither the peer nor the rig used.
+    pub(crate) fn foreign(&self) -> f64 {
+        let busy = (self.busy[0] + self.busy[1]) / self.seconds;
+        (busy - self.peer_share() - self.rig_share()).max(0.0)
+    }
 }

@@ -1,6 +1,6 @@
-//! Medians and paired ratios.
+//! Medians, paired ratios and differences.
 //!
-//! Rounds are paired: both sides of a ratio come from the same round, minutes
+//! Rounds are paired: both sides come from the same round, minutes
 //! at most apart, so that slow changes of the machine cancel out.
 
 use serde::Serialize;
@@ -46,6 +46,11 @@ pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
 /// The ratios `own / other` of all rounds in which both sides have a figure.
 pub(crate) fn paired_ratio(own: &[(usize, f64)], other: &[(usize, f64)]) -> Option<Spread> {
     paired(own, other, |own, other| own / other)
+}
+
+/// The differences `own - other`, likewise.
+pub(crate) fn paired_difference(own: &[(usize, f64)], other: &[(usize, f64)]) -> Option<Spread> {
+    paired(own, other, |own, other| own - other)
 }
 
 fn paired(
@@ -100,6 +105,8 @@ mod tests {
             }
         );
         assert!(ratio.covers(1.0) && !ratio.covers(0.0));
+        let difference = paired_difference(&own, &other).unwrap();
+        assert_eq!((difference.min, difference.max), (-8.0, 10.0));
         assert_eq!(paired_ratio(&own, &[]), None);
     }
 }

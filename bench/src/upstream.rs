@@ -1,13 +1,14 @@
 //! `holysheep-bench upstream`: the TLS server behind every proxy under test.
 //!
-//! It answers at once and always the same, with as little work as possible,
-//! so that what is measured is the proxy. It runs as a process of its own:
+//! It answers at once and always the same, with as little work as possible, or with a stream of
+//! events that is paced as the request asks, so that what is measured is the proxy. It runs as a process of its own:
 //! its CPU time must not mix with the load generator's. Answers are made in
-//! [`answer`]; [`Tally`] counts connections, handshakes and requests, because a
+//! [`answer`], streams in [`stream`]; [`Tally`] counts connections, handshakes and requests, because a
 //! comparison is only fair when one knows which TLS each proxy used.
 
 pub(crate) mod answer;
 mod resumption;
+mod stream;
 mod tally;
 
 use std::cell::RefCell;
@@ -28,6 +29,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::framing::Framing;
 use answer::Answers;
+pub(crate) use stream::{DONE, Pacing, Stamp, now_ns};
 pub(crate) use tally::Tally;
 
 /// Room for one request's head and a usual body, in bytes.
@@ -127,11 +129,8 @@ async fn serve(stream: TcpStream, acceptor: &TlsAcceptor, shared: &Shared) -> Re
     let mut buffer = BytesMut::with_capacity(BUFFER);
     while let Some(request) = read_request(&mut stream, &mut buffer).await? {
         shared.tally.borrow_mut().requests += 1;
-        if request.streaming {
-            for piece in Answers::stream() {
-                stream.write_all(&piece).await?;
-                stream.flush().await?;
-            }
+        if let Some(pacing) = request.stream {
+            stream::write(&mut stream, pacing).await?;
         } else {
             let answer = shared.answers.completion(request.close);
             stream.write_all(&answer).await?;
@@ -149,7 +148,8 @@ async fn serve(stream: TcpStream, acceptor: &TlsAcceptor, shared: &Shared) -> Re
 /// What the answer depends on.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Request {
-    streaming: bool,
+    /// The query asks for a stream.
+    stream: Option<Pacing>,
     /// Whether the connection ends with the answer: the client says so, or asks for it in the query.
     pub(crate) close: bool,
     /// Bytes of the body, without its framing; known once it has been read.
@@ -211,9 +211,9 @@ fn parse_head(buffer: &[u8]) -> Result<Option<(Request, Framing, usize)>> {
     let httparse::Status::Complete(length) = parsed.parse(buffer)? else {
         return Ok(None);
     };
-    let asks = |query| parsed.path.is_some_and(|path| path.ends_with(query));
-    let (streaming, asks_to_close) = (asks("?stream"), asks("?close"));
-    let close = asks_to_close
+    let query = parsed.path.and_then(|path| path.split_once('?'));
+    let (_, query) = query.unwrap_or_default();
+    let close = query == "close"
         || parsed.version == Some(0)
         || parsed.headers.iter().any(|header| {
             header.name.eq_ignore_ascii_case("connection")
@@ -221,7 +221,7 @@ fn parse_head(buffer: &[u8]) -> Result<Option<(Request, Framing, usize)>> {
         });
     let framing = Framing::of(parsed.headers)?;
     let request = Request {
-        streaming,
+        stream: Pacing::asked_for(query),
         close,
         body: 0,
     };

@@ -49,6 +49,9 @@ fn next(arguments: &[String]) -> &'static str {
     } else if is(arguments, "prompts") {
         "`cargo xtask bench prompts --json FILE` measures everything, some 25 minutes, and keeps every request's time; \
          `--help` shows how to choose contenders, paths, sizes and pauses."
+    } else if is(arguments, "streams") {
+        "`cargo xtask bench streams --rounds 10 --json FILE` measures longer and keeps the figures of every round; \
+         `--help` shows how to choose contenders, events, pace and the number of streams."
     } else {
         "`cargo xtask bench cpu --help` shows how to measure longer, or against others."
     }
@@ -79,7 +82,7 @@ const PERF: &str = "linux-perf";
 
 /// The packages of programs that a bench with these flags wants and that are not there.
 fn missing(arguments: &[String], is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    let may_count = ["probes", "prompts"]
+    let may_count = ["probes", "prompts", "streams"]
         .iter()
         .all(|bench| !is(arguments, bench));
     let counts = may_count && !arguments.iter().any(|flag| flag == "--no-syscalls");
@@ -144,6 +147,7 @@ mod tests {
         assert_eq!(fresh("cpu --no-syscalls"), ["nginx", "haproxy"]);
         assert_eq!(fresh("probes --quick"), ["nginx"]);
         assert_eq!(fresh("prompts --quick"), ["nginx", "haproxy"]);
+        assert_eq!(fresh("streams --quick"), ["nginx", "haproxy"]);
         let complete = |program: &str| ["nginx", "haproxy", "perf"].contains(&program);
         assert_eq!(missing(&words("ebpf --quick"), complete), ["strace"]);
     }

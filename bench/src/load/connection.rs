@@ -93,6 +93,20 @@ pub(crate) struct Answer {
     pub(crate) close: bool,
 }
 
+/// Looks at an answer while it comes.
+pub(crate) trait Watch {
+    /// Something has just been read.
+    fn has_read(&mut self);
+    /// The next bytes of the body are these.
+    fn body(&mut self, bytes: &[u8]);
+}
+
+/// Most answers need not be looked at.
+impl Watch for () {
+    fn has_read(&mut self) {}
+    fn body(&mut self, _: &[u8]) {}
+}
+
 /// Reads one answer; `buffer` keeps nothing afterwards, as requests are not pipelined.
 ///
 /// # Errors
@@ -101,15 +115,28 @@ pub(crate) async fn receive<S: AsyncRead + Unpin>(
     stream: &mut S,
     buffer: &mut BytesMut,
 ) -> Result<Answer> {
+    receive_watched(stream, buffer, &mut ()).await
+}
+
+/// The same, while `watch` looks at it.
+///
+/// # Errors
+/// When the connection ends before the answer does, or it is not HTTP.
+pub(crate) async fn receive_watched<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    buffer: &mut BytesMut,
+    watch: &mut impl Watch,
+) -> Result<Answer> {
     let (mut answer, mut framing) = loop {
         fill(stream, buffer).await?;
+        watch.has_read();
         if let Some((answer, framing, head)) = parse_head(buffer)? {
             buffer.advance(head);
             break (answer, framing);
         }
     };
     loop {
-        let step = framing.advance(buffer)?;
+        let step = framing.advance_into(buffer, |bytes| watch.body(bytes))?;
         buffer.advance(step.consumed);
         answer.body += step.body;
         if step.complete {
@@ -117,6 +144,7 @@ pub(crate) async fn receive<S: AsyncRead + Unpin>(
             return Ok(answer);
         }
         fill(stream, buffer).await?;
+        watch.has_read();
     }
 }
 

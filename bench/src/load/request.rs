@@ -1,5 +1,7 @@
 //! The requests that are sent: chat completions as the official SDK sends them, short ones and long ones.
 
+use crate::upstream::Pacing;
+
 /// A prompt that brings the body to about one kilobyte.
 const BODY: &str = concat!(
     r#"{"messages":[{"role":"system","content":"You are a helpful assistant for platform engineers. "#,
@@ -40,6 +42,13 @@ pub(crate) fn prompt(port: u16, bytes: usize, close: bool) -> Vec<u8> {
         false => "/v1/chat/completions",
     };
     request(path, port, "keep-alive", &format!("{before}{text}{after}"))
+}
+
+/// A request for a stream, for `port`, with the usual prompt; upstream reads its pacing from the query.
+pub(crate) fn stream(port: u16, pacing: Pacing) -> Vec<u8> {
+    let path = format!("/v1/chat/completions?{}", pacing.query());
+    let body = BODY.replacen('{', r#"{"stream":true,"#, 1);
+    request(&path, port, "keep-alive", &body)
 }
 
 fn request(path: &str, port: u16, connection: &str, body: &str) -> Vec<u8> {
@@ -83,6 +92,15 @@ mod tests {
             assert!(head.contains("completions?close HTTP/1.1"));
             serde_json::from_str::<serde_json::Value>(body).unwrap();
         }
+    }
+
+    #[test]
+    fn a_stream_is_asked_for_in_the_body_and_paced_in_the_query() {
+        let request = String::from_utf8(stream(80, Pacing::AT_ONCE)).unwrap();
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("POST /v1/chat/completions?stream="));
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["stream"], true);
     }
 
     #[test]

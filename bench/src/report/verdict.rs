@@ -129,7 +129,7 @@ fn comparisons(report: &Report, connections: usize) -> Vec<(&'static str, &'stat
 }
 
 /// The median decides; a range that reaches across the limit is said.
-fn judgement(figure: Spread, limit: f64) -> &'static str {
+pub(crate) fn judgement(figure: Spread, limit: f64) -> &'static str {
     match (
         figure.median <= limit,
         figure.min <= limit && figure.max > limit,

@@ -23,9 +23,6 @@ const COMPLETION: &str = concat!(
     r#""service_tier":"default","system_fingerprint":"fp_51e1070cf2"}"#,
 );
 
-/// Events of the streaming answer, before the one that says `[DONE]`.
-const EVENTS: usize = 20;
-
 /// Length of the completion's body, in bytes; what a client must receive.
 pub(crate) const COMPLETION_LENGTH: u64 = COMPLETION.len() as u64;
 
@@ -60,24 +57,6 @@ impl Answers {
             self.keep_alive.borrow().clone()
         }
     }
-
-    /// The streaming answer: its head, then one chunk per event; one write for each.
-    pub(crate) fn stream() -> Vec<Bytes> {
-        let mut head = head("text/event-stream; charset=utf-8", "keep-alive");
-        head.push_str("cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n");
-        let event = concat!(
-            r#"data: {"id":"chatcmpl-CfKzq3pVnT8Yd1mRxW6aLbE2sHu0J","object":"chat.completion.chunk","#,
-            r#""created":1764000000,"model":"gpt-4.1-2025-04-14","choices":[{"index":0,"#,
-            r#""delta":{"content":" proxy"},"logprobs":null,"finish_reason":null}]}"#,
-            "\n\n",
-        );
-        let chunk = |text: &str| Bytes::from(format!("{:x}\r\n{text}\r\n", text.len()));
-        let mut pieces = vec![Bytes::from(head)];
-        pieces.extend((0..EVENTS).map(|_| chunk(event)));
-        pieces.push(chunk("data: [DONE]\n\n"));
-        pieces.push(Bytes::from_static(b"0\r\n\r\n"));
-        pieces
-    }
 }
 
 fn completion(connection: &str) -> Bytes {
@@ -91,7 +70,7 @@ fn completion(connection: &str) -> Bytes {
 }
 
 /// Status line and the headers both kinds of answer share, without the empty line.
-fn head(content_type: &str, connection: &str) -> String {
+pub(super) fn head(content_type: &str, connection: &str) -> String {
     let date = httpdate::fmt_http_date(SystemTime::now());
     format!(
         "HTTP/1.1 200 OK\r\n\

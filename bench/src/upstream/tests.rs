@@ -10,7 +10,7 @@ fn head_tells_length_and_wish_to_close() {
     assert_eq!(
         request,
         Request {
-            streaming: false,
+            stream: None,
             close: true,
             body: 0
         }
@@ -28,12 +28,12 @@ fn incomplete_head_waits_for_more() {
 fn query_selects_the_stream() {
     let text = b"POST /v1/chat/completions?stream HTTP/1.1\r\n\r\n";
     let (request, ..) = parse_head(text).unwrap().unwrap();
-    assert!(request.streaming && !request.close);
+    assert!(request.stream == Some(Pacing::AT_ONCE) && !request.close);
 }
 
 #[test]
 fn query_asks_to_close() {
     let text = b"POST /v1/chat/completions?close HTTP/1.1\r\n\r\n";
     let (request, ..) = parse_head(text).unwrap().unwrap();
-    assert!(request.close && !request.streaming);
+    assert!(request.close && request.stream.is_none());
 }

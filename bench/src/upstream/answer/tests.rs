@@ -19,10 +19,3 @@ fn answer_carries_its_length() {
     assert!(head.contains("connection: close"));
     assert!(head.ends_with(&format!("content-length: {}", body.len())));
 }
-
-#[test]
-fn stream_ends_with_done_and_the_last_chunk() {
-    let pieces = Answers::stream();
-    assert_eq!(pieces.len(), EVENTS + 3);
-    assert!(pieces[EVENTS + 1].ends_with(b"[DONE]\n\n\r\n"));
-}
