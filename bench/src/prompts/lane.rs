@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const BUFFER: usize = 16 * 1024;
 /// For how long not every proxy keeps a connection.
 const LONG_PAUSE: Duration = Duration::from_secs(5);
+/// By how much this proxy announces a body longer, which might ask for usage (docs/usage.md).
+const ADDED: u64 = 40;
 /// More than the kernel's counters need, in bytes.
 const COUNTERS: usize = 8 * 1024;
 
@@ -169,8 +171,9 @@ impl Lane {
             .with_context(|| self.described())?;
         self.takes = took.max(self.takes.mul_f64(0.7));
         let seen = self.notes.take().with_context(|| self.described())?;
+        let size = self.size.0 as u64;
         ensure!(
-            seen.body == self.size.0 as u64,
+            seen.body == size || (self.is_proxied() && seen.body == size + ADDED),
             "{}: upstream read {} bytes",
             self.described(),
             seen.body

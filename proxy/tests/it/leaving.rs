@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use holysheep_emulator::Profile;
+use http_body_util::BodyExt;
 
 use crate::harness::client::request;
+use crate::harness::h2::{self, H2, full};
 use crate::harness::metrics::IDLE;
 use crate::harness::{CHAT, MESSAGES, QUESTION, Rig};
 
@@ -109,6 +111,29 @@ fn the_limits_hold_while_nobody_waits() {
     rig.wait_metric(sample, 2.0);
     rig.wait_metric("holysheep_usage_requests_total{source=\"unknown\"}", 2.0);
     rig.wait_metric(IDLE, 2.0);
+}
+
+#[test]
+fn both_versions_of_http_on_both_sides() {
+    for protocol in ["http1", "http2"] {
+        let config =
+            format!("{{responses: {{client_leaves: drain}}, upstream: {{protocol: {protocol}}}}}");
+        let rig = paced(&config);
+        let client = H2::connect(rig.data_addr());
+        let mut answer = client.send(h2::request("POST", CHAT, full(LONG))).unwrap();
+        client.run(answer.body_mut().frame()).unwrap().unwrap();
+        drop(answer);
+        wait_left(&rig, "drained");
+        assert_eq!(client.get("/health").status(), 200, "the connection lives");
+        leave_mid_stream(&rig, CHAT);
+        let sample = "holysheep_http_clients_left_total{upstream=\"drained\"}";
+        rig.wait_metric(sample, 2.0);
+        for line in rig.wait_log(3).iter().filter(|line| line["route"] == CHAT) {
+            assert_eq!(line["end"], "cancelled", "{line}");
+            assert_eq!(line["error"], "client_closed", "{line}");
+        }
+        rig.wait_stats(|stats| stats.in_flight == 0 && stats.cancelled == 0);
+    }
 }
 
 #[test]
