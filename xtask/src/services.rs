@@ -4,9 +4,10 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::process::{Group, bound_to_us};
 
@@ -124,10 +125,21 @@ pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// A port of loopback that nobody listens on now.
+/// A port of loopback that nobody listens on now: below those that connections get, any of which could take it meanwhile.
 pub(crate) fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
-    Ok(listener.local_addr()?)
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const PORTS: std::ops::Range<u16> = 20_000..32_000;
+    let count = PORTS.len() as u32;
+    for _ in 0..count {
+        // Runs beside each other begin at different places.
+        let step = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let offset = (std::process::id().wrapping_mul(97) + step) % count;
+        let port = PORTS.start + u16::try_from(offset)?;
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return Ok(listener.local_addr()?);
+        }
+    }
+    bail!("no free port from {} to {}", PORTS.start, PORTS.end)
 }
 
 /// Status and body of a small answer.
