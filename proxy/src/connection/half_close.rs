@@ -15,15 +15,29 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// How long nothing may happen after a FIN before it is acted on. What is on its way from upstream, or made by the proxy,
 /// comes within it; for longer, an answer that costs money is not made for nobody.
-const GRACE: Duration = Duration::from_millis(5);
+const GRACE: Duration = Duration::from_millis(4);
 /// How often a connection nobody reads from is looked at for a reset.
 const RESET_CHECK: Duration = Duration::from_millis(100);
+/// The first look after something was written to find out; then twice as long each time.
+const FIRST_CHECK: Duration = Duration::from_millis(1);
 
 /// The client's half of a connection. Costs nothing until it has closed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct HalfClose {
     fin: Option<Fin>,
     reset_check: Option<Pin<Box<Sleep>>>,
+    /// The next look but one comes so long after the next.
+    pause: Duration,
+}
+
+impl Default for HalfClose {
+    fn default() -> Self {
+        Self {
+            fin: None,
+            reset_check: None,
+            pause: RESET_CHECK,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -94,6 +108,8 @@ impl HalfClose {
             }
             ready!(fin.silence.as_mut().poll(cx));
             fin.asked = true;
+            self.pause = FIRST_CHECK;
+            self.reset_check = None;
             return Poll::Ready(Verdict::Ask);
         }
         if !progress.flushed || progress.taken != fin.taken {
@@ -108,12 +124,13 @@ impl HalfClose {
     pub(super) fn poll_reset(&mut self, cx: &mut Context<'_>, tcp: &TcpStream) -> Poll<()> {
         let check = self
             .reset_check
-            .get_or_insert_with(|| Box::pin(sleep(RESET_CHECK)));
+            .get_or_insert_with(|| Box::pin(sleep(self.pause)));
         while check.as_mut().poll(cx).is_ready() {
             if !matches!(tcp.take_error(), Ok(None)) {
                 return Poll::Ready(());
             }
-            check.as_mut().reset(Instant::now() + RESET_CHECK);
+            self.pause = (2 * self.pause).min(RESET_CHECK);
+            check.as_mut().reset(Instant::now() + self.pause);
         }
         Poll::Pending
     }
