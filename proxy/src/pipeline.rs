@@ -261,10 +261,14 @@ async fn forward<D: Downstream>(
     }
     record.omits_usage = body.has_added;
     let client = body.client;
+    let refused = refused_key(worker, &exchange);
     if record.status != 0 {
-        return Box::pin(relay::early::go_on(worker, exchange, client, record)).await;
+        return Box::pin(relay::early::go_on(
+            worker, exchange, client, record, refused,
+        ))
+        .await;
     }
-    refused_key(worker, &exchange)?;
+    refused?;
     if exchange.head().status() == 101 {
         return Box::pin(relay::tunnel::run(worker, exchange, client, record)).await;
     }

@@ -2,6 +2,8 @@
 //!
 //! From then on its status is 200. What upstream answers otherwise is told as an error of the stream.
 
+use tokio::time::timeout;
+
 use super::{observe, signs, takes_event, tell};
 use crate::account::usage::Observation;
 use crate::account::{RequestRecord, Text};
@@ -34,7 +36,7 @@ pub fn sign<D: Downstream>(worker: &Worker, client: &mut D, record: &mut Request
     record.bytes_out += sign.len() as u64;
 }
 
-/// Takes the response that has come for the rest of the stream.
+/// Takes the response that has come for the rest of the stream, unless it is `refused` for what it says of the proxy.
 ///
 /// # Errors
 /// What broke it off, or why it can be none. The client has been told in the stream.
@@ -43,6 +45,7 @@ pub async fn go_on<D: Downstream>(
     exchange: AnyExchange,
     client: &mut D,
     record: &mut RequestRecord,
+    refused: Result<(), ProxyError>,
 ) -> Result<(), ProxyError> {
     let is_stream =
         (200..300).contains(&exchange.head().status()) && takes_event(&exchange, record);
@@ -50,7 +53,10 @@ pub async fn go_on<D: Downstream>(
         observe(worker, &exchange, record);
         return super::body(worker, exchange, client, record).await;
     }
-    let result = refuse(worker, exchange, client, record).await;
+    let result = match refused {
+        Ok(()) => refuse(worker, exchange, client, record).await,
+        Err(error) => Err(error),
+    };
     if let Err(error) = &result {
         fail(worker, client, record, error).await;
     }
@@ -65,9 +71,11 @@ async fn refuse<D: Downstream>(
     record: &mut RequestRecord,
 ) -> Result<(), ProxyError> {
     let status = exchange.head().status();
-    let body = super::collect(&mut exchange, ERROR_LIMIT).await;
+    let idle = worker.treatment(record.route).idle;
+    let body = timeout(idle, super::collect(&mut exchange, ERROR_LIMIT)).await;
+    let body = body.unwrap_or(Err(ProxyError::UpstreamIdleTimeout(idle)))?;
     drop(exchange);
-    let json = body.ok().filter(|body| is_object(body));
+    let json = Some(body).filter(|body| is_object(body));
     let Some(json) = json.filter(|_| status >= 400) else {
         let reason = format!("it is no stream of events (status {status})");
         return Err(ProxyError::UpstreamInvalidResponse(reason.into()));

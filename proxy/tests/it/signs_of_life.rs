@@ -133,6 +133,44 @@ fn what_upstream_refuses_later_is_an_error_of_the_stream() {
     assert_eq!(line["end"], "error", "{line}");
 }
 
+/// What the client gets of a stream that has begun when upstream answers so.
+fn answered_late(config: &str, answer: &str) -> (Rig, String) {
+    let (upstream, tell) = told([answer, ""]);
+    let rig = Rig::with(&format!("{}{config}", upstream.config()));
+    let mut client = ask(&rig, CHAT);
+    assert_eq!(client.head().status, 200);
+    let mut all = Vec::new();
+    wait_for(&mut client, &mut all, COMMENT);
+    tell.send(()).unwrap();
+    wait_for(&mut client, &mut all, b"}}\n\n");
+    (rig, String::from_utf8(all).unwrap())
+}
+
+#[test]
+fn what_upstream_says_of_the_proxys_key_stays_here() {
+    let answer = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 40\r\n\r\n\
+                  {\"error\":{\"message\":\"bad key cr_secret\"}}";
+    let (rig, text) = answered_late(SIGNS, answer);
+    assert!(
+        text.contains("\"code\":\"upstream_invalid_api_key\""),
+        "{text}"
+    );
+    assert!(!text.contains("cr_secret"), "{text}");
+    rig.wait_rejected("upstream_invalid_api_key", 1);
+}
+
+#[test]
+fn a_refusal_that_does_not_end_is_given_up() {
+    let answer = "HTTP/1.1 429 Too Many Requests\r\ncontent-length: 1000\r\n\r\n{";
+    let config = format!("{SIGNS}\ntimeouts: {{idle: 300ms}}");
+    let (rig, text) = answered_late(&config, answer);
+    assert!(
+        text.contains("\"code\":\"upstream_idle_timeout\""),
+        "{text}"
+    );
+    rig.wait_rejected("upstream_idle_timeout", 1);
+}
+
 #[test]
 fn limits_hold_and_are_told_in_the_stream() {
     let rig = Rig::with(
