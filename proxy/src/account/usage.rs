@@ -52,11 +52,6 @@ impl Observation {
         }
     }
 
-    /// Begins anew, for another response.
-    pub fn reset(&mut self, is_stream: bool) {
-        *self = Self::new(is_stream);
-    }
-
     /// Of what the server of a WebSocket sends.
     pub fn of_session() -> Self {
         Self {

@@ -120,11 +120,6 @@ impl Treatments {
             own.copied().unwrap_or_else(|| default(self.general, route))
         })
     }
-
-    /// In general.
-    pub const fn general(&self) -> &Treatment {
-        &self.general
-    }
 }
 
 /// What holds for a route that sets nothing. In a session nothing may be said for minutes.
@@ -244,7 +239,7 @@ mod tests {
         )
         .unwrap();
         let chat = of(&treatments, "/v1/chat/completions");
-        assert_eq!(chat, *treatments.general());
+        assert_eq!(chat, treatments.general);
         assert_eq!(chat.client_leaves, ClientLeaves::Drain);
         let session = of(&treatments, "/v1/realtime");
         assert_eq!(session.idle, Duration::from_secs(600));

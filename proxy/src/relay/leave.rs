@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::patience::Patience;
 use crate::account::RequestRecord;
-use crate::config::ClientLeaves;
+use crate::config::{ClientLeaves, Treatment};
 use crate::error::ProxyError;
 use crate::metrics::http::Left;
 use crate::upstream::{AnyExchange, ExchangeError, RequestBody};
@@ -37,7 +37,7 @@ pub async fn leave(
         worker.metrics.http.left(Left::Cancelled);
         return;
     }
-    let rest = read_on(worker, &mut exchange, record, has_head);
+    let rest = read_on(worker, &mut exchange, record, patience.treatment, has_head);
     let whole = matches!(timeout(limit, rest).await, Ok(Ok(())));
     if whole {
         exchange.finish(worker, Instant::now());
@@ -53,9 +53,9 @@ async fn read_on(
     worker: &Worker,
     exchange: &mut AnyExchange,
     record: &mut RequestRecord,
+    treatment: Treatment,
     has_head: bool,
 ) -> Result<(), ProxyError> {
-    let treatment = worker.treatment(record.route);
     if !has_head {
         let head = poll_fn(|cx| exchange.poll_head(cx, &mut Nobody));
         timeout(treatment.first_byte, head)

@@ -32,7 +32,7 @@ impl Spare {
     pub fn observation(&self, is_stream: bool) -> Box<Observation> {
         match self.observations.borrow_mut().pop() {
             Some(mut used) => {
-                used.reset(is_stream);
+                *used = Observation::new(is_stream);
                 used
             }
             None => Box::new(Observation::new(is_stream)),
