@@ -27,6 +27,9 @@ pub struct TcpInfo {
     pub congestion_window: u32,
     /// Segments sent again since the connection began.
     pub total_retransmits: u32,
+    /// Bytes sent that the peer has acknowledged, in order; a SYN and a FIN of ours are one each. What a reset acknowledges
+    /// is not counted. From Linux 4.1 on.
+    pub bytes_acked: Option<u64>,
     /// Payload bytes received in order. From Linux 4.1 on.
     pub bytes_received: Option<u64>,
     /// Smallest round-trip time in microseconds. From Linux 4.6 on.
@@ -69,10 +72,8 @@ impl TcpInfo {
             slow_start_threshold: word(told, 76)?,
             congestion_window: word(told, 80)?,
             total_retransmits: word(told, 100)?,
-            bytes_received: told
-                .get(128..136)
-                .and_then(|bytes| bytes.try_into().ok())
-                .map(u64::from_ne_bytes),
+            bytes_acked: long(told, 120),
+            bytes_received: long(told, 128),
             min_rtt_us: word(told, 148),
             data_segments: word(told, 156),
         })
@@ -82,6 +83,11 @@ impl TcpInfo {
 fn word(told: &[u8], offset: usize) -> Option<u32> {
     let bytes = told.get(offset..offset.checked_add(4)?)?;
     bytes.try_into().ok().map(u32::from_ne_bytes)
+}
+
+fn long(told: &[u8], offset: usize) -> Option<u64> {
+    let bytes = told.get(offset..offset.checked_add(8)?)?;
+    bytes.try_into().ok().map(u64::from_ne_bytes)
 }
 
 #[cfg(test)]
@@ -98,7 +104,8 @@ mod tests {
         told[100..104].copy_from_slice(&7u32.to_ne_bytes());
         let info = TcpInfo::parse(&told).unwrap();
         assert_eq!((info.rtt_us, info.total_retransmits), (1234, 7));
-        assert_eq!((info.bytes_received, info.min_rtt_us), (None, None));
+        assert_eq!((info.bytes_acked, info.bytes_received), (None, None));
+        assert_eq!(info.min_rtt_us, None);
         assert_eq!(TcpInfo::parse(&told[..103]), None);
     }
 
@@ -111,6 +118,7 @@ mod tests {
             slow_start_threshold: 12,
             congestion_window: 14,
             total_retransmits: 3,
+            bytes_acked: None,
             bytes_received: None,
             min_rtt_us: Some(30_000),
             data_segments: Some(300),
@@ -157,6 +165,23 @@ mod tests {
         client.read_exact(&mut [0; 1000]).unwrap();
         let info = TcpInfo::of(&client).unwrap();
         assert_eq!(info.bytes_received, Some(1000));
+        // The SYN; the side that has accepted sent one, too, but the kernel does not count it.
+        assert_eq!(info.bytes_acked, Some(1));
+        assert_eq!(TcpInfo::of(&server).unwrap().bytes_acked, Some(1000));
+        client.write_all(&[1; 500]).unwrap();
+        server.read_exact(&mut [0; 500]).unwrap();
+        // The acknowledgement may be put off.
+        let told = || TcpInfo::of(&client).unwrap();
+        while told().unacked > 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(told().bytes_acked, Some(501));
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(server.read(&mut [0]).unwrap(), 0);
+        while told().unacked > 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(told().bytes_acked, Some(502));
         assert!(info.rtt_us > 0 && info.rtt_us < 1_000_000, "{info:?}");
         assert!(info.min_rtt_us.unwrap() <= info.rtt_us, "{info:?}");
     }
