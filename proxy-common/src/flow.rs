@@ -67,14 +67,27 @@ pub struct FlowRecord {
     pub path: WordShort,
     /// How long connecting took, 0 while unknown. `socket_timing`.
     pub connect_ns: WordLong,
-    /// When the first SYN was about to leave. `socket_timing`.
-    pub connect_start_ns: WordLong,
+    /// Whose record what the connection meets is added to, by its number ([`crate::EndpointRecord`]);
+    /// [`crate::NO_ENDPOINT`] for nobody's. The proxy.
+    pub endpoint: WordShort,
+    /// Whether a segment with RST and without ACK has come; 0 or 1. That is how a peer answers that does not have the
+    /// connection (RFC 9293 section 3.5.2). `payload_timing`.
+    pub reset_plain: WordShort,
+    /// Whether a segment with RST and ACK has come; 0 or 1. That is how a peer ends a connection it has. A field of its
+    /// own, as the one before: each is written with one value only, so no writer on another CPU can undo it.
+    /// `payload_timing`.
+    pub reset_acked: WordShort,
+    /// Nothing.
+    pub unused: WordShort,
     /// The first packets after the request, in the order of their arrival. `payload_timing`.
     pub arrivals: [Arrival; ARRIVALS],
+    /// When the first SYN was about to leave. `socket_timing`.
+    pub connect_start_ns: WordLong,
     /// [`CLOSED`], or 0. `socket_timing`.
     pub state: Word,
-    /// Nothing; fills the record up to whole cache lines.
-    pub unused: [Word; 3],
+    /// How much the peer had acknowledged when a segment was last sent again, bytes in order and segments out of order in
+    /// one sum, which is only compared; 0 after a round trip was measured. `socket_timing`.
+    pub answered: Word,
 }
 
 const _: () = assert!(size_of::<FlowRecord>() == 128);

@@ -5,12 +5,14 @@
 //! `CLOCK_MONOTONIC`, which is what `bpf_ktime_get_ns` returns, unless their name says microseconds.
 #![cfg_attr(not(test), no_std)]
 
+mod endpoint;
 mod flow;
 mod histogram;
 mod stats;
 mod steering;
 mod window;
 
+pub use endpoint::{ENDPOINT_RECORDS, EndpointRecord, NO_ENDPOINT};
 pub use flow::{
     ACCEPT_RECORDS, ARRIVALS, AcceptRecord, Arrival, CLOSED, FLOW_RECORDS, FlowRecord, NO_PATH,
     Word, WordLong, WordShort, accept_index, flow_index,

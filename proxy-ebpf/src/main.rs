@@ -10,6 +10,7 @@
 
 mod acknowledgements;
 mod atomic;
+mod endpoint;
 mod every_object;
 mod maps;
 mod payload_timing;

@@ -4,8 +4,9 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_RDONLY_PROG};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use proxy_common::{
-    ACCEPT_RECORDS, AcceptRecord, CELLS, Cell, CongestionName, Counters, ENDPOINTS, NAMES as MAX_NAMES, FLOW_RECORDS, Figure,
-    FlowRecord, PORT_WORDS, PathRecord, SLOTS, WindowSettings, accept_index, flow_index, port_bit,
+    ACCEPT_RECORDS, AcceptRecord, CELLS, Cell, CongestionName, Counters, ENDPOINT_RECORDS,
+    ENDPOINTS as MAX_PATHS, EndpointRecord, FLOW_RECORDS, Figure, FlowRecord, NAMES as MAX_NAMES,
+    PORT_WORDS, PathRecord, SLOTS, WindowSettings, accept_index, flow_index, port_bit,
 };
 
 use crate::atomic::add;
@@ -32,7 +33,11 @@ static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
 
 /// `payload_timing`, `upstream_window` → proxy, `upstream_window`. Mapped into the proxy.
 #[map]
-static PATHS: Array<PathRecord> = Array::with_max_entries(ENDPOINTS, BPF_F_MMAPABLE);
+static PATHS: Array<PathRecord> = Array::with_max_entries(MAX_PATHS, BPF_F_MMAPABLE);
+
+/// `socket_timing`, `payload_timing` → proxy: what connections to each endpoint met. Mapped into the proxy.
+#[map]
+static ENDPOINTS: Array<EndpointRecord> = Array::with_max_entries(ENDPOINT_RECORDS, BPF_F_MMAPABLE);
 
 /// Both of them: what is to be known beside each record of `FLOWS`.
 #[map]
@@ -120,6 +125,12 @@ pub(crate) fn path(number: u16) -> Option<*mut PathRecord> {
     PATHS.get_ptr_mut(number as u32)
 }
 
+/// What is kept of an endpoint; `None` for [`proxy_common::NO_ENDPOINT`].
+#[inline(always)]
+pub(crate) fn endpoint(number: u16) -> Option<*mut EndpointRecord> {
+    ENDPOINTS.get_ptr_mut(number as u32)
+}
+
 /// What `upstream_window` is to do.
 #[inline(always)]
 pub(crate) fn window_settings() -> Option<*const WindowSettings> {
@@ -142,7 +153,9 @@ pub(crate) fn counters() -> Option<*mut Counters> {
 /// Adds to an upstream's figures: how many, and how long together.
 #[inline(always)]
 pub(crate) fn count(slot: u16, figure: Figure, amount: u64, nanos: u64) {
-    let index = (slot as u32).wrapping_mul(CELLS).wrapping_add(figure.cell());
+    let index = (slot as u32)
+        .wrapping_mul(CELLS)
+        .wrapping_add(figure.cell());
     if let Some(cell) = STATS.get_ptr_mut(index) {
         // SAFETY: an element of the map.
         unsafe {

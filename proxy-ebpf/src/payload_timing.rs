@@ -4,7 +4,8 @@
 //! inside TLS, so the first few are kept with their place in the byte stream. Packets of clients leave after a look at
 //! the port, others that do not concern a registered socket after a lookup and a comparison.
 //!
-//! The same packets tell what the path carries ([`acknowledgements`]).
+//! The same packets tell what the path carries ([`acknowledgements`]), and how a peer resets a connection: the socket
+//! itself does not tell afterwards whether the segment with RST acknowledged anything.
 //!
 //! There is no such program for packets that leave. When a request left, the proxy knows within a few microseconds from
 //! the clock before and after its write, and to be called for each packet of every socket cost more than all the rest
@@ -16,10 +17,15 @@ use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use proxy_common::{ARRIVALS, Arrival, FlowRecord, NO_PATH};
 
-use crate::{acknowledgements, maps, segment};
+use crate::segment::{self, Segment};
+use crate::{acknowledgements, endpoint, maps};
 
 /// Lets a packet pass. There is no other verdict.
 const PASS: i32 = 1;
+
+/// What resets a connection is no longer than this: headers of IPv6 and TCP, and 20 bytes of options. Where nothing else
+/// is looked for, the length alone keeps payload from being parsed.
+const LONGEST_RESET: u32 = 40 + 20 + 20;
 
 /// Packets that arrive.
 #[cgroup_skb(ingress)]
@@ -37,10 +43,18 @@ fn arriving(ctx: &SkBuffContext) -> Option<()> {
             let _ = acknowledgements::look(ctx.skb.skb, tcp(sock)?, record, cookie);
         }
         let arrived = (&raw const (*record).arrived).read_volatile();
-        if (*record).request == 0 || arrived >= ARRIVALS as u16 {
+        let awaited = (*record).request != 0 && arrived < ARRIVALS as u16;
+        if !awaited && (*ctx.skb.skb).len > LONGEST_RESET {
             return None;
         }
         let segment = segment::parse(ctx.skb.skb)?;
+        if segment.resets() {
+            reset(record, &segment);
+            return None;
+        }
+        if !awaited || segment.length == 0 {
+            return None;
+        }
         let socket = tcp(sock)?;
         // How far it lies beyond what has been received in order; negative for what comes again.
         let ahead = segment.sequence.wrapping_sub((*socket).rcv_nxt);
@@ -50,15 +64,36 @@ fn arriving(ctx: &SkBuffContext) -> Option<()> {
         let start = ((*socket).bytes_received as u32).wrapping_add(ahead);
         let arrivals = (&raw mut (*record).arrivals).cast::<Arrival>();
         let arrival = arrivals.add(arrived as usize);
-        (*arrival).at_ns = bpf_ktime_get_ns();
+        let now = bpf_ktime_get_ns();
+        (*arrival).at_ns = now;
         (*arrival).start = start;
         (*arrival).end = start.wrapping_add(segment.length);
         let (bit, hole) = (1 << arrived, (ahead as i32 > 0) as u16);
         (*record).holes = (*record).holes & !bit | hole << arrived;
         (*record).srtt_us = (*socket).srtt_us >> 3;
         (&raw mut (*record).arrived).write_volatile(arrived + 1);
+        if arrived == 0 {
+            endpoint::answered(record, now);
+        }
     }
     Some(())
+}
+
+/// Keeps how the peer resets the connection. Whether the kernel takes the segment for valid is not known yet; the proxy
+/// asks only once the connection has been reset.
+///
+/// # Safety
+/// `record` is an element of a map.
+#[inline(always)]
+unsafe fn reset(record: *mut FlowRecord, segment: &Segment) {
+    // SAFETY: by the caller.
+    unsafe {
+        if segment.acknowledges() {
+            (*record).reset_acked = 1;
+        } else {
+            (*record).reset_plain = 1;
+        }
+    }
 }
 
 /// The packet's socket and its record. `None` for connections of clients, which are most of the packets, after no more

@@ -7,15 +7,34 @@ use aya_ebpf::helpers::bpf_skb_load_bytes;
 
 const TCP: u8 = 6;
 
-/// An IPv4 header without options, and the TCP header behind it up to the offset of its data.
+/// Flags of a TCP header.
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
+
+/// An IPv4 header without options, and the TCP header behind it up to its flags.
 type Start = [u8; 20 + TcpStart::LENGTH];
 
-/// A TCP segment with payload.
+/// A TCP segment.
 pub(crate) struct Segment {
     /// Sequence number of its first byte.
     pub(crate) sequence: u32,
-    /// Bytes of payload, at least one.
+    /// Bytes of payload.
     pub(crate) length: u32,
+    flags: u8,
+}
+
+impl Segment {
+    /// Whether it resets the connection.
+    #[inline(always)]
+    pub(crate) fn resets(&self) -> bool {
+        self.flags & RST != 0
+    }
+
+    /// Whether it acknowledges anything, as all do but the first and the answers of hosts without the connection.
+    #[inline(always)]
+    pub(crate) fn acknowledges(&self) -> bool {
+        self.flags & ACK != 0
+    }
 }
 
 /// The beginning of a TCP header.
@@ -24,9 +43,10 @@ struct TcpStart {
     acknowledgement: u32,
     /// Bytes, options included.
     length: u32,
+    flags: u8,
 }
 
-/// Reads the headers; `None` for what carries no TCP payload or cannot be told.
+/// Reads the headers; `None` for what is no TCP or cannot be told.
 ///
 /// # Safety
 /// `skb` is the context of a cgroup_skb program.
@@ -37,9 +57,10 @@ pub(crate) unsafe fn parse(skb: *mut __sk_buff) -> Option<Segment> {
         let (header, tcp) = headers(skb)?;
         // The length of the whole packet is right for segments the device will split, too.
         let length = (*skb).len.checked_sub(header + tcp.length)?;
-        (length > 0).then_some(Segment {
+        Some(Segment {
             sequence: tcp.sequence,
             length,
+            flags: tcp.flags,
         })
     }
 }
@@ -86,7 +107,7 @@ unsafe fn headers(skb: *mut __sk_buff) -> Option<(u32, TcpStart)> {
 }
 
 impl TcpStart {
-    const LENGTH: usize = 13;
+    const LENGTH: usize = 14;
 
     #[inline(always)]
     fn of(bytes: &[u8], at: usize) -> Self {
@@ -94,6 +115,7 @@ impl TcpStart {
             sequence: word(bytes, at + 4),
             acknowledgement: word(bytes, at + 8),
             length: (bytes[at + 12] >> 4) as u32 * 4,
+            flags: bytes[at + 13],
         }
     }
 }

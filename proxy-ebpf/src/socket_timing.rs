@@ -1,7 +1,8 @@
 //! `sock_ops` on the proxy's cgroup: how connections come about, how long a round trip takes, what is sent again.
 //!
 //! Registered connections to upstream ([`maps::flow`]) are followed from their first SYN to their end. Of
-//! connections to the proxy's own ports only the moment is kept in which the handshake was complete.
+//! connections to the proxy's own ports only the moment is kept in which the handshake was complete. What connections to
+//! the same endpoint meet is added up, too ([`endpoint`]).
 
 use aya_ebpf::bindings::{
     BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB,
@@ -15,8 +16,8 @@ use aya_log_ebpf::debug;
 use proxy_common::{CLOSED, Figure, FlowRecord};
 
 use crate::atomic::add;
-use crate::maps;
 use crate::socket::{ask_for_callbacks, cookie, now};
+use crate::{endpoint, maps};
 
 /// What we want to be called for.
 const FLAGS: u32 =
@@ -64,6 +65,9 @@ fn connecting<const MESSAGES: bool>(ctx: &SockOpsContext) {
         (*record).connect_ns = 0;
         (*record).retransmits = 0;
         (*record).state = 0;
+        (*record).reset_plain = 0;
+        (*record).reset_acked = 0;
+        (*record).answered = 0;
         (*record).connect_start_ns = now();
     }
     if MESSAGES {
@@ -87,8 +91,10 @@ fn established<const MESSAGES: bool>(ctx: &SockOpsContext) {
         }
         let elapsed = now - start;
         (*record).connect_ns = elapsed;
-        (*record).srtt_us = (*ctx.ops).srtt_us >> 3;
+        let micros = (*ctx.ops).srtt_us >> 3;
+        (*record).srtt_us = micros;
         maps::count((*record).slot, Figure::Connect(elapsed), 1, elapsed);
+        endpoint::connected(record, micros, now);
         if MESSAGES {
             debug!(ctx, "connected within {} ns", elapsed);
         }
@@ -141,15 +147,17 @@ fn round_trip(ctx: &SockOpsContext) {
         (*record).srtt_us = micros;
         let nanos = micros as u64 * 1000;
         maps::count((*record).slot, Figure::Rtt(nanos), 1, nanos);
+        endpoint::acknowledged(record, micros, now());
     }
 }
 
 /// A segment was sent again.
 #[inline(always)]
 fn retransmitted(ctx: &SockOpsContext) {
-    if let Some(record) = flow(ctx) {
-        count_retransmits(ctx, record);
-    }
+    let Some(record) = flow(ctx) else { return };
+    let again = count_retransmits(ctx, record);
+    // SAFETY: `flow` returned the element of this socket.
+    unsafe { endpoint::lost(ctx, record, again, now()) };
 }
 
 /// The socket has gone from one state to another.
@@ -170,29 +178,29 @@ fn changed_state<const MESSAGES: bool>(ctx: &SockOpsContext) {
         if failed {
             maps::count((*record).slot, Figure::ConnectFailures, 1, 0);
         }
+        endpoint::ended(record, from, failed);
         if MESSAGES {
             debug!(ctx, "closed from state {}", from);
         }
     }
 }
 
-/// Brings our count up to the socket's own, so that what was missed is made up for.
+/// Brings our count up to the socket's own, so that what was missed is made up for. Returns by how many segments.
 #[inline(always)]
-fn count_retransmits(ctx: &SockOpsContext, record: *mut FlowRecord) {
+fn count_retransmits(ctx: &SockOpsContext, record: *mut FlowRecord) -> u32 {
     // SAFETY: the caller's record is an element of the map, and `ctx.ops` is the context the kernel gave us.
     unsafe {
         let total = (*ctx.ops).total_retrans;
         let before = (*record).retransmits;
         (*record).retransmits = total;
         // A socket that is connected anew begins at zero.
-        if total > before {
-            maps::count(
-                (*record).slot,
-                Figure::Retransmits,
-                (total - before) as u64,
-                0,
-            );
+        if total <= before {
+            return 0;
         }
+        let again = total - before;
+        maps::count((*record).slot, Figure::Retransmits, again as u64, 0);
+        endpoint::retransmitted(record, again);
+        again
     }
 }
 

@@ -19,6 +19,7 @@
 mod accepts;
 mod capabilities;
 mod cgroup;
+mod endpoints;
 mod flows;
 mod idle;
 mod load;
@@ -47,13 +48,14 @@ use proxy_common::{ACCEPT_RECORDS, Counters, FLOW_RECORDS};
 pub use accepts::AcceptTable;
 pub use capabilities::{Capabilities, NEEDED as NEEDED_CAPABILITIES};
 pub use cgroup::{CgroupError, open as own_cgroup};
+pub use endpoints::EndpointView;
 pub use flows::FlowTable;
 pub use idle::{IdleWindows, Means, is_available as is_congestion_available};
 pub use proxy_common::BOUNDS_NANOS;
 pub(crate) use raw::give_back_memory;
 pub use reason::{Missing, Reason};
 pub use snapshot::{Durations, Snapshot, UpstreamTimings};
-pub use sockets::{FirstByte, Followed, Sample, Sockets};
+pub use sockets::{ConnectionEnd, FirstByte, Followed, Sample, Sockets};
 pub use steering::{Steered, Steering};
 pub use tcp_info::TcpInfo;
 pub use timeline::{Sent, Timeline};
@@ -133,6 +135,7 @@ struct Running {
     flows: Arc<FlowTable>,
     accepts: Arc<AcceptTable>,
     windows: Arc<Windows>,
+    endpoints: Arc<endpoints::Endpoints>,
     cgroup: PathBuf,
 }
 

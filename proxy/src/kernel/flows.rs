@@ -44,8 +44,10 @@ impl FlowTable {
     }
 
     /// Makes a socket known, before it is connected. `upstream` is its index among those told to
-    /// [`super::Kernel::start`], `path` that of its endpoint ([`super::Windows::path_to`]). A live socket with the same record becomes unknown; that is counted.
-    pub fn register(&self, cookie: u64, upstream: usize, path: u16) {
+    /// [`super::Kernel::start`], `path` the number of the path it takes ([`super::Windows::path_to`]), `endpoint` that of the record
+    /// to which what it meets is added, or [`proxy_common::NO_ENDPOINT`]. A live socket with the same record becomes
+    /// unknown; that is counted.
+    pub fn register(&self, cookie: u64, upstream: usize, path: u16, endpoint: u16) {
         if self.is_taken(cookie) {
             self.evicted.fetch_add(1, Relaxed);
         }
@@ -59,6 +61,7 @@ impl FlowTable {
         let slot = u16::try_from(upstream.min(self.upstreams)).unwrap_or(u16::MAX);
         record.slot.store(slot, Relaxed);
         record.path.store(path, Relaxed);
+        record.endpoint.store(endpoint, Relaxed);
         record.cookie.store(cookie, Release);
     }
 
@@ -124,6 +127,18 @@ impl FlowTable {
         }
     }
 
+    /// Whether the peer has reset a connection, and only with segments that acknowledge nothing, as a host does that does not
+    /// have the connection. To be asked once the socket has said that it was reset.
+    pub fn was_reset_without_ack(&self, cookie: u64) -> bool {
+        let Some(record) = self.known(cookie) else {
+            return false;
+        };
+        let plain = record.reset_plain.load(Relaxed) != 0;
+        let acked = record.reset_acked.load(Relaxed) != 0;
+        fence(Acquire);
+        plain && !acked && record.cookie.load(Relaxed) == cookie
+    }
+
     /// Live sockets whose record another one took.
     pub fn evicted(&self) -> u64 {
         self.evicted.load(Relaxed)
@@ -167,6 +182,7 @@ fn clear(record: &FlowRecord) {
         request,
         slot,
         path,
+        endpoint,
         connect_start_ns,
         connect_ns,
         srtt_us,
@@ -174,18 +190,22 @@ fn clear(record: &FlowRecord) {
         retransmits_before,
         arrived,
         holes,
+        reset_plain,
+        reset_acked,
         state,
+        answered,
         arrivals,
         unused: _,
     } = record;
     for long in [connect_start_ns, connect_ns] {
         long.store(0, Relaxed);
     }
-    let words = [request, srtt_us, retransmits, retransmits_before, state];
-    for word in words {
+    let words = [request, srtt_us, retransmits, retransmits_before];
+    for word in words.into_iter().chain([state, answered]) {
         word.store(0, Relaxed);
     }
-    for short in [slot, path, arrived, holes] {
+    let shorts = [slot, path, endpoint, arrived, holes];
+    for short in shorts.into_iter().chain([reset_plain, reset_acked]) {
         short.store(0, Relaxed);
     }
     for Arrival { at_ns, start, end } in arrivals {

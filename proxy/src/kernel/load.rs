@@ -7,12 +7,13 @@ use aya::maps::{Array, Map, MapData, MapError};
 use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramError, SockOps};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use proxy_common::{
-    ACCEPT_RECORDS, AcceptRecord, CELLS, CongestionName, ENDPOINTS, FLOW_RECORDS, FlowRecord,
-    PathRecord, SLOTS, WindowSettings, port_bit,
+    ACCEPT_RECORDS, AcceptRecord, CELLS, CongestionName, ENDPOINT_RECORDS, ENDPOINTS,
+    EndpointRecord, FLOW_RECORDS, FlowRecord, PathRecord, SLOTS, WindowSettings, port_bit,
 };
 
 use super::KernelError;
 use super::accepts::AcceptTable;
+use super::endpoints::Endpoints;
 use super::flows::FlowTable;
 use super::raw::{Mapped, Shared};
 use super::reason::Reason;
@@ -46,6 +47,7 @@ pub(super) struct Loaded {
     pub(super) flows: FlowTable,
     pub(super) accepts: AcceptTable,
     pub(super) windows: Windows,
+    pub(super) endpoints: Endpoints,
 }
 
 /// Why the running kernel is too old.
@@ -83,11 +85,13 @@ pub(super) fn load(object: &[u8], upstreams: u32, log: bool) -> Result<Loaded, R
     let flows = mapped::<FlowRecord>(&ebpf, "FLOWS", FLOW_RECORDS)?;
     let accepts = mapped::<AcceptRecord>(&ebpf, "ACCEPTED", ACCEPT_RECORDS)?;
     let paths = mapped::<PathRecord>(&ebpf, "PATHS", ENDPOINTS)?;
+    let endpoints = mapped::<EndpointRecord>(&ebpf, "ENDPOINTS", ENDPOINT_RECORDS)?;
     array::<u64>(&mut ebpf, "PORTS")?;
     Ok(Loaded {
         flows: FlowTable::new(flows, upstreams.min(SLOTS)),
         accepts: AcceptTable::new(accepts),
         windows: Windows::new(paths),
+        endpoints: Endpoints::new(endpoints),
         ebpf,
     })
 }

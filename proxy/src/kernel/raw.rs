@@ -12,7 +12,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::{io, ptr};
 
-use proxy_common::{AcceptRecord, FlowRecord, PathRecord};
+use proxy_common::{AcceptRecord, EndpointRecord, FlowRecord, PathRecord};
 use rustix::mm::{MapFlags, ProtFlags};
 
 /// A type that may lie in memory others write to.
@@ -28,6 +28,8 @@ unsafe impl Shared for FlowRecord {}
 unsafe impl Shared for AcceptRecord {}
 // SAFETY: as above.
 unsafe impl Shared for PathRecord {}
+// SAFETY: as above.
+unsafe impl Shared for EndpointRecord {}
 
 /// A mapped array.
 #[derive(Debug)]

@@ -128,6 +128,7 @@ fn running(settings: &Settings, mut loaded: load::Loaded, cgroup: PathBuf) -> Ru
         flows: Arc::new(loaded.flows),
         accepts: Arc::new(loaded.accepts),
         windows: Arc::new(loaded.windows),
+        endpoints: Arc::new(loaded.endpoints),
         cgroup,
     }
 }

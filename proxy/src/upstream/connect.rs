@@ -274,7 +274,7 @@ impl Dialer {
         give_up: tokio::time::Instant,
     ) -> io::Result<Socket> {
         let socket = self.socket(address)?;
-        let followed = self.sockets.follow(&socket, UPSTREAM, address.ip());
+        let followed = self.sockets.follow(&socket, UPSTREAM, address);
         let connected = tokio::time::timeout_at(give_up, socket.connect(address)).await;
         let cookie = followed.settle();
         let mut socket = Socket::new(connected??)?;

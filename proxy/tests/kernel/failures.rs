@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use holysheep_proxy::kernel::{FlowTable, Kernel, TcpInfo};
+use proxy_common::NO_ENDPOINT;
 use rustix::event::{PollFd, PollFlags, poll};
 use socket2::SockRef;
 
@@ -46,7 +47,7 @@ fn refused(flows: &FlowTable, bind: &str, to: &str) {
     let (listener, address) = lab::listen(bind, to);
     drop(listener);
     let (socket, cookie) = lab::socket(address);
-    flows.register(cookie, 0, 0);
+    flows.register(cookie, 0, 0, NO_ENDPOINT);
     let error = socket.connect(&address.into()).unwrap_err();
     assert!(lab::is_broken(&error), "{error}");
 }
@@ -55,7 +56,7 @@ fn refused(flows: &FlowTable, bind: &str, to: &str) {
 fn timed_out(flows: &FlowTable, bind: &str, to: &str) -> u32 {
     let (full, address, _waiting) = full_listener(bind, to);
     let (socket, cookie) = lab::socket(address);
-    flows.register(cookie, 0, 0);
+    flows.register(cookie, 0, 0, NO_ENDPOINT);
     socket
         .set_tcp_user_timeout(Some(Duration::from_millis(1500)))
         .unwrap();
@@ -130,7 +131,7 @@ pub(crate) fn orderly(lab: &Lab) -> Outcome {
     // Somebody changed their mind.
     let (full, address, _waiting) = full_listener("127.0.0.1:0", "127.0.0.1");
     let (socket, cookie) = lab::socket(address);
-    flows.register(cookie, 0, 0);
+    flows.register(cookie, 0, 0, NO_ENDPOINT);
     socket.set_nonblocking(true).unwrap();
     socket.connect(&address.into()).unwrap_err();
     flows.forget(cookie);

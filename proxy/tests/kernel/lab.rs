@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use holysheep_proxy::config::{AfterIdle, InitialWindow, Tcp};
 use holysheep_proxy::kernel::{self, FlowTable, Kernel, Settings};
+use proxy_common::NO_ENDPOINT;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{namespaces, privileges};
@@ -161,7 +162,7 @@ pub(crate) fn connect_along(
     path: u16,
 ) -> (TcpStream, u64) {
     let (socket, cookie) = socket(address);
-    flows.register(cookie, upstream, path);
+    flows.register(cookie, upstream, path, NO_ENDPOINT);
     socket.connect(&address.into()).unwrap();
     socket.set_tcp_nodelay(true).unwrap();
     (socket.into(), cookie)

@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use holysheep_proxy::kernel::{Kernel, Timeline, cookie};
-use proxy_common::{ACCEPT_RECORDS, accept_index};
+use proxy_common::{ACCEPT_RECORDS, NO_ENDPOINT, accept_index};
 use socket2::SockRef;
 
 use crate::Outcome;
@@ -32,7 +32,7 @@ pub(crate) fn collision(lab: &Lab) -> Outcome {
         .map(|_| lab::socket(address))
         .find(|(_, other)| flows.is_taken(*other))
         .expect("a socket with the same record");
-    flows.register(other, 1, 0);
+    flows.register(other, 1, 0, NO_ENDPOINT);
     socket.connect(&address.into()).unwrap();
     let mut second: TcpStream = socket.into();
     for _ in 0..20 {
