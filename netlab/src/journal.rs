@@ -51,7 +51,7 @@ pub enum Fate {
         /// When it was done.
         at: Duration,
     },
-    /// The loss setting took it.
+    /// The loss setting took it, or the path was cut.
     Lost,
     /// There was no room in the narrow link's queue.
     Overflowed,
@@ -83,7 +83,7 @@ impl Record {
 pub struct Counts {
     /// Given to the receiver's device.
     pub left: u64,
-    /// Taken by the loss setting.
+    /// Taken by the loss setting, or while the path was cut.
     pub lost: u64,
     /// Without room in the queue.
     pub overflowed: u64,

@@ -3,6 +3,7 @@
 //! The decision is made when a packet comes, in the order of a real path: lost or not, then the narrow link
 //! with its queue, then the distance. Nothing here knows of devices or threads.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -90,6 +91,20 @@ impl Reseed {
     }
 }
 
+/// Whether nothing passes, told to a link at work.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cut(Arc<AtomicBool>);
+
+impl Cut {
+    pub(crate) fn set(&self, cut: bool) {
+        self.0.store(cut, Ordering::Relaxed);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A link at work.
 #[derive(Debug)]
 pub(crate) struct Shaper {
@@ -98,6 +113,7 @@ pub(crate) struct Shaper {
     segments: u64,
     random: Rng,
     reseed: Reseed,
+    cut: Cut,
     /// When the narrow link will have sent all that waits.
     free_at: Duration,
 }
@@ -113,6 +129,7 @@ impl Shaper {
             segments: 0,
             random: Rng::with_seed(seed),
             reseed: Reseed::default(),
+            cut: Cut::default(),
             free_at: Duration::ZERO,
         }
     }
@@ -122,9 +139,14 @@ impl Shaper {
         self.reseed.clone()
     }
 
+    /// What keeps everything from passing.
+    pub(crate) fn cut(&self) -> Cut {
+        self.cut.clone()
+    }
+
     /// Decides on a packet of `length` bytes that has come at `now`.
     pub(crate) fn admit(&mut self, now: Duration, length: usize, has_data: bool) -> Verdict {
-        if has_data && self.loses_next() {
+        if self.cut.is_set() || has_data && self.loses_next() {
             return Verdict::Lost;
         }
         let sent = match self.link.rate {

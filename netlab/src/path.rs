@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::journal::Book;
-use crate::link::{Reseed, Shaper};
+use crate::link::{Cut, Reseed, Shaper};
 use crate::relay::{Lane, Relay};
 use crate::{Direction, Error, Host, Journal, Link, Loss, Rate, congestion, device};
 
@@ -118,6 +118,7 @@ impl Builder {
         let (book, [to_server, to_client]) = Book::new(self.records);
         let shapers = [self.to_server, self.to_client].map(Shaper::new);
         let reseeds = [&shapers[0], &shapers[1]].map(Shaper::reseed);
+        let cuts = [&shapers[0], &shapers[1]].map(Shaper::cut);
         let [near, far] = shapers;
         let relay = Relay::start([
             Lane {
@@ -140,6 +141,7 @@ impl Builder {
             client,
             server,
             reseeds,
+            cuts,
             book: Mutex::new(book),
         })
     }
@@ -159,6 +161,7 @@ pub struct Path {
     client: Host,
     server: Host,
     reseeds: [Reseed; 2],
+    cuts: [Cut; 2],
     book: Mutex<Book>,
 }
 
@@ -199,6 +202,18 @@ impl Path {
     pub fn reseed(&self, seed: u64) {
         for reseed in &self.reseeds {
             reseed.set(seed);
+        }
+    }
+
+    /// Loses every packet of this direction that comes from now on, those without data, too.
+    pub fn cut(&self, direction: Direction) {
+        self.cuts[direction as usize].set(true);
+    }
+
+    /// Lets packets of both directions pass again.
+    pub fn heal(&self) {
+        for cut in &self.cuts {
+            cut.set(false);
         }
     }
 

@@ -23,6 +23,17 @@ fn every_nth_data_segment_is_lost_and_nothing_else() {
 }
 
 #[test]
+fn nothing_passes_while_it_is_cut() {
+    let mut shaper = Shaper::new(Link::default());
+    let cut = shaper.cut();
+    cut.set(true);
+    assert_eq!(shaper.admit(ms(1), 40, false), Verdict::Lost);
+    assert_eq!(shaper.admit(ms(1), 100, true), Verdict::Lost);
+    cut.set(false);
+    assert_eq!(shaper.admit(ms(2), 40, false), Verdict::LeaveAt(ms(2)));
+}
+
+#[test]
 fn random_losses_start_anew_when_told_to() {
     let loss = Loss::Random {
         share: 0.1,

@@ -1,6 +1,7 @@
 //! What is dropped is counted, listed, and equals what the kernel has sent again.
 
 use std::collections::HashMap;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use netlab::{Direction, Link, Loss, Path, or_skip};
@@ -119,4 +120,25 @@ fn a_full_journal_still_counts() {
         .count() as u64;
     assert_eq!(kept, 10);
     assert_eq!(counts.unrecorded, counts.left - 10);
+}
+
+#[test]
+fn a_cut_path_loses_everything_until_it_heals() {
+    let Some(path) = losing(Loss::None) else {
+        return;
+    };
+    let (mut client, mut server) = traffic::connect(&path, path.server().ipv4().into());
+    path.cut(Direction::ToServer);
+    client.write_all(b"x").unwrap();
+    let lost = || path.journal().counts(Direction::ToServer).lost;
+    // The segment, and one sent again.
+    while lost() < 2 {
+        std::thread::yield_now();
+    }
+    path.heal();
+    server.read_exact(&mut [0]).unwrap();
+    let lost = lost();
+    traffic::send(&client, &server, 10_000);
+    assert_eq!(path.journal().counts(Direction::ToServer).lost, lost);
+    assert_eq!(path.journal().counts(Direction::ToClient).lost, 0);
 }
