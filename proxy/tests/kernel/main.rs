@@ -14,8 +14,10 @@
 )]
 
 mod accept;
+mod acknowledged;
 mod app;
 mod connect;
+mod endpoints;
 mod failures;
 mod first_byte;
 #[cfg(holysheep_ebpf_foreign)]
@@ -53,7 +55,7 @@ mod foreign {
 
 type Test = (&'static str, fn(&Lab) -> Outcome);
 
-const TESTS: [Test; 45] = [
+const TESTS: [Test; 52] = [
     ("connect_and_rtt_agree_with_tcp_info", connect::agree),
     ("upstreams_are_told_apart", connect::slots),
     ("failed_connects_are_counted", failures::counted),
@@ -66,6 +68,31 @@ const TESTS: [Test; 45] = [
     (
         "retransmits_on_a_path_that_loses_every_nth_segment",
         path::losses,
+    ),
+    ("endpoints_are_told_apart", endpoints::told_apart),
+    (
+        "what_is_unanswered_on_a_path_that_is_cut_and_heals",
+        endpoints::unanswered,
+    ),
+    (
+        "little_is_unanswered_on_a_path_that_loses_much",
+        endpoints::lossy,
+    ),
+    (
+        "a_close_acknowledges_what_was_received",
+        acknowledged::closed,
+    ),
+    (
+        "nothing_is_certain_of_a_reset_that_acknowledges",
+        acknowledged::aborted,
+    ),
+    (
+        "a_host_without_the_connection_read_nothing",
+        acknowledged::gone,
+    ),
+    (
+        "nothing_is_acknowledged_along_a_path_that_is_cut",
+        acknowledged::given_up,
     ),
     ("first_byte_of_plain_responses", first_byte::plain),
     (
