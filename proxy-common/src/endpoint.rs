@@ -13,7 +13,8 @@ pub const NO_ENDPOINT: u16 = u16::MAX;
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct EndpointRecord {
-    /// When it last acknowledged something, as far as round trips were measured by it; 0 if never. Both programs.
+    /// When it last acknowledged something, as far as round trips were measured by it; 0 if never. Up to a tick too early
+    /// while nothing is unanswered. Both programs.
     pub acked_ns: WordLong,
     /// When a segment was last sent again; 0 if never. `socket_timing`.
     pub lost_ns: WordLong,

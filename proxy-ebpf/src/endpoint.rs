@@ -7,10 +7,12 @@
 use core::arch::asm;
 
 use aya_ebpf::bindings::BPF_TCP_ESTABLISHED;
+use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use aya_ebpf::programs::SockOpsContext;
 use proxy_common::FlowRecord;
 
 use crate::maps;
+use crate::socket::now;
 
 /// A connection was established.
 ///
@@ -29,19 +31,26 @@ pub(crate) unsafe fn connected(record: *const FlowRecord, srtt_us: u32, now: u64
     }
 }
 
-/// A round trip was measured by something the endpoint has acknowledged.
+/// A round trip was measured by something the endpoint has acknowledged: the one thing here that happens for each request.
 ///
 /// # Safety
 /// As [`connected`].
 #[inline(always)]
-pub(crate) unsafe fn acknowledged(record: *mut FlowRecord, srtt_us: u32, now: u64) {
-    // SAFETY: as in `connected`.
+pub(crate) unsafe fn acknowledged(record: *mut FlowRecord, srtt_us: u32) {
+    // SAFETY: as in `connected`; the helper has no preconditions.
     unsafe {
-        if let Some(endpoint) = maps::endpoint((*record).endpoint) {
-            (*record).answered = 0;
+        let Some(endpoint) = maps::endpoint((*record).endpoint) else {
+            return;
+        };
+        (*record).answered = 0;
+        (*endpoint).srtt_us = srtt_us;
+        if (*endpoint).unanswered == 0 {
+            // The time of the last tick, a few milliseconds ago at most, costs less than the exact one.
+            (*endpoint).acked_ns = bpf_ktime_get_coarse_ns();
+        } else {
+            // Which was later, a loss or an acknowledgement, is to be told for certain.
+            (*endpoint).acked_ns = now();
             (*endpoint).unanswered = 0;
-            (*endpoint).acked_ns = now;
-            (*endpoint).srtt_us = srtt_us;
         }
     }
 }

@@ -30,7 +30,8 @@ pub struct EndpointView {
     pub retransmits: u32,
     /// Segments sent again since the endpoint last acknowledged anything new.
     pub unanswered: u32,
-    /// Since when that is, as far as round trips were measured by it: once for each window of segments.
+    /// Since it last acknowledged something, as far as round trips were measured by it, which is once for each window of
+    /// segments. Up to a tick of the kernel's (4 ms, or 10) too long, but never on the wrong side of `since_lost`.
     pub since_acked: Option<Duration>,
     /// Since a segment was last sent again.
     pub since_lost: Option<Duration>,
