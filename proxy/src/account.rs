@@ -11,6 +11,7 @@ pub mod clock;
 pub mod log_thread;
 pub mod usage;
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -125,8 +126,14 @@ pub struct RequestRecord {
     pub bytes_in: u64,
     /// Response body bytes sent.
     pub bytes_out: u64,
-    /// Connections it was sent on.
+    /// How often it was sent, or was to be.
     pub attempts: u32,
+    /// Why it was sent again each time.
+    pub retries: Vec<&'static str>,
+    /// The position of the upstream it was sent to last.
+    pub upstream: usize,
+    /// The address there.
+    pub endpoint: Option<SocketAddr>,
     /// When it was given to the upstream connection.
     pub sent_upstream: Option<Instant>,
     /// Time spent making a connection for it.
@@ -171,6 +178,9 @@ impl RequestRecord {
             bytes_in: 0,
             bytes_out: 0,
             attempts: 0,
+            retries: Vec::new(),
+            upstream: 0,
+            endpoint: None,
             sent_upstream: None,
             connect: Duration::ZERO,
             head_came: None,
@@ -239,14 +249,17 @@ impl RequestRecord {
                 None if failed_within => Outcome::ErrorWithin,
                 None => Outcome::Status(self.status),
             };
-            metrics.upstream.finished(outcome, self.header);
+            metrics
+                .upstream(self.upstream)
+                .finished(outcome, self.header);
             metrics.http.overhead.observe(self.overhead);
             if let Some(operation) = self.operation() {
                 let is_real = self.error.is_none() && (200..300).contains(&self.status);
                 let asked = (operation, self.model.as_deref());
                 let counted = self.counted(now);
-                let models = &self.worker.models_asked;
-                models.count(&metrics.gen_ai, asked, is_real, &counted);
+                let models = &self.worker.origin(self.upstream).models_asked;
+                let series = &metrics.upstream(self.upstream).gen_ai;
+                models.count(series, asked, is_real, &counted);
                 if let Some((source, tokens)) = self.used() {
                     metrics.usage.count(source, tokens);
                 }

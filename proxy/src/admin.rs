@@ -4,6 +4,7 @@ mod accept;
 pub mod file;
 pub mod page;
 pub mod status;
+mod upstream;
 pub mod usage;
 pub mod windows;
 
@@ -133,12 +134,13 @@ impl Admin {
     fn condition(&self) -> Condition {
         Condition {
             ready: self.readiness.not_ready().is_empty(),
-            usable: self.readiness.unusable().is_none(),
+            usable: (self.readiness.links.iter())
+                .map(|link| self.readiness.unusable_link(link).is_none())
+                .collect(),
             listener_certificate: self.acceptor.as_ref().and_then(Acceptor::expiry),
             reloads: self.reloads.ok.load(Relaxed),
             failed_reloads: self.reloads.failed.load(Relaxed),
             reload_failed: self.reloads.state.load().error.is_some(),
-            upstream_certificate: self.readiness.link.certificate.get(),
         }
     }
 

@@ -132,6 +132,7 @@ pub async fn send_parts<D: Downstream>(
     worker.with_date(|date| client.field(b"date", date.as_bytes()));
     fields(client);
     client.field(b"x-request-id", record.text.get(Text::RequestId));
+    relay::attempts(client, record);
     client.end_head(Framing::Length(body.len() as u64));
     client.push(body);
     client.end();

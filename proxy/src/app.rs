@@ -26,7 +26,7 @@ use crate::probe;
 use crate::readiness::Readiness;
 use crate::reload::{Reloader, Reloads, Source};
 use crate::tls::Acceptor;
-use crate::upstream::{self, Link, key};
+use crate::upstream::{self, Link};
 use crate::worker::{self, Inbox, Inputs, Shared};
 pub use listeners::Addresses;
 use listeners::Listeners;
@@ -73,8 +73,8 @@ impl App {
     /// What cannot be had: an address, a file, a thread.
     pub fn start_from(config: Config, source: Option<Source>) -> Result<Self> {
         let config = Arc::new(config);
-        let link = Arc::new(Link::new(config.workers));
-        load_key(&config, &link)?;
+        let links = Link::all(&config);
+        load_keys(&config, &links)?;
         let acceptor = config.tls.as_ref().map(Acceptor::new).transpose()?;
         // Before any other thread starts, so that all of them lack the capabilities given up here,
         // and before the first `listen`: sockets keep the cgroup they were made in.
@@ -91,20 +91,20 @@ impl App {
         let has_probe = listeners.probe.is_some() || !listeners.steered.is_empty();
         let metrics = Arc::new(Metrics::new(
             config.workers,
-            &config.upstream.name,
+            Arc::clone(&links),
             Arc::clone(&kernel),
             has_probe,
         ));
         let readiness = Arc::new(Readiness {
             config: ArcSwap::new(Arc::clone(&config)),
-            link: Arc::clone(&link),
+            links: Arc::clone(&links),
             metrics,
             health: Arc::clone(&health),
             drain: drain.clone(),
         });
         let shared = Arc::new(Shared {
             config,
-            link,
+            links,
             models: Arc::default(),
             health,
             readiness: Arc::clone(&readiness),
@@ -200,11 +200,13 @@ impl App {
     ) -> Result<()> {
         let (inbox, jobs) = worker::inbox();
         let metrics = parts.readiness.metrics.worker(id);
+        let upstreams = parts.shared.config.all_upstreams();
+        let tls: Result<Vec<_>, _> = upstreams.map(upstream::tls::client).collect();
         let inputs = Inputs {
             id,
             shared: Arc::clone(&parts.shared),
             metrics: metrics.context("a worker has no metrics")?,
-            upstream_tls: upstream::tls::client(&parts.shared.config.upstream)?,
+            upstream_tls: tls?,
             listeners,
             jobs,
             started,
@@ -328,7 +330,7 @@ fn load_kernel(config: &Config) -> Result<(Kernel, Vec<IpNet>)> {
     }
     let sources = probe::node::networks(&config.probes);
     let kernel = Kernel::start(&kernel::Settings {
-        upstreams: 1,
+        upstreams: u32::try_from(config.all_upstreams().count())?,
         probe_sources: sources.clone(),
         tcp: Some(config.upstream.tcp.clone()),
         required: config.ebpf == EbpfMode::Required,
@@ -357,13 +359,17 @@ fn load_kernel(config: &Config) -> Result<(Kernel, Vec<IpNet>)> {
     Ok((kernel, sources))
 }
 
-fn load_key(config: &Config, link: &Link) -> Result<()> {
-    let upstream = &config.upstream;
-    if let Some(path) = &upstream.api_key_file {
-        link.key.set(key::read_file(path)?);
-    } else if let Some(key) = &upstream.api_key {
-        link.key.set(key.clone());
-    } else if config.auth == Auth::Open {
+fn load_keys(config: &Config, links: &[Arc<Link>]) -> Result<()> {
+    for link in links {
+        link.keys.load(&link.settings)?;
+        if link.keys.is_any() || config.auth != Auth::Open {
+            continue;
+        }
+        let name = &link.settings.name;
+        ensure!(
+            link.index == 0,
+            "upstream {name}: there is no key; set its api_key_file"
+        );
         tracing::warn!(
             "no upstream API key: every request will be refused until HOLYSHEEP_API_KEY_FILE \
              or HOLYSHEEP_API_KEY is set"

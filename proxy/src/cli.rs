@@ -21,7 +21,7 @@ use crate::config::{
 use crate::kernel::Kernel;
 use crate::reload::{self, Source};
 use crate::tls::CertificateError;
-use crate::upstream::key::KeyFileError;
+use crate::upstream::keys::KeyFileError;
 use crate::upstream::tls::TlsSetupError;
 
 /// Names the file with the upstream key.

@@ -8,10 +8,13 @@
 mod build;
 pub mod file;
 pub mod live;
+pub mod models;
 pub mod probes;
+pub mod resilience;
 pub mod routes;
 pub mod secret;
 pub mod tcp;
+pub mod upstream;
 pub mod url;
 
 use std::borrow::Cow;
@@ -23,10 +26,13 @@ use serde::{Deserialize, Serialize};
 
 pub use file::ConfigFile;
 pub use live::{Live, differences};
+pub use models::{ModelMap, Target};
 pub use probes::{ProbeSource, Probes};
+pub use resilience::{Breaker, Ejection, Retries};
 pub use routes::{ClientLeaves, Treatment, Treatments};
 pub use secret::Secret;
 pub use tcp::{AfterIdle, InitialWindow, Tcp};
+pub use upstream::{Dialects, KeySource, Upstream, UpstreamProtocol};
 pub use url::BaseUrl;
 
 /// Who may use the data port.
@@ -47,17 +53,6 @@ impl Auth {
             Self::Passthrough => "passthrough",
         }
     }
-}
-
-/// HTTP version spoken to upstream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum UpstreamProtocol {
-    /// HTTP/1.1 over a pool of connections.
-    #[default]
-    Http1,
-    /// h2 over one connection for each worker.
-    Http2,
 }
 
 /// Whether kernel programs are loaded.
@@ -104,34 +99,6 @@ pub struct TlsListen {
     pub certificate: PathBuf,
     /// PEM private key; read again when it changes.
     pub key: PathBuf,
-}
-
-/// The upstream and how connections to it are kept.
-#[derive(Clone, Debug, Serialize)]
-pub struct Upstream {
-    /// Name in metrics and logs.
-    pub name: String,
-    /// Where requests go.
-    pub base_url: BaseUrl,
-    /// File with the key; read again when it changes.
-    pub api_key_file: Option<PathBuf>,
-    /// The key itself, when given in the environment.
-    pub api_key: Option<Secret>,
-    /// Certificates trusted in addition to the public web's.
-    pub ca_file: Option<PathBuf>,
-    /// HTTP version.
-    pub protocol: UpstreamProtocol,
-    /// Idle connections each worker opens ahead of need.
-    pub min_idle: usize,
-    /// Idle connections each worker keeps at most.
-    pub max_idle: usize,
-    /// Age at which an idle connection is replaced, below the peer's keep-alive.
-    #[serde(serialize_with = "file::as_text")]
-    pub idle_timeout: Duration,
-    /// Whether requests carry a `Via` field.
-    pub via: bool,
-    /// How much connections may send at once.
-    pub tcp: Tcp,
 }
 
 /// Time limits.
@@ -196,8 +163,18 @@ pub struct Config {
     pub timing_header: bool,
     /// Who may use the data port.
     pub auth: Auth,
-    /// The upstream.
+    /// The upstream; of several, the first.
     pub upstream: Upstream,
+    /// The others.
+    pub upstreams: Vec<Upstream>,
+    /// Which of them serve which models.
+    pub models: ModelMap,
+    /// When a request may be sent again.
+    pub retries: Retries,
+    /// When an endpoint gets no requests for a while.
+    pub ejection: Ejection,
+    /// When an upstream gets none.
+    pub breaker: Breaker,
     /// Time limits.
     pub timeouts: Timeouts,
     /// How requests are treated, by route where that differs.
@@ -252,6 +229,13 @@ pub enum ConfigError {
     /// Settings that cannot be used, all of them.
     #[error("{}", .0.iter().map(|p| format!("{}: {}", p.field, p.message)).collect::<Vec<_>>().join("\n"))]
     Invalid(Vec<Problem>),
+}
+
+impl Config {
+    /// All upstreams, the first one first.
+    pub fn all_upstreams(&self) -> impl Iterator<Item = &Upstream> {
+        std::iter::once(&self.upstream).chain(&self.upstreams)
+    }
 }
 
 /// The base URL of the HolySheep API.

@@ -76,6 +76,15 @@ pub enum ProxyError {
     /// Upstream answered with something that is not HTTP.
     #[error("upstream's answer is malformed: {0}")]
     UpstreamInvalidResponse(Cow<'static, str>),
+    /// Every upstream that could serve the request has failed of late, and is left alone for so many seconds.
+    #[error("upstream has failed repeatedly and is not asked at the moment")]
+    UpstreamUnavailable {
+        /// When it is tried again.
+        retry_after: u32,
+    },
+    /// No upstream has the API that the path belongs to.
+    #[error("none of the proxy's upstreams has this API")]
+    NoUpstream,
     /// The proxy is at its own cap.
     #[error("the proxy is at its limit of concurrent requests")]
     Overloaded,
@@ -95,7 +104,7 @@ pub struct ErrorClass {
     pub openai_type: &'static str,
     /// The `type` Anthropic's API gives such an error.
     pub anthropic_type: &'static str,
-    /// Seconds for `retry-after`: the proxy's own caps only, which it knows.
+    /// Seconds for `retry-after`: where the proxy knows.
     pub retry_after: Option<u32>,
     /// Whether another attempt of the proxy's may follow.
     pub retry: Retry,
@@ -108,10 +117,10 @@ pub struct ErrorClass {
 pub enum Retry {
     /// Never: it would fail again, or upstream may have had the request.
     Never,
-    /// On another connection, as long as upstream has had nothing of it.
-    BeforeSent,
-    /// At another upstream only: every address of this one has been tried.
-    Elsewhere,
+    /// On another connection, as long as upstream has certainly had nothing of it.
+    Unread,
+    /// Wherever one likes: it has not been sent.
+    Unsent,
 }
 
 const fn class(
@@ -137,7 +146,7 @@ const SERVER: (&str, &str) = ("server_error", "api_error");
 impl ProxyError {
     /// The one mapping from error to everything others derive from it.
     pub const fn class(&self) -> ErrorClass {
-        use Retry::{BeforeSent, Elsewhere, Never};
+        use Retry::{Never, Unread, Unsent};
         match self {
             Self::InvalidApiKey => {
                 let types = ("invalid_request_error", "authentication_error");
@@ -156,29 +165,40 @@ impl ProxyError {
             Self::InvalidRequest(_) => class(400, "invalid_request", INVALID, Never),
             Self::RequestTimeout => class(408, "request_timeout", INVALID, Never),
             Self::UpstreamInvalidApiKey | Self::UpstreamKeyMissing => {
-                class(502, "upstream_invalid_api_key", SERVER, Elsewhere)
+                class(502, "upstream_invalid_api_key", SERVER, Unsent)
             }
-            Self::UpstreamConnectFailed(_) => {
-                class(502, "upstream_connect_failed", SERVER, Elsewhere)
-            }
-            Self::UpstreamDnsFailed(_) => class(502, "upstream_dns_failed", SERVER, Elsewhere),
+            Self::UpstreamConnectFailed(_) => class(502, "upstream_connect_failed", SERVER, Unsent),
+            Self::UpstreamDnsFailed(_) => class(502, "upstream_dns_failed", SERVER, Unsent),
             Self::UpstreamCertificateExpired => {
-                class(502, "upstream_certificate_expired", SERVER, Elsewhere)
+                class(502, "upstream_certificate_expired", SERVER, Unsent)
             }
             Self::UpstreamCertificateInvalid(_) => {
-                class(502, "upstream_certificate_invalid", SERVER, Elsewhere)
+                class(502, "upstream_certificate_invalid", SERVER, Unsent)
             }
             Self::UpstreamConnectTimeout(_) => {
-                class(504, "upstream_connect_timeout", SERVER, Elsewhere)
+                class(504, "upstream_connect_timeout", SERVER, Unsent)
             }
             Self::UpstreamFirstByteTimeout(_) => {
-                class(504, "upstream_first_byte_timeout", SERVER, Never)
+                class(504, "upstream_first_byte_timeout", SERVER, Unread)
             }
             Self::UpstreamIdleTimeout(_) => class(504, "upstream_idle_timeout", SERVER, Never),
             Self::TotalTimeout(_) => class(504, "total_timeout", SERVER, Never),
-            Self::UpstreamClosed => class(502, "upstream_closed", SERVER, BeforeSent),
+            Self::UpstreamClosed => class(502, "upstream_closed", SERVER, Unread),
             Self::UpstreamInvalidResponse(_) => {
                 class(502, "upstream_invalid_response", SERVER, Never)
+            }
+            Self::UpstreamUnavailable { retry_after } => ErrorClass {
+                retry_after: Some(*retry_after),
+                ..class(
+                    503,
+                    "upstream_unavailable",
+                    ("server_error", "overloaded_error"),
+                    Never,
+                )
+            },
+            Self::NoUpstream => {
+                let types = ("invalid_request_error", "not_found_error");
+                class(404, "unknown_route", types, Never)
             }
             Self::Overloaded => ErrorClass {
                 retry_after: Some(1),

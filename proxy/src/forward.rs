@@ -4,50 +4,42 @@
 //! `Connection` names. Everything else passes as it came, in its order and
 //! spelling. The client's credentials are replaced by the upstream key.
 
-use bytes::Bytes;
-use zeroize::Zeroizing;
+mod retarget;
 
-use crate::config::{Auth, Secret};
+use crate::config::{Auth, Dialects, Secret};
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::http1::head::Version;
 use crate::http1::{FieldName, Framing, Guarded, HeadView, encode, framing};
 use crate::pipeline::{ADDED, Inbound, Target};
 use crate::route::{Action, Dialect, Route};
+use crate::upstream::{Message, Origin};
 use crate::worker::Worker;
+pub use retarget::{Rename, retarget};
 
 /// How the proxy names itself in requests of its own.
 pub const USER_AGENT: &str = concat!("holysheep-proxy/", env!("CARGO_PKG_VERSION"));
 /// The longest `content-length` or `transfer-encoding` line.
 const FRAMING_BYTES: usize = 48;
 
-/// A request ready to be sent upstream.
+/// A request ready to be sent to one of the upstreams.
 #[derive(Debug)]
 pub struct Outbound {
-    /// The head, in the form of the upstream's protocol.
-    pub head: OutboundHead,
-    /// How its body is framed.
-    pub body: Framing,
+    /// Its head; the body follows.
+    pub message: Message,
+    /// The position of the upstream it is meant for, and that of its key there.
+    pub place: (usize, usize),
     /// [`ADDED`] bytes of the body are the proxy's.
     pub adds_usage: bool,
     /// It asks upstream to switch to a WebSocket.
     pub switches: bool,
 }
 
-/// An encoded request head.
-#[derive(Debug)]
-pub enum OutboundHead {
-    /// Bytes for an HTTP/1.1 connection.
-    Http1(Guarded),
-    /// Parts for h2.
-    Http2(Box<http::request::Parts>),
-}
-
-/// Encodes the head of a request for upstream. With `for_cache` the client's
+/// Encodes the head of a request for the first upstream that has this API. With `for_cache` the client's
 /// own fields stay behind: what comes back is for everybody.
 ///
 /// # Errors
-/// If the proxy has no key to send, or a field cannot be said in h2.
+/// If the proxy has no key to send, or no upstream for it.
 pub fn outbound(
     worker: &Worker,
     inbound: &Inbound<'_>,
@@ -56,6 +48,9 @@ pub fn outbound(
     request_id: &[u8],
     for_cache: bool,
 ) -> Result<Outbound, ProxyError> {
+    let mut origins = worker.origins.iter();
+    let speaks = |origin: &&Origin| origin.settings().dialect.speak(route.dialect);
+    let origin = origins.find(speaks).ok_or(ProxyError::NoUpstream)?;
     let counts = route.operation.is_some() && worker.live().count_usage;
     let adds_usage = counts
         && route.has_stream_options
@@ -72,25 +67,52 @@ pub fn outbound(
         plain: counts,
         switches: route.action == Action::Realtime,
         protocols: None,
-        dialect: route.dialect,
+        scheme: Scheme::of(&inbound.head, origin, route.dialect),
         auth: worker.config.auth,
-        via: worker.config.upstream.via,
+        via: origin.settings().via,
         request_id,
         named: ConnectionOptions::of(&inbound.head),
         forwarded_for: None,
     };
     let switches = edit.switches;
-    let head = if worker.speaks_h2() && !switches {
-        OutboundHead::Http2(http2_head(worker, edit, target)?)
-    } else {
-        OutboundHead::Http1(http1_head(worker, edit, target)?)
-    };
+    let key = origin.link.keys.current();
+    let head = encode_head(worker, origin, key, edit, target)?;
+    let keep = usize::try_from(worker.live().retries.body).unwrap_or(usize::MAX);
     Ok(Outbound {
-        head,
-        body,
+        message: Message::new(head, body, keep),
+        place: (origin.link.index, key),
         adds_usage: adds_usage && body != Framing::None,
         switches,
     })
+}
+
+/// How a key is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    /// As `Authorization: Bearer`.
+    Bearer,
+    /// As `x-api-key`.
+    ApiKey,
+}
+
+impl Scheme {
+    /// OpenAI's API knows one way, Anthropic's two, of which its own accepts the second only for keys.
+    fn of(head: &HeadView<'_>, origin: &Origin, dialect: Dialect) -> Self {
+        match (origin.settings().dialect, dialect) {
+            (Dialects::OpenAi, _) | (_, Dialect::OpenAi) => Self::Bearer,
+            (Dialects::Anthropic, _) => Self::ApiKey,
+            (Dialects::All, Dialect::Anthropic) if has_bearer(head) => Self::Bearer,
+            (Dialects::All, Dialect::Anthropic) => Self::ApiKey,
+        }
+    }
+
+    /// The beginning of the field.
+    const fn prefix(self) -> &'static [u8] {
+        match self {
+            Self::Bearer => b"authorization: Bearer ",
+            Self::ApiKey => b"x-api-key: ",
+        }
+    }
 }
 
 /// Whether the body is JSON that can be read, and added to.
@@ -103,120 +125,56 @@ fn is_plain_json(head: &HeadView<'_>) -> bool {
     is_json && head.field(FieldName::ContentEncoding).is_none()
 }
 
-fn http1_head(
+fn encode_head(
     worker: &Worker,
+    origin: &Origin,
+    key: usize,
     mut edit: Edit<'_>,
     target: &Target<'_>,
 ) -> Result<Guarded, ProxyError> {
-    let mut out = worker.pool.spare_buffer();
+    let mut out = worker.spare.buffer();
     out.extend(edit.inbound.head.method());
     out.extend(b" ");
-    out.extend(worker.config.upstream.base_url.prefix().as_bytes());
+    out.extend(origin.settings().base_url.prefix().as_bytes());
     out.extend(target.path_and_query);
     out.extend(b" HTTP/1.1\r\nhost: ");
-    out.extend(worker.authority.as_bytes());
+    out.extend(origin.authority.as_bytes());
     out.extend(b"\r\n");
     let inbound = edit.inbound;
     inbound.head.copy_fields(
         |name, text, value| edit.keeps(name, text, value),
         |lines| out.extend(lines),
     );
-    worker.link.key.with(|key| {
-        edit.additions(key, |name, value| {
-            out.extend(name);
-            out.extend(b": ");
-            match value {
-                Value::Plain(value) => out.extend(value),
-                Value::Joined(first, second) => {
-                    out.extend(first);
-                    out.extend(second);
-                }
-                Value::Secret(scheme, secret) => {
-                    out.extend(scheme);
-                    out.extend_secret(secret);
-                }
-            }
-            out.extend(b"\r\n");
-        })
-    })?;
-    let framing = match edit.body {
-        Framing::None if inbound.head.method() != b"GET" => Framing::Length(0),
+    edit.additions(|name, value, rest| {
+        out.extend(name);
+        out.extend(b": ");
+        out.extend(value);
+        out.extend(rest);
+        out.extend(b"\r\n");
+    });
+    if edit.auth == Auth::Open {
+        let put = |secret: Option<&Secret>| put_key(&mut out, edit.scheme, secret);
+        origin.link.keys.get(key).with(put)?;
+    }
+    end_head(&mut out, edit.body, inbound.head.method());
+    Ok(out)
+}
+
+fn put_key(out: &mut Guarded, scheme: Scheme, secret: Option<&Secret>) -> Result<(), ProxyError> {
+    let secret = secret.ok_or(ProxyError::UpstreamKeyMissing)?;
+    out.extend(scheme.prefix());
+    out.extend_secret(secret.expose());
+    out.extend(b"\r\n");
+    Ok(())
+}
+
+fn end_head(out: &mut Guarded, body: Framing, method: &[u8]) {
+    let framing = match body {
+        Framing::None if method != b"GET" => Framing::Length(0),
         body => body,
     };
     encode::framing(out.reserve(FRAMING_BYTES), framing);
     out.extend(b"\r\n");
-    Ok(out)
-}
-
-fn http2_head(
-    worker: &Worker,
-    mut edit: Edit<'_>,
-    target: &Target<'_>,
-) -> Result<Box<http::request::Parts>, ProxyError> {
-    let refused = |what: &'static str| ProxyError::InvalidRequest(what.into());
-    let url = &worker.config.upstream.base_url;
-    let path = [url.prefix().as_bytes(), target.path_and_query].concat();
-    let uri = http::Uri::builder()
-        .scheme(if url.tls() { "https" } else { "http" })
-        .authority(worker.authority.as_str())
-        .path_and_query(path.as_slice())
-        .build()
-        .map_err(|_| refused("the request target cannot be sent in h2"))?;
-    let mut request = http::Request::builder()
-        .method(edit.inbound.head.method())
-        .uri(uri)
-        .body(())
-        .map_err(|_| refused("the method cannot be sent in h2"))?;
-    let fields = request.headers_mut();
-    let mut valid = true;
-    let mut put =
-        |name: &[u8], value: Value<'_>| match (http::HeaderName::from_bytes(name), value.to_h2()) {
-            (Ok(name), Ok(value)) => {
-                fields.append(name, value);
-            }
-            _ => valid = false,
-        };
-    for (name, text, value) in edit.inbound.head.fields() {
-        if edit.keeps(name, text, value) {
-            put(text, Value::Plain(value));
-        }
-    }
-    worker.link.key.with(|key| edit.additions(key, &mut put))?;
-    if let Framing::Length(length) = edit.body {
-        fields.insert(http::header::CONTENT_LENGTH, length.into());
-    }
-    if valid {
-        Ok(Box::new(request.into_parts().0))
-    } else {
-        Err(refused("a header field cannot be sent in h2"))
-    }
-}
-
-/// A field value of an outgoing request.
-enum Value<'a> {
-    Plain(&'a [u8]),
-    Joined(&'a [u8], &'a [u8]),
-    /// An authentication scheme, if the field has one, and the key.
-    Secret(&'a [u8], &'a [u8]),
-}
-
-impl Value<'_> {
-    /// The value for hyper. A secret's memory is wiped with its last
-    /// reference, and kept out of h2's header compression.
-    fn to_h2(&self) -> Result<http::HeaderValue, http::header::InvalidHeaderValue> {
-        match self {
-            Value::Plain(value) => http::HeaderValue::from_bytes(value),
-            Value::Joined(first, second) => {
-                http::HeaderValue::from_maybe_shared(Bytes::from([*first, *second].concat()))
-            }
-            Value::Secret(scheme, secret) => {
-                let wiped = Zeroizing::new([*scheme, *secret].concat());
-                let mut value = http::HeaderValue::from_maybe_shared(Bytes::from_owner(wiped))?;
-                value.set_sensitive(true);
-                Ok(value)
-            }
-        }
-    }
 }
 
 /// What to change in a request's fields.
@@ -227,7 +185,7 @@ struct Edit<'a> {
     /// Asks for an answer that can be looked at.
     plain: bool,
     inbound: &'a Inbound<'a>,
-    dialect: Dialect,
+    scheme: Scheme,
     auth: Auth,
     via: bool,
     request_id: &'a [u8],
@@ -276,68 +234,53 @@ impl Edit<'_> {
         }
     }
 
-    /// Gives every field the proxy adds to `put`.
-    fn additions(
-        &self,
-        key: Option<&Secret>,
-        mut put: impl FnMut(&[u8], Value<'_>),
-    ) -> Result<(), ProxyError> {
-        let head = &self.inbound.head;
+    /// Gives every field the proxy adds, but for the key, to `put`: its name, and its value in two parts.
+    fn additions(&self, mut put: impl FnMut(&[u8], &[u8], &[u8])) {
         if self.for_cache {
-            put(b"accept", Value::Plain(b"application/json"));
-            put(b"accept-encoding", Value::Plain(b"identity"));
-            put(b"user-agent", Value::Plain(USER_AGENT.as_bytes()));
+            put(b"accept", b"application/json", b"");
+            put(b"accept-encoding", b"identity", b"");
+            put(b"user-agent", USER_AGENT.as_bytes(), b"");
         }
         if self.plain {
-            put(b"accept-encoding", Value::Plain(b"identity"));
+            put(b"accept-encoding", b"identity", b"");
         }
         if self.switches {
-            put(b"connection", Value::Plain(b"Upgrade"));
-            put(b"upgrade", Value::Plain(b"websocket"));
+            put(b"connection", b"Upgrade", b"");
+            put(b"upgrade", b"websocket", b"");
         }
         if let Some(list) = self
             .protocols
             .as_ref()
             .and_then(|list| list.strip_suffix(b", "))
         {
-            put(b"sec-websocket-protocol", Value::Plain(list));
-        }
-        if self.auth == Auth::Open {
-            let key = key.ok_or(ProxyError::UpstreamKeyMissing)?;
-            // OpenAI's API knows one way to send a key, Anthropic's two.
-            if self.dialect == Dialect::Anthropic && !has_bearer(head) {
-                put(b"x-api-key", Value::Secret(b"", key.expose()));
-            } else {
-                put(b"authorization", Value::Secret(b"Bearer ", key.expose()));
-            }
+            put(b"sec-websocket-protocol", list, b"");
         }
         self.origin(&mut put);
-        Ok(())
     }
 
     /// Who sent the request, as the article's nginx says it.
-    fn origin(&self, put: &mut impl FnMut(&[u8], Value<'_>)) {
+    fn origin(&self, put: &mut impl FnMut(&[u8], &[u8], &[u8])) {
         let peer = self.inbound.peer.text();
         match &self.forwarded_for {
-            Some(list) => put(b"x-forwarded-for", Value::Joined(list, peer)),
-            None => put(b"x-forwarded-for", Value::Plain(peer)),
+            Some(list) => put(b"x-forwarded-for", list, peer),
+            None => put(b"x-forwarded-for", peer, b""),
         }
-        put(b"x-real-ip", Value::Plain(peer));
+        put(b"x-real-ip", peer, b"");
         let scheme: &[u8] = if self.inbound.https {
             b"https"
         } else {
             b"http"
         };
-        put(b"x-forwarded-proto", Value::Plain(scheme));
-        put(b"x-request-id", Value::Plain(self.request_id));
+        put(b"x-forwarded-proto", scheme, b"");
+        put(b"x-request-id", self.request_id, b"");
         if self.via {
             // The version is that of the message received.
-            let via: &[u8] = match self.inbound.head.version() {
-                Version::Http10 => b"1.0 holysheep-proxy",
-                Version::Http11 => b"1.1 holysheep-proxy",
-                Version::Http2 => b"2.0 holysheep-proxy",
+            let version: &[u8] = match self.inbound.head.version() {
+                Version::Http10 => b"1.0",
+                Version::Http11 => b"1.1",
+                Version::Http2 => b"2.0",
             };
-            put(b"via", Value::Plain(via));
+            put(b"via", version, b" holysheep-proxy");
         }
     }
 }

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use prometheus_client::registry::Registry;
 
 use crate::kernel::Kernel;
+use crate::upstream::Link;
 
 pub use cell::{Counter, Gauge, Histogram};
 pub use condition::Condition;
@@ -33,16 +34,12 @@ pub use upstream::{Outcome, UpstreamMetrics};
 pub use usage::UsageMetrics;
 
 /// Everything one worker counts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct WorkerMetrics {
     /// The side towards clients.
     pub http: HttpMetrics,
-    /// The side towards upstream.
-    pub upstream: UpstreamMetrics,
-    /// The kernel's view of both.
-    pub kernel: KernelMetrics,
-    /// Requests to models.
-    pub gen_ai: GenAiMetrics,
+    /// The side towards each upstream.
+    upstreams: Box<[UpstreamMetrics]>,
     /// How it is known what they used.
     pub usage: UsageMetrics,
     /// Connections that wait on the plain listener.
@@ -53,7 +50,34 @@ pub struct WorkerMetrics {
     pub log_dropped: Counter,
 }
 
+impl Default for WorkerMetrics {
+    fn default() -> Self {
+        Self::new(1)
+    }
+}
+
 impl WorkerMetrics {
+    /// The metrics of a worker that uses so many upstreams, at least one.
+    pub fn new(upstreams: usize) -> Self {
+        Self {
+            http: HttpMetrics::default(),
+            upstreams: (0..upstreams.max(1))
+                .map(|_| UpstreamMetrics::default())
+                .collect(),
+            usage: UsageMetrics::default(),
+            queue: QueueMetrics::default(),
+            queue_tls: QueueMetrics::default(),
+            log_dropped: Counter::default(),
+        }
+    }
+
+    /// The side towards the upstream at this position.
+    #[inline]
+    pub fn upstream(&self, position: usize) -> &UpstreamMetrics {
+        // There is at least one, and positions are those of the list it was made for.
+        self.upstreams.get(position).unwrap_or(&self.upstreams[0])
+    }
+
     /// Both listeners' queues.
     pub fn queues(&self) -> impl Iterator<Item = &QueueMetrics> {
         [&self.queue, &self.queue_tls].into_iter()
@@ -63,7 +87,7 @@ impl WorkerMetrics {
 /// All workers' metrics, and what goes with them into the text.
 #[derive(Debug)]
 pub struct Metrics {
-    upstream: String,
+    links: Arc<[Arc<Link>]>,
     kernel: Arc<Kernel>,
     workers: Arc<[Arc<WorkerMetrics>]>,
     control: Arc<ControlMetrics>,
@@ -90,22 +114,36 @@ impl Format {
 }
 
 /// What the control thread counts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ControlMetrics {
-    /// Time of one name resolution.
-    pub dns: Histogram,
+    /// Of each upstream.
+    dns: Box<[Histogram]>,
+}
+
+impl ControlMetrics {
+    fn new(upstreams: usize) -> Self {
+        let histogram = |_| Histogram::new(&upstream::HANDSHAKE_BUCKETS);
+        Self {
+            dns: (0..upstreams.max(1)).map(histogram).collect(),
+        }
+    }
+
+    /// Time of one name resolution, of the upstream at this position.
+    pub fn dns(&self, position: usize) -> &Histogram {
+        self.dns.get(position).unwrap_or(&self.dns[0])
+    }
 }
 
 impl Metrics {
-    /// The metrics of `workers` workers that use the upstream called `upstream`, of the kernel
+    /// The metrics of `workers` workers that use these upstreams, of the kernel
     /// programs, and of the probe thread if there is one.
-    pub fn new(workers: usize, upstream: &str, kernel: Arc<Kernel>, probe: bool) -> Self {
-        let workers: Arc<[Arc<WorkerMetrics>]> = (0..workers).map(|_| Arc::default()).collect();
-        let control = Arc::new(ControlMetrics {
-            dns: Histogram::new(&upstream::HANDSHAKE_BUCKETS),
-        });
+    pub fn new(workers: usize, links: Arc<[Arc<Link>]>, kernel: Arc<Kernel>, probe: bool) -> Self {
+        let upstreams = links.len();
+        let worker = |_| Arc::new(WorkerMetrics::new(upstreams));
+        let workers: Arc<[Arc<WorkerMetrics>]> = (0..workers).map(worker).collect();
+        let control = Arc::new(ControlMetrics::new(upstreams));
         Self {
-            upstream: upstream.to_owned(),
+            links,
             kernel,
             workers,
             control,
@@ -143,7 +181,7 @@ impl Metrics {
         registry.register_collector(Box::new(encode::Collector {
             workers: Arc::clone(&self.workers),
             control: Arc::clone(&self.control),
-            upstream: self.upstream.clone(),
+            links: Arc::clone(&self.links),
             kernel: Arc::clone(&self.kernel),
             probe: self.probe.clone(),
             condition,

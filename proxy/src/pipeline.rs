@@ -10,10 +10,14 @@
 //! client is a [`Downstream`], the way to upstream an [`AnyExchange`].
 
 mod attempt;
+mod attempts;
 mod body;
+mod course;
 mod describe;
+mod learn;
 mod realtime;
 mod target;
+mod verdict;
 
 use std::rc::Rc;
 
@@ -30,7 +34,6 @@ use crate::relay;
 use crate::route::{self, Action, Dialect, Route};
 use crate::upstream::AnyExchange;
 use crate::worker::Worker;
-use attempt::{pick, resend, send};
 pub use body::ADDED;
 use body::Observed;
 pub use describe::{describe, describe_unread};
@@ -38,8 +41,6 @@ pub use target::Target;
 
 /// Longest `x-request-id` taken over from a client.
 const MAX_REQUEST_ID: usize = 128;
-/// Attempts at a request while upstream has nothing of it.
-const MAX_ATTEMPTS: u32 = 3;
 
 /// A request as it arrived.
 #[derive(Debug)]
@@ -250,15 +251,10 @@ async fn forward<D: Downstream>(
     let gives_signs = !worker.treatment(record.route).keep_alive.is_zero();
     let adds = outbound.adds_usage;
     let mut body = Observed::new(client, has_model, adds, !gives_signs);
-    let mut exchange = pick(worker, outbound, &mut body, record).await?;
-    if let Err(error) = attempts(worker, &mut exchange, &mut body, record).await {
-        if error == ProxyError::ClientClosed {
-            Box::pin(relay::leave::leave(worker, exchange, record, false)).await;
-        } else if record.status != 0 {
-            Box::pin(relay::early::fail(worker, body.client, record, &error)).await;
-        }
-        return Err(error);
-    }
+    let exchange = match attempts::run(worker, outbound, &mut body, record).await {
+        Ok(exchange) => exchange,
+        Err(ended) => return Err(give_up(worker, ended, body.client, record).await),
+    };
     record.omits_usage = body.has_added;
     let client = body.client;
     let refused = refused_key(worker, &exchange);
@@ -276,21 +272,24 @@ async fn forward<D: Downstream>(
     relay::body(worker, exchange, client, record).await
 }
 
-/// Sends the request until upstream has it, and answers.
-async fn attempts<D: Downstream>(
+/// Ends a request that got no answer.
+async fn give_up<D: Downstream>(
     worker: &Rc<Worker>,
-    exchange: &mut AnyExchange,
-    body: &mut Observed<'_, D>,
+    ended: attempts::Ended,
+    client: &mut D,
     record: &mut RequestRecord,
-) -> Result<(), ProxyError> {
-    while let Err(failure) = send(worker, exchange, body, record).await {
-        if record.attempts >= MAX_ATTEMPTS {
-            return Err(failure.into_error());
+) -> ProxyError {
+    let attempts::Ended { error, exchange } = ended;
+    match exchange {
+        Some(exchange) if error == ProxyError::ClientClosed => {
+            Box::pin(relay::leave::leave(worker, *exchange, record, false)).await;
         }
-        let request = failure.repeatable()?;
-        Box::pin(resend(worker, exchange, request, body, record)).await?;
+        _ if record.status != 0 => {
+            Box::pin(relay::early::fail(worker, client, record, &error)).await;
+        }
+        _ => {}
     }
-    Ok(())
+    error
 }
 
 /// Upstream's 401 and 403 are about the proxy's key, not about the client's:

@@ -17,8 +17,8 @@ use crate::upstream::dns::Resolution;
 pub struct Readiness {
     /// The effective configuration.
     pub config: ArcSwap<Config>,
-    /// Upstream's addresses and key.
-    pub link: Arc<Link>,
+    /// The upstreams.
+    pub links: Arc<[Arc<Link>]>,
     /// The workers' connections to upstream, and their accept queues.
     pub metrics: Arc<Metrics>,
     /// Heartbeats.
@@ -45,41 +45,53 @@ impl Readiness {
             reasons.push("the proxy is stopping".to_owned());
         }
         reasons.extend(self.unusable());
-        if self.config.load().auth == Auth::Open && self.link.key.with(|key| key.is_none()) {
+        let has_key = self.links.iter().any(|link| link.keys.is_any());
+        if self.config.load().auth == Auth::Open && !has_key {
             reasons.push("there is no upstream API key".to_owned());
         }
         reasons.extend(self.behind());
         reasons
     }
 
-    /// Why upstream cannot be used.
-    pub fn unusable(&self) -> Option<String> {
-        match &*self.link.addresses.now() {
-            Resolution::Known(_) => self.unreachable(),
-            Resolution::Pending => Some("upstream's name is being resolved".to_owned()),
+    /// Why no upstream can be used, a reason for each; none if one can.
+    pub fn unusable(&self) -> Vec<String> {
+        let reasons = self.links.iter().map(|link| self.unusable_link(link));
+        // One that can be used is enough.
+        reasons.collect::<Option<_>>().unwrap_or_default()
+    }
+
+    /// Why an upstream cannot be used.
+    pub fn unusable_link(&self, link: &Link) -> Option<String> {
+        let whose = match self.links.len() {
+            1 => "upstream".to_owned(),
+            _ => format!("upstream {}", link.settings.name),
+        };
+        match &*link.addresses.now() {
+            Resolution::Known(_) => self.unreachable(link),
+            Resolution::Pending => Some(format!("{whose}'s name is being resolved")),
             Resolution::Failed(reason) => {
-                Some(format!("upstream's name cannot be resolved: {reason}"))
+                Some(format!("{whose}'s name cannot be resolved: {reason}"))
             }
         }
     }
 
-    /// Why upstream cannot be reached, as far as is known: there is no connection, the last attempt at one failed, and it
+    /// Why an upstream cannot be reached, as far as is known: there is no connection, the last attempt at one failed, and it
     /// is a while since one succeeded.
-    fn unreachable(&self) -> Option<String> {
-        let upstreams = self.metrics.workers().iter().map(|worker| &worker.upstream);
+    fn unreachable(&self, link: &Link) -> Option<String> {
+        let workers = self.metrics.workers().iter();
+        let upstreams = workers.map(|worker| worker.upstream(link.index));
         let open: i64 = upstreams.map(|u| u.idle.get() + u.active.get()).sum();
         if open > 0 {
             return None;
         }
-        let dials = self.link.dials.iter();
+        let dials = link.dials.iter();
         let failure = dials.clone().find_map(|dial| dial.failure())?;
         let limit = self.config.load().probes.upstream_limit;
         let is_recent = |success: std::time::Instant| success.elapsed() < limit;
         if dials.filter_map(|dial| dial.success()).any(is_recent) {
             return None;
         }
-        let config = self.config.load();
-        let name = &config.upstream.name;
+        let name = &link.settings.name;
         Some(format!("upstream {name} cannot be reached: {failure}"))
     }
 

@@ -4,6 +4,7 @@
 //! for, so that chunk timing survives. A client that reads slowly stops the
 //! reading from upstream.
 
+mod discard;
 pub mod early;
 pub mod leave;
 mod omission;
@@ -20,8 +21,9 @@ use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::forward;
 use crate::http1::{FieldName, Framing};
-use crate::upstream::{AnyExchange, ExchangeError};
+use crate::upstream::AnyExchange;
 use crate::worker::Worker;
+pub use discard::discard;
 use omission::Omission;
 use patience::{Event, Patience};
 use signs::Position;
@@ -51,6 +53,7 @@ pub fn start<D: Downstream>(
         worker.with_date(|date| client.field(b"date", date.as_bytes()));
     }
     client.field(b"x-request-id", record.text.get(Text::RequestId));
+    attempts(client, record);
     if record.wants_timing {
         let timing = record.kernel.server_timing();
         // Of a request over h2 nothing is known.
@@ -67,6 +70,15 @@ pub fn start<D: Downstream>(
     }
     record.is_open_ended = !matches!(framing, Framing::Length(_));
     client.end_head(framing);
+}
+
+/// Tells a client that its request was sent more than once, and how often.
+pub fn attempts<D: Downstream>(client: &mut D, record: &RequestRecord) {
+    if record.attempts > 1 {
+        let mut buffer = itoa::Buffer::new();
+        let count = buffer.format(record.attempts);
+        client.field(b"x-holysheep-attempts", count.as_bytes());
+    }
 }
 
 /// Whether an event is left out of the stream.
@@ -131,7 +143,7 @@ pub async fn body<D: Downstream>(
     };
     exchange.start_body();
     if passage.rests {
-        exchange.give_back(&worker.pool);
+        exchange.give_back(&worker.spare);
     }
     let pump = pump(
         worker,
@@ -162,6 +174,14 @@ pub async fn body<D: Downstream>(
             Err(ProxyError::ClientClosed)
         }
         Err(error) => {
+            if matches!(
+                error,
+                ProxyError::UpstreamClosed | ProxyError::UpstreamIdleTimeout(_)
+            ) {
+                let endpoint = exchange.endpoint();
+                let limits = worker.origin(endpoint.upstream()).dialer.roster().limits();
+                endpoint.failed(&limits, now);
+            }
             // Close the connection upstream before anything else: it ends the work there.
             drop(exchange);
             tell(worker, client, record, &error, events).await;
@@ -248,9 +268,7 @@ fn pass<D: Downstream>(
     record: &mut RequestRecord,
     passage: &mut Passage,
 ) -> Result<Pass, ProxyError> {
-    exchange
-        .poll_request(cx, client)
-        .map_err(ExchangeError::into_error)?;
+    exchange.poll_request(cx, client)?;
     loop {
         if !client.has_room() {
             match client.poll_flush(cx) {

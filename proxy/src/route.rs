@@ -81,6 +81,14 @@ pub struct Route {
     pub has_stream_options: bool,
 }
 
+impl Route {
+    /// Whether it is about what is stored upstream, so that no other can serve it.
+    pub fn is_stored(&self) -> bool {
+        let begins = |start| self.template.starts_with(start);
+        begins("/v1/files") || begins("/v1/batches") || begins("/v1/models")
+    }
+}
+
 const fn route(
     methods: &'static str,
     template: &'static str,

@@ -1,39 +1,61 @@
-//! The way to HolySheep: addresses, key, connections, exchanges.
+//! The way to HolySheep, and to others: addresses, keys, connections, exchanges.
 //!
-//! Each worker owns a [`Pool`]; what all workers share ([`Link`]) is written
-//! by the control thread and read without locks.
+//! What all workers share of an upstream ([`Link`]) is written by the control thread, or when something fails, and read
+//! without locks. Each worker has its own connections to it ([`Origin`]).
 
 pub mod any;
 pub mod certificate;
+pub mod choice;
+pub mod circuit;
 pub mod connect;
 pub mod dns;
+pub mod endpoint;
 pub mod exchange;
 mod eyeballs;
 pub mod h2;
-pub mod key;
+pub mod keys;
 pub mod last_dial;
+pub mod message;
+pub mod origin;
 pub mod pool;
+pub mod roster;
 pub mod tls;
 
 use std::sync::Arc;
 
 pub use any::AnyExchange;
 pub use certificate::Expiry;
+pub use choice::Local;
+pub use circuit::Circuit;
 pub use connect::{ConnectError, Connection, Dialer};
 pub use dns::Addresses;
-pub use exchange::{Exchange, ExchangeError, RequestBody, Unsent};
-pub use h2::{H2Request, Multiplexed};
-pub use key::KeySlot;
+pub use endpoint::Endpoints;
+pub use exchange::{Exchange, RequestBody};
+pub use h2::Multiplexed;
+pub use keys::Keys;
 pub use last_dial::LastDial;
+pub use message::Message;
+pub use origin::Origin;
 pub use pool::Pool;
+pub use roster::Roster;
+
+use crate::config::{Config, Upstream};
 
 /// What all workers share of one upstream.
 #[derive(Debug)]
 pub struct Link {
+    /// Its position among all upstreams.
+    pub index: usize,
+    /// Its settings.
+    pub settings: Upstream,
     /// The addresses its name resolves to.
     pub addresses: Arc<Addresses>,
-    /// The key requests are sent with.
-    pub key: KeySlot,
+    /// The endpoints at these addresses.
+    pub endpoints: Arc<Endpoints>,
+    /// Whether it gets requests at all.
+    pub breaker: Circuit,
+    /// The keys requests are sent with.
+    pub keys: Keys,
     /// What each worker's last dial came to.
     pub dials: Box<[Arc<LastDial>]>,
     /// The end of the certificate upstream presented last.
@@ -42,12 +64,24 @@ pub struct Link {
 
 impl Link {
     /// Nothing is known yet.
-    pub fn new(workers: usize) -> Self {
+    pub fn new(index: usize, settings: &Upstream, workers: usize) -> Self {
         Self {
+            index,
+            settings: settings.clone(),
             addresses: Arc::default(),
-            key: KeySlot::default(),
+            endpoints: Arc::new(Endpoints::new(workers)),
+            breaker: Circuit::default(),
+            keys: Keys::of(settings),
             dials: (0..workers).map(|_| Arc::default()).collect(),
             certificate: Arc::default(),
         }
+    }
+
+    /// One for each upstream.
+    pub fn all(config: &Config) -> Arc<[Arc<Self>]> {
+        let upstreams = config.all_upstreams().enumerate();
+        upstreams
+            .map(|(index, upstream)| Arc::new(Self::new(index, upstream, config.workers)))
+            .collect()
     }
 }

@@ -4,6 +4,7 @@
 //! snapshots. What is shared arrives in [`Shared`] from [`crate::app`].
 
 mod accept;
+mod budget;
 mod inbox;
 mod live;
 mod spare;
@@ -23,19 +24,19 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use crate::account::access_log::Batch;
 use crate::account::log_thread::LogSender;
 use crate::account::{RecordText, RequestRecord};
-use crate::config::{AfterIdle, Config, Live, Treatment, UpstreamProtocol};
+use crate::config::{Config, Live, Treatment};
 use crate::drain::Drain;
 use crate::health::{BEAT, Health};
 use crate::kernel::Sockets;
 use crate::metrics::WorkerMetrics;
-use crate::metrics::gen_ai::Models;
 use crate::models::ModelsCache;
 use crate::readiness::Readiness;
 use crate::route::ROUTES;
 use crate::tls::Acceptor;
 use crate::upstream::tls::ClientTls;
-use crate::upstream::{Dialer, Link, Multiplexed, Pool};
+use crate::upstream::{Link, Origin};
 pub use accept::ACCEPT_PAUSE;
+pub use budget::Budget;
 pub use inbox::{Inbox, Jobs, channel as inbox};
 pub use spare::Spare;
 
@@ -46,8 +47,8 @@ type JoinTask = tokio::task::JoinHandle<()>;
 pub struct Shared {
     /// The configuration at the start.
     pub config: Arc<Config>,
-    /// Upstream's addresses and key.
-    pub link: Arc<Link>,
+    /// The upstreams.
+    pub links: Arc<[Arc<Link>]>,
     /// The model list.
     pub models: Arc<ModelsCache>,
     /// Heartbeats.
@@ -71,8 +72,8 @@ pub struct Inputs {
     pub shared: Arc<Shared>,
     /// Its own metrics.
     pub metrics: Arc<WorkerMetrics>,
-    /// TLS towards upstream, with a session cache of its own.
-    pub upstream_tls: Option<ClientTls>,
+    /// TLS towards each upstream, with a session cache of its own.
+    pub upstream_tls: Vec<Option<ClientTls>>,
     /// Its listeners, with what makes the TLS one speak TLS.
     pub listeners: Vec<(TcpListener, Option<Acceptor>)>,
     /// What other threads want done on this one.
@@ -89,15 +90,10 @@ pub struct Worker {
     pub config: Arc<Config>,
     live: Cell<Live>,
     treatments: RefCell<[Treatment; ROUTES.len()]>,
-    dialer: Rc<Dialer>,
-    /// Upstream's addresses and key.
-    pub link: Arc<Link>,
-    /// Upstream's `Host`.
-    pub authority: String,
-    /// HTTP/1.1 connections to upstream.
-    pub pool: Rc<Pool>,
-    /// The h2 connection to upstream.
-    pub h2: Multiplexed,
+    /// Its side of each upstream.
+    pub origins: Box<[Origin]>,
+    /// What is left of the budget for repeated requests.
+    pub budget: Budget,
     /// The model list.
     pub models: Arc<ModelsCache>,
     /// Heartbeats of all workers.
@@ -114,8 +110,6 @@ pub struct Worker {
     batch: RefCell<Batch>,
     /// Memory that is used again.
     pub spare: Spare,
-    /// Its series of models.
-    pub models_asked: Models,
     in_flight: Cell<usize>,
     max_in_flight: Cell<usize>,
     connections: Cell<usize>,
@@ -164,16 +158,7 @@ async fn run(inputs: Inputs) -> io::Result<Rc<Worker>> {
         started,
     } = inputs;
     let worker = Rc::new(Worker::new(id, &shared, metrics, upstream_tls));
-    match worker.config.upstream.protocol {
-        UpstreamProtocol::Http1 => {
-            tokio::task::spawn_local(Rc::clone(&worker.pool).keep_warm());
-            tokio::task::spawn_local(Rc::clone(&worker.pool).keep_fresh());
-        }
-        UpstreamProtocol::Http2 => {
-            let worker = Rc::clone(&worker);
-            tokio::task::spawn_local(async move { worker.h2.keep_open().await });
-        }
-    }
+    worker.origins.iter().for_each(Origin::keep_ready);
     let mut tasks = Vec::new();
     let mut listening = Vec::new();
     for (listener, tls) in listeners {
@@ -219,6 +204,11 @@ async fn tick(worker: Rc<Worker>) {
         worker.now.set(Instant::now());
         worker.batch.borrow_mut().sync_clock();
         worker.flush_log();
+        worker.budget.tick(BEAT);
+        let now = worker.now().into_std();
+        for origin in &worker.origins {
+            origin.look(now);
+        }
     }
 }
 
@@ -227,31 +217,16 @@ impl Worker {
         id: usize,
         shared: &Shared,
         metrics: Arc<WorkerMetrics>,
-        upstream_tls: Option<ClientTls>,
+        upstream_tls: Vec<Option<ClientTls>>,
     ) -> Self {
         let config = Arc::clone(&shared.config);
-        let upstream = &config.upstream;
-        let dialer = Rc::new(Dialer::new(
-            (&shared.link, id),
-            upstream_tls,
-            config.timeouts.connect,
-            Arc::clone(&metrics),
-            shared.sockets.clone(),
-        ));
-        let pool = Pool::new(
-            Rc::clone(&dialer),
-            upstream.min_idle,
-            upstream.max_idle,
-            upstream.idle_timeout,
-            upstream.tcp.after_idle == AfterIdle::Auto,
-        );
+        let links = shared.links.iter().zip(upstream_tls);
+        let seen = (&metrics, &shared.sockets);
+        let origins = links.map(|(link, tls)| Origin::new(link, id, tls, &config, seen));
         Self {
             id,
-            link: Arc::clone(&shared.link),
-            authority: upstream.base_url.authority(),
-            pool: Rc::new(pool),
-            h2: Multiplexed::new(Rc::clone(&dialer)),
-            dialer,
+            origins: origins.collect(),
+            budget: Budget::default(),
             models: Arc::clone(&shared.models),
             health: Arc::clone(&shared.health),
             readiness: Arc::clone(&shared.readiness),
@@ -259,9 +234,8 @@ impl Worker {
             metrics,
             sockets: shared.sockets.clone(),
             log: shared.log.clone(),
-            batch: RefCell::new(Batch::new(config.log_format, &upstream.name)),
+            batch: RefCell::new(Batch::new(config.log_format, &shared.links)),
             spare: Spare::default(),
-            models_asked: Models::default(),
             in_flight: Cell::new(0),
             max_in_flight: Cell::new(live::share(&config)),
             live: Cell::new(config.live()),
@@ -274,9 +248,11 @@ impl Worker {
         }
     }
 
-    /// Whether upstream is spoken to in h2.
-    pub fn speaks_h2(&self) -> bool {
-        self.config.upstream.protocol == UpstreamProtocol::Http2
+    /// Its side of the upstream at this position.
+    #[inline]
+    pub fn origin(&self, position: usize) -> &Origin {
+        // There is at least one, and positions come from the list itself.
+        self.origins.get(position).unwrap_or(&self.origins[0])
     }
 
     /// Whether one more request than the cap is in flight.
@@ -343,6 +319,11 @@ impl Worker {
         with(self.batch.borrow_mut().http_date());
     }
 
+    /// A number around 1, so that not all do the same at once.
+    pub fn chance(&self) -> f32 {
+        0.5 + self.random.borrow_mut().f32()
+    }
+
     /// Makes a request id of 32 hexadecimal digits in `buffer`.
     pub fn make_request_id<'a>(&self, buffer: &'a mut [u8; 32]) -> &'a [u8] {
         const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -369,7 +350,7 @@ impl Worker {
                 "connections cut at the end of the drain"
             );
         }
-        self.pool.clear();
+        self.origins.iter().for_each(|origin| origin.pool.clear());
     }
 }
 

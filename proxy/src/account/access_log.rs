@@ -8,6 +8,7 @@
 mod text;
 mod write;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::clock::WallClock;
@@ -16,6 +17,7 @@ use crate::config::LogFormat;
 use crate::http1::encode::number;
 use crate::kernel::Timeline;
 use crate::route::UNKNOWN;
+use crate::upstream::Link;
 use write::{escape, padded, request_line, seconds, text_or_dash};
 
 /// Hand a batch over at this size at the latest.
@@ -25,18 +27,18 @@ pub const BATCH_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Batch {
     format: LogFormat,
-    upstream: String,
+    links: Arc<[Arc<Link>]>,
     clock: WallClock,
     lines: Vec<u8>,
     count: u64,
 }
 
 impl Batch {
-    /// An empty batch; `upstream` is the upstream's name.
-    pub fn new(format: LogFormat, upstream: &str) -> Self {
+    /// An empty batch; `links` know the upstreams' names.
+    pub fn new(format: LogFormat, links: &Arc<[Arc<Link>]>) -> Self {
         Self {
             format,
-            upstream: upstream.to_owned(),
+            links: Arc::clone(links),
             clock: WallClock::default(),
             lines: Vec::new(),
             count: 0,
@@ -50,7 +52,7 @@ impl Batch {
             LogFormat::Text => text::line(
                 &mut self.lines,
                 &mut self.clock,
-                &self.upstream,
+                upstream(&self.links, record),
                 record,
                 total,
             ),
@@ -119,10 +121,12 @@ impl Batch {
         out.extend_from_slice(b",\"bytes_out\":");
         number(out, record.bytes_out);
         out.extend_from_slice(b",\"upstream\":");
-        let upstream = (record.attempts > 0).then_some(self.upstream.as_str());
-        string_or_null(out, upstream);
+        string_or_null(out, upstream(&self.links, record));
         out.extend_from_slice(b",\"attempts\":");
         number(out, u64::from(record.attempts));
+        if !record.retries.is_empty() {
+            retries(out, record);
+        }
         out.extend_from_slice(b",\"end\":\"");
         out.extend_from_slice(record.end.as_str().as_bytes());
         out.extend_from_slice(b"\",\"error\":");
@@ -135,6 +139,22 @@ impl Batch {
         kernel(out, &record.kernel);
         out.extend_from_slice(b"}\n");
     }
+}
+
+/// The upstream it was sent to last, if it was sent at all.
+fn upstream<'a>(links: &'a [Arc<Link>], record: &RequestRecord) -> Option<&'a str> {
+    let link = links.get(record.upstream).filter(|_| record.attempts > 0)?;
+    Some(&link.settings.name)
+}
+
+/// Why it was sent again, and where that ended: only in the lines of requests that were.
+#[cold]
+fn retries(out: &mut Vec<u8>, record: &RequestRecord) {
+    out.extend_from_slice(b",\"retries\":[\"");
+    out.extend_from_slice(record.retries.join("\",\"").as_bytes());
+    out.extend_from_slice(b"\"],\"endpoint\":");
+    let endpoint = record.endpoint.map(|endpoint| endpoint.to_string());
+    string_or_null(out, endpoint.as_deref());
 }
 
 /// An object of what is known; `null` where nothing was looked at.

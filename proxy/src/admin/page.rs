@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::status::{FileStatus, Status, UpstreamStatus};
+use super::upstream::{EndpointStatus, KeyStatus};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}\
@@ -33,6 +34,9 @@ pub fn render(status: &Status) -> String {
     }
     proxy(&mut page, status);
     upstream(&mut page, &status.upstream);
+    for other in &status.upstreams {
+        upstream(&mut page, other);
+    }
     let errors: Vec<_> = status
         .errors
         .iter()
@@ -86,24 +90,32 @@ fn proxy(page: &mut String, status: &Status) {
 }
 
 fn upstream(page: &mut String, upstream: &UpstreamStatus) {
-    let addresses = match &upstream.resolution_error {
+    let endpoints = match &upstream.resolution_error {
         Some(reason) => reason.clone(),
-        None => upstream.addresses.join(", "),
+        None => {
+            let endpoints = upstream.endpoints.iter().map(EndpointStatus::in_words);
+            endpoints.collect::<Vec<_>>().join("; ")
+        }
     };
+    let keys: Vec<_> = upstream.keys.iter().map(KeyStatus::in_words).collect();
+    let retries = upstream.retries.iter();
+    let retries: Vec<_> = retries
+        .map(|retries| format!("{}: {}", retries.reason, retries.count))
+        .collect();
     rows(
         page,
-        "Upstream",
+        &format!("Upstream {}", upstream.name),
         &[
             ("Base URL", upstream.base_url.clone()),
-            ("Addresses", addresses),
+            ("Breaker", upstream.breaker.replace('_', " ")),
+            ("Endpoints", endpoints),
+            ("Keys", keys.join(", ")),
             (
-                "API key",
-                if upstream.has_key {
-                    "present"
-                } else {
-                    "missing"
-                }
-                .to_owned(),
+                "Requests sent again",
+                match retries.is_empty() {
+                    true => "none".to_owned(),
+                    false => retries.join(", "),
+                },
             ),
             (
                 "Connections idle / in use",
@@ -126,7 +138,7 @@ fn upstream(page: &mut String, upstream: &UpstreamStatus) {
 
 fn rows(page: &mut String, title: &str, rows: &[(&str, String)]) {
     // Writing into a string cannot fail.
-    let _ = write!(page, "<h2>{title}</h2><table>");
+    let _ = write!(page, "<h2>{}</h2><table>", escaped(title));
     for (name, value) in rows {
         let _ = write!(page, "<tr><th scope=row>{name}<td>{}", escaped(value));
     }

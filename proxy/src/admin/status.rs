@@ -4,10 +4,9 @@ use serde::Serialize;
 
 use super::Admin;
 pub use super::file::FileStatus;
+pub use super::upstream::UpstreamStatus;
 pub use super::usage::UsageStatus;
-pub use super::windows::WindowsStatus;
 use crate::kernel::{Kernel, Program};
-use crate::upstream::dns::Resolution;
 
 /// Everything the status page shows.
 #[derive(Debug, Serialize)]
@@ -38,8 +37,10 @@ pub struct Status {
     pub in_flight: i64,
     /// Open client connections.
     pub connections: i64,
-    /// The upstream.
+    /// The upstream; of several, the first.
     pub upstream: UpstreamStatus,
+    /// The others.
+    pub upstreams: Vec<UpstreamStatus>,
     /// What requests to models used.
     pub usage: UsageStatus,
     /// The proxy's own errors by code, since the start.
@@ -169,33 +170,6 @@ impl ProbeStatus {
     }
 }
 
-/// The upstream's state.
-#[derive(Debug, Serialize)]
-pub struct UpstreamStatus {
-    /// Its name in metrics and logs.
-    pub name: String,
-    /// Where it is.
-    pub base_url: String,
-    /// Addresses its name resolves to, or why there are none.
-    pub addresses: Vec<String>,
-    /// Why there are no addresses.
-    pub resolution_error: Option<String>,
-    /// Whether there is a key to send.
-    pub has_key: bool,
-    /// Connections waiting for a request.
-    pub idle: i64,
-    /// Connections with a request.
-    pub active: i64,
-    /// Connections made since the start.
-    pub connects: u64,
-    /// Of those, how many a request waited for.
-    pub cold_connects: u64,
-    /// Attempts that failed.
-    pub connect_failures: u64,
-    /// How much connections may send at once.
-    pub windows: WindowsStatus,
-}
-
 /// How often one error occurred.
 #[derive(Debug, Serialize)]
 pub struct ErrorCount {
@@ -231,37 +205,10 @@ impl Status {
             probes: ProbeStatus::of(admin),
             in_flight: workers.iter().map(|w| w.http.in_flight.get()).sum(),
             connections: workers.iter().map(|w| w.http.open_connections.get()).sum(),
-            upstream: UpstreamStatus::of(admin),
+            upstream: UpstreamStatus::first(admin),
+            upstreams: UpstreamStatus::others(admin),
             usage: UsageStatus::of(admin),
             errors,
-        }
-    }
-}
-
-impl UpstreamStatus {
-    fn of(admin: &Admin) -> Self {
-        let workers = admin.readiness.metrics.workers();
-        let config = admin.readiness.config.load();
-        let (addresses, resolution_error) = match &*admin.readiness.link.addresses.now() {
-            Resolution::Known(known) => (known.iter().map(ToString::to_string).collect(), None),
-            Resolution::Failed(reason) => (Vec::new(), Some(reason.to_string())),
-            Resolution::Pending => (Vec::new(), Some("being resolved".to_owned())),
-        };
-        Self {
-            name: config.upstream.name.clone(),
-            base_url: config.upstream.base_url.to_string(),
-            addresses,
-            resolution_error,
-            has_key: admin.readiness.link.key.with(|key| key.is_some()),
-            idle: workers.iter().map(|w| w.upstream.idle.get()).sum(),
-            active: workers.iter().map(|w| w.upstream.active.get()).sum(),
-            connects: workers.iter().map(|w| w.upstream.connects.get()).sum(),
-            cold_connects: workers.iter().map(|w| w.upstream.cold.get()).sum(),
-            connect_failures: workers
-                .iter()
-                .map(|w| w.upstream.connect_failures.get())
-                .sum(),
-            windows: WindowsStatus::of(admin),
         }
     }
 }

@@ -13,7 +13,8 @@ use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::reload::Reloader;
 use crate::tls::Acceptor;
-use crate::upstream::{Link, dns, key};
+use crate::upstream::keys::Key;
+use crate::upstream::{Link, dns, keys};
 use crate::watch::FileWatch;
 
 /// Starts the thread that does everything but requests.
@@ -46,15 +47,18 @@ async fn control(
     stopped: oneshot::Receiver<()>,
 ) {
     let config = admin.readiness.config.load_full();
-    let link = Arc::clone(&admin.readiness.link);
+    let links = Arc::clone(&admin.readiness.links);
     let acceptor = admin.acceptor.clone();
     let control_metrics = Arc::clone(admin.readiness.metrics.control());
-    let url = config.upstream.base_url.clone();
-    let addresses = Arc::clone(&link.addresses);
-    tokio::task::spawn_local(async move {
-        dns::keep_resolved(url, addresses, &control_metrics.dns).await;
-    });
-    tokio::task::spawn_local(watch_files(config, link, acceptor));
+    for link in links.iter().map(Arc::clone) {
+        let metrics = Arc::clone(&control_metrics);
+        let url = link.settings.base_url.clone();
+        tokio::task::spawn_local(async move {
+            let addresses = Arc::clone(&link.addresses);
+            dns::keep_resolved(url, addresses, metrics.dns(link.index)).await;
+        });
+    }
+    tokio::task::spawn_local(watch_files(config, links, acceptor));
     tokio::task::spawn_local(memory::keep_small(Arc::clone(&admin.readiness.metrics)));
     if let Some(reloader) = reloader {
         tokio::task::spawn_local(reloader.run());
@@ -71,11 +75,11 @@ async fn control(
 }
 
 /// Reads keys and certificates again when their files change.
-async fn watch_files(config: Arc<Config>, link: Arc<Link>, acceptor: Option<Acceptor>) {
-    let key_file = config.upstream.api_key_file.as_deref();
+async fn watch_files(config: Arc<Config>, links: Arc<[Arc<Link>]>, acceptor: Option<Acceptor>) {
+    let keys = || links.iter().flat_map(|link| link.keys.all());
     let tls = config.tls.as_ref();
-    let files: Vec<_> = key_file
-        .into_iter()
+    let files: Vec<_> = keys()
+        .filter_map(Key::file)
         .chain(
             tls.into_iter()
                 .flat_map(|tls| [tls.certificate.as_path(), tls.key.as_path()]),
@@ -87,11 +91,12 @@ async fn watch_files(config: Arc<Config>, link: Arc<Link>, acceptor: Option<Acce
     let mut watch = FileWatch::new(files);
     loop {
         // The first time for what changed while the watch was set up.
-        if let Some(path) = key_file {
-            match key::read_file(path) {
-                Ok(key) if link.key.with(|old| old != Some(&key)) => {
-                    link.key.set(key);
-                    tracing::info!("the upstream API key was replaced");
+        for key in keys() {
+            let Some(path) = key.file() else { continue };
+            match keys::read_file(path) {
+                Ok(new) if key.with(|old| old != Some(&new)) => {
+                    key.set(new);
+                    tracing::info!(key = key.name(), "the upstream API key was replaced");
                 }
                 Ok(_) => {}
                 Err(error) => tracing::error!(%error, "the upstream API key stays as it was"),

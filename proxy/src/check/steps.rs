@@ -16,7 +16,7 @@ use super::{Line, Outcome, ebpf};
 use crate::config::{Auth, Config, Secret, UpstreamProtocol};
 use crate::forward::USER_AGENT;
 use crate::upstream::tls::{self, HandshakeFailure};
-use crate::upstream::{certificate, dns, key};
+use crate::upstream::{certificate, dns, keys};
 
 /// For each step.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -164,8 +164,10 @@ fn days_left(certificate: &[u8]) -> Option<i64> {
 }
 
 async fn accepts_key(config: &Config, stream: Stream) -> Outcome {
-    let key = match (&config.upstream.api_key_file, &config.upstream.api_key) {
-        (Some(path), _) => match key::read_file(path) {
+    let pool = config.upstream.api_keys.first().map(|key| &key.file);
+    let file = config.upstream.api_key_file.as_ref().or(pool);
+    let key = match (file, &config.upstream.api_key) {
+        (Some(path), _) => match keys::read_file(path) {
             Ok(key) => key,
             Err(error) => {
                 let remedy = "mount the Secret, or correct --api-key-file".to_owned();

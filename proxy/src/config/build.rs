@@ -1,12 +1,11 @@
 //! Turns what was given into what is used: defaults, and every check.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::time::Duration;
 
 use super::{
-    AccessLog, Auth, BaseUrl, Config, ConfigError, ConfigFile, DEFAULT_BASE_URL, LogFormat,
-    Problem, TlsListen, Upstream, routes,
+    AccessLog, Auth, Config, ConfigError, ConfigFile, LogFormat, Problem, TlsListen, models,
+    routes, upstream,
 };
 
 impl Config {
@@ -20,8 +19,19 @@ impl Config {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let listen = given.listen.unwrap_or(SocketAddr::new(loopback, 8080));
         let tls = tls_listen(&given, &mut problems);
-        let upstream = upstream(&given, &mut problems);
+        let (upstream, upstreams) =
+            upstream::checked(&given.upstream, &given.upstreams, &mut problems);
         let auth = auth(&given, listen, tls.as_ref(), &mut problems);
+        if auth == Auth::Passthrough && !upstreams.is_empty() {
+            problems.push(Problem {
+                field: "upstreams".into(),
+                message: "with `auth: passthrough` each client's key would go to all of them; \
+                          expected one upstream, or `auth: open`"
+                    .to_owned(),
+            });
+        }
+        let names = std::iter::once(&upstream).chain(&upstreams);
+        let models = models::checked(&given.models, names, &mut problems);
         let timeouts = given.timeouts.checked();
         let routes = routes::checked(&timeouts, given.responses, &given.routes, &mut problems);
         let config = Self {
@@ -36,6 +46,11 @@ impl Config {
             timing_header: given.timing_header.unwrap_or_default(),
             auth,
             upstream,
+            upstreams,
+            models,
+            retries: given.retries.checked(&mut problems),
+            ejection: given.ejection.checked(&mut problems),
+            breaker: given.breaker.checked(&mut problems),
             timeouts,
             routes,
             limits: given.limits.checked(),
@@ -96,17 +111,10 @@ impl Config {
             ("timeouts.client_header", timeouts.client_header),
             ("timeouts.client_body", timeouts.client_body),
             ("timeouts.client_idle", timeouts.client_idle),
-            ("upstream.idle_timeout", self.upstream.idle_timeout),
         ] {
             let message = "0s would end everything at once; expected such as 10s";
             require(!duration.is_zero(), field, message.to_owned());
         }
-        let (min, max) = (self.upstream.min_idle, self.upstream.max_idle);
-        require(
-            min <= max,
-            "upstream.min_idle",
-            format!("{min} is more than upstream.max_idle, which is {max}"),
-        );
         require(
             tracing_subscriber::EnvFilter::try_new(&self.log_level).is_ok(),
             "log.level",
@@ -153,47 +161,6 @@ fn tls_listen(given: &ConfigFile, problems: &mut Vec<Problem>) -> Option<TlsList
             None
         }
     }
-}
-
-fn upstream(given: &ConfigFile, problems: &mut Vec<Problem>) -> Upstream {
-    let raw = &given.upstream;
-    let text = raw.base_url.as_deref().unwrap_or(DEFAULT_BASE_URL);
-    let base_url = BaseUrl::parse(text).unwrap_or_else(|error| {
-        problems.push(Problem {
-            field: "upstream.base_url".into(),
-            message: error.to_string(),
-        });
-        BaseUrl::placeholder()
-    });
-    if raw.api_key_file.as_deref().is_some_and(looks_like_key) {
-        problems.push(Problem {
-            field: "upstream.api_key_file".into(),
-            // What it is must not be shown.
-            message: "looks like a key, not like a path; write the key to a file and name the \
-                      file, or give the key itself in HOLYSHEEP_API_KEY"
-                .to_owned(),
-        });
-    }
-    Upstream {
-        name: raw.name.clone().unwrap_or_else(|| "holysheep".to_owned()),
-        base_url,
-        api_key_file: raw.api_key_file.clone(),
-        api_key: raw.api_key.clone(),
-        ca_file: raw.ca_file.clone(),
-        protocol: raw.protocol.unwrap_or_default(),
-        min_idle: raw.min_idle.unwrap_or(2),
-        max_idle: raw.max_idle.unwrap_or(128),
-        idle_timeout: raw.idle_timeout.map_or(Duration::from_secs(50), |d| d.0),
-        via: raw.via.unwrap_or(false),
-        tcp: raw.tcp.checked(problems),
-    }
-}
-
-/// Whether somebody put a key where the path to its file belongs.
-fn looks_like_key(path: &Path) -> bool {
-    let text = path.to_string_lossy();
-    let is_name = !text.contains(['/', '.']) && !path.exists();
-    is_name && (text.starts_with("cr_") || text.starts_with("sk-") || text.len() >= 24)
 }
 
 fn auth(

@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serializer};
 
+use super::models::TargetFile;
 use super::probes::ProbesFile;
+use super::resilience::{BreakerFile, EjectionFile, RetriesFile};
 use super::routes::{ResponsesFile, RouteFile};
-use super::tcp::TcpFile;
-use super::{Auth, ConfigError, EbpfMode, Limits, LogFormat, Secret, Timeouts, UpstreamProtocol};
+pub use super::upstream::UpstreamFile;
+use super::{Auth, ConfigError, EbpfMode, Limits, LogFormat, Timeouts};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -36,8 +38,18 @@ pub struct ConfigFile {
     pub timing_header: Option<bool>,
     /// Who may use the data port.
     pub auth: Option<Auth>,
-    /// The upstream.
+    /// The upstream; of several, the first.
     pub upstream: UpstreamFile,
+    /// The others.
+    pub upstreams: Vec<UpstreamFile>,
+    /// Which of them serve which models.
+    pub models: BTreeMap<String, Vec<TargetFile>>,
+    /// When a request may be sent again.
+    pub retries: RetriesFile,
+    /// When an endpoint gets no requests.
+    pub ejection: EjectionFile,
+    /// When an upstream gets none.
+    pub breaker: BreakerFile,
     /// Time limits.
     pub timeouts: TimeoutsFile,
     /// How responses are passed on.
@@ -66,35 +78,6 @@ pub struct TlsFile {
     pub certificate: Option<PathBuf>,
     /// PEM private key.
     pub key: Option<PathBuf>,
-}
-
-/// `upstream:`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct UpstreamFile {
-    /// Name in metrics and logs.
-    pub name: Option<String>,
-    /// Base URL, with or without `/v1`.
-    pub base_url: Option<String>,
-    /// File with the key. There is no key for the key itself: it does not belong in this file.
-    pub api_key_file: Option<PathBuf>,
-    /// Set from the environment only.
-    #[serde(skip)]
-    pub api_key: Option<Secret>,
-    /// Additional trusted certificates, PEM.
-    pub ca_file: Option<PathBuf>,
-    /// `http1` or `http2`.
-    pub protocol: Option<UpstreamProtocol>,
-    /// Idle connections opened ahead of need, each worker.
-    pub min_idle: Option<usize>,
-    /// Idle connections kept at most, each worker.
-    pub max_idle: Option<usize>,
-    /// Age at which an idle connection is replaced.
-    pub idle_timeout: Option<Span>,
-    /// Whether to send `Via`.
-    pub via: Option<bool>,
-    /// How much connections may send at once.
-    pub tcp: TcpFile,
 }
 
 /// `timeouts:`

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Config, Limits, Probes, Timeouts};
+use super::{Breaker, Config, Ejection, Limits, Probes, Retries, Timeouts};
 
 /// What a worker looks at anew for each request or connection.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +13,12 @@ pub struct Live {
     pub timeouts: Timeouts,
     /// Size and number limits.
     pub limits: Limits,
+    /// When a request may be sent again.
+    pub retries: Retries,
+    /// When an endpoint gets no requests.
+    pub ejection: Ejection,
+    /// When an upstream gets none.
+    pub breaker: Breaker,
     /// See [`Config::timing_header`].
     pub timing_header: bool,
     /// See [`Config::models_ttl`].
@@ -39,6 +45,9 @@ impl Config {
         Live {
             timeouts: self.timeouts,
             limits: self.limits,
+            retries: self.retries,
+            ejection: self.ejection,
+            breaker: self.breaker,
             timing_header: self.timing_header,
             models_ttl: self.models_ttl,
             count_usage: self.count_usage,
@@ -52,6 +61,9 @@ impl Config {
         let Live {
             timeouts,
             limits,
+            retries,
+            ejection,
+            breaker,
             timing_header,
             models_ttl,
             count_usage,
@@ -60,6 +72,9 @@ impl Config {
         Self {
             timeouts,
             limits,
+            retries,
+            ejection,
+            breaker,
             timing_header,
             models_ttl,
             count_usage,

@@ -101,7 +101,7 @@ pub enum AfterIdle {
 }
 
 /// `upstream.tcp:` as it is written.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TcpFile {
     /// See [`Tcp::initial_window`].
@@ -128,6 +128,11 @@ pub struct Tcp {
 }
 
 impl TcpFile {
+    /// Whether nothing is set.
+    pub(super) fn is_unset(&self) -> bool {
+        *self == Self::default()
+    }
+
     pub(super) fn checked(&self, problems: &mut Vec<Problem>) -> Tcp {
         let bytes = self.max_window.map_or(1024 * 1024, |size| size.0);
         if !CEILINGS.contains(&bytes) {

@@ -188,6 +188,14 @@ impl Transport {
         Some(socket.records.take()?.start())
     }
 
+    /// Has the connection end with a reset when it is dropped, and what waits to be sent forgotten.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn abort(&self) -> io::Result<()> {
+        self.tcp().set_zero_linger()
+    }
+
     /// The TCP socket below.
     pub fn tcp(&self) -> &TcpStream {
         &self.socket().stream
@@ -247,7 +255,9 @@ pub struct WriteBuffer<B> {
     pub bytes: B,
     done: usize,
     unflushed: bool,
-    /// Written bytes have been dropped while others were still waiting.
+    /// Bytes that are kept although they were written.
+    keep: usize,
+    /// Bytes have been dropped since [`WriteBuffer::start`].
     trimmed: bool,
 }
 
@@ -310,15 +320,48 @@ impl<B: Buffer> WriteBuffer<B> {
         !self.unflushed && self.pending() == 0
     }
 
-    /// Whether every byte since the last complete flush is still here.
-    pub const fn is_whole(&self) -> bool {
-        !self.trimmed
+    /// Begins a message of which up to `keep` bytes are kept when they have been written.
+    pub fn start(&mut self, bytes: B, keep: usize) {
+        *self = Self {
+            bytes,
+            done: 0,
+            unflushed: false,
+            keep,
+            trimmed: false,
+        };
+    }
+
+    /// Keeps nothing any more.
+    pub fn release(&mut self) {
+        self.keep = 0;
+        if self.is_flushed() {
+            self.forget();
+        }
+    }
+
+    /// Takes everything since [`WriteBuffer::start`], if it is still here.
+    pub fn take_whole(&mut self) -> Option<B>
+    where
+        B: Default,
+    {
+        (!self.trimmed).then(|| {
+            self.trimmed = true;
+            self.done = 0;
+            std::mem::take(&mut self.bytes)
+        })
+    }
+
+    fn forget(&mut self) {
+        self.bytes.clear();
+        self.done = 0;
+        self.trimmed = true;
     }
 
     /// Writes all that is pending and flushes TLS records.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>, io: &mut Transport) -> Poll<io::Result<()>> {
         let flushed = self.poll_write_out(cx, io);
-        if flushed.is_pending() && self.done >= TRIM {
+        if flushed.is_pending() && self.done >= TRIM && self.bytes.bytes().len() > self.keep {
+            self.keep = 0;
             self.bytes.trim(self.done);
             self.done = 0;
             self.trimmed = true;
@@ -345,9 +388,10 @@ impl<B: Buffer> WriteBuffer<B> {
                 other => return other,
             }
         }
-        self.bytes.clear();
-        self.done = 0;
-        self.trimmed = false;
+        if self.keep == 0 || self.bytes.bytes().len() > self.keep {
+            self.keep = 0;
+            self.forget();
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -28,6 +28,8 @@ fn every_error() -> Vec<ProxyError> {
         E::TotalTimeout(second),
         E::UpstreamClosed,
         E::UpstreamInvalidResponse("".into()),
+        E::UpstreamUnavailable { retry_after: 1 },
+        E::NoUpstream,
         E::Overloaded,
         E::ClientClosed,
     ];
@@ -41,6 +43,7 @@ fn every_error() -> Vec<ProxyError> {
             E::UpstreamCertificateInvalid(_) | E::UpstreamConnectTimeout(_) => {}
             E::UpstreamFirstByteTimeout(_) | E::UpstreamIdleTimeout(_) => {}
             E::UpstreamClosed | E::UpstreamInvalidResponse(_) => {}
+            E::UpstreamUnavailable { .. } | E::NoUpstream => {}
             E::Overloaded | E::ClientClosed | E::TotalTimeout(_) => {}
         }
     }
@@ -73,7 +76,7 @@ fn all_5xx_have_the_type_of_their_dialect() {
 }
 
 #[test]
-fn only_the_proxys_own_caps_say_when_to_come_back() {
+fn who_is_refused_for_now_is_told_when_to_come_back() {
     for error in every_error() {
         let class = error.class();
         let is_cap = class.status == 503;
@@ -85,8 +88,8 @@ fn only_the_proxys_own_caps_say_when_to_come_back() {
 fn nothing_upstream_may_have_begun_to_work_on_is_repeated() {
     for error in every_error() {
         let class = error.class();
-        let before = ["upstream_closed"];
-        let elsewhere = [
+        let unread = ["upstream_closed", "upstream_first_byte_timeout"];
+        let unsent = [
             "upstream_invalid_api_key",
             "upstream_connect_failed",
             "upstream_dns_failed",
@@ -95,8 +98,8 @@ fn nothing_upstream_may_have_begun_to_work_on_is_repeated() {
             "upstream_connect_timeout",
         ];
         let expected = match class.code {
-            code if before.contains(&code) => Retry::BeforeSent,
-            code if elsewhere.contains(&code) => Retry::Elsewhere,
+            code if unread.contains(&code) => Retry::Unread,
+            code if unsent.contains(&code) => Retry::Unsent,
             _ => Retry::Never,
         };
         assert_eq!(class.retry, expected, "{}", class.code);

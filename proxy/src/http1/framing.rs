@@ -10,9 +10,10 @@ use super::field::FieldName;
 use super::head::{HeadView, Version};
 
 /// The length of a message body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Framing {
     /// There is none.
+    #[default]
     None,
     /// Exactly this many bytes.
     Length(u64),

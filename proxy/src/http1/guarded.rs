@@ -105,6 +105,14 @@ impl Guarded {
         *self = rest;
     }
 
+    /// Forgets all but the first `count` bytes.
+    pub fn truncate(&mut self, count: usize) {
+        if self.secret.end > count {
+            self.wipe();
+        }
+        self.bytes.truncate(count);
+    }
+
     fn wipe(&mut self) {
         let secret = std::mem::take(&mut self.secret);
         if let Some(secret) = self.bytes.get_mut(secret) {

@@ -18,7 +18,7 @@ use super::raw::Mapped;
 
 /// What is known of an endpoint from all connections to it. Sums are since the first of them, and begin anew if so many
 /// other endpoints were connected to in between that its record was needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndpointView {
     /// Connections that were established.
     pub connects: u32,

@@ -7,16 +7,14 @@ use prometheus_client::encoding::DescriptorEncoder;
 use super::encode::{Collector, counters, gauges};
 
 /// The proxy's condition at the moment of a scrape.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Condition {
     /// Whether `/readyz` would be 200.
     pub ready: bool,
-    /// Whether upstream has an address and can be reached.
-    pub usable: bool,
+    /// Whether each upstream has an address and can be reached.
+    pub usable: Vec<bool>,
     /// The end of the TLS listener's certificate, in Unix seconds.
     pub listener_certificate: Option<i64>,
-    /// The same of the certificate that upstream presented last.
-    pub upstream_certificate: Option<i64>,
     /// How often the configuration file was taken over since the start.
     pub reloads: u64,
     /// How often it could not be used.
@@ -34,19 +32,24 @@ impl Collector {
             "Whether the proxy is ready for traffic",
             [(vec![], i64::from(condition.ready))],
         )?;
-        let upstream = vec![("upstream", self.upstream.as_str())];
+        let names = self.links.iter().map(|link| link.settings.name.as_str());
+        let usable = names.zip(&condition.usable);
         gauges(
             encoder,
             "holysheep_upstream_usable",
             "Whether upstream has an address and can be reached",
-            [(upstream, i64::from(condition.usable))],
+            usable.map(|(name, usable)| (vec![("upstream", name)], i64::from(*usable))),
         )?;
-        let certificates = [
-            ("listener", condition.listener_certificate),
-            ("upstream", condition.upstream_certificate),
-        ];
-        let known = certificates
-            .into_iter()
+        let others = self.links.iter().map(|link| {
+            // The first has a name that does not depend on what it is called.
+            let name = match link.index {
+                0 => "upstream",
+                _ => link.settings.name.as_str(),
+            };
+            (name, link.certificate.get())
+        });
+        let known = std::iter::once(("listener", condition.listener_certificate))
+            .chain(others)
             .filter_map(|(name, end)| Some((vec![("certificate", name)], end?)));
         gauges(
             encoder,

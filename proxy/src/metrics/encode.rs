@@ -3,6 +3,7 @@
 mod gen_ai;
 mod kernel;
 mod listeners;
+mod upstreams;
 mod usage;
 mod windows;
 
@@ -13,15 +14,16 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
 use super::cell::{Counter, Histogram, Snapshot};
-use super::{Condition, ControlMetrics, ProbeMetrics, WorkerMetrics, http, upstream};
+use super::{Condition, ControlMetrics, ProbeMetrics, WorkerMetrics, http};
 use crate::kernel::Kernel;
+use crate::upstream::Link;
 
 /// Encodes all workers' metrics at each scrape.
 #[derive(Debug)]
 pub(super) struct Collector {
     pub(super) workers: Arc<[Arc<WorkerMetrics>]>,
     pub(super) control: Arc<ControlMetrics>,
-    pub(super) upstream: String,
+    pub(super) links: Arc<[Arc<Link>]>,
     pub(super) kernel: Arc<Kernel>,
     pub(super) probe: Option<Arc<ProbeMetrics>>,
     pub(super) condition: Condition,
@@ -34,8 +36,9 @@ impl prometheus_client::collector::Collector for Collector {
         self.requests(&mut encoder)?;
         self.durations(&mut encoder)?;
         self.proxy(&mut encoder)?;
-        self.upstream_requests(&mut encoder)?;
-        self.upstream_connections(&mut encoder)?;
+        self.upstreams(&mut encoder)?;
+        self.endpoints(&mut encoder)?;
+        self.keys(&mut encoder)?;
         self.listeners(&mut encoder)?;
         self.kernel(&mut encoder)?;
         self.gen_ai(&mut encoder)?;
@@ -166,94 +169,6 @@ impl Collector {
             "holysheep_access_log_dropped",
             "Access-log lines dropped because the log could not be written in time",
             [(vec![], self.sum(|w| &w.log_dropped))],
-        )
-    }
-
-    fn upstream_requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let name = self.upstream.as_str();
-        let mut rows = Vec::new();
-        let mut first_bytes = Vec::new();
-        for (index, outcome) in upstream::labels() {
-            let used: Vec<_> = self
-                .workers
-                .iter()
-                .filter_map(|w| w.upstream.series(index))
-                .collect();
-            if used.is_empty() {
-                continue;
-            }
-            let labels: Labels<'_> = vec![("upstream", name), ("outcome", outcome)];
-            let count: u64 = used.iter().map(|series| series.requests.get()).sum();
-            rows.push((labels.clone(), count));
-            first_bytes.push((labels, Snapshot::of(used.iter().map(|s| &s.first_byte))));
-        }
-        counters(
-            encoder,
-            "holysheep_upstream_requests",
-            "Requests sent to upstream, by how they went",
-            rows,
-        )?;
-        let mut family = encoder.encode_descriptor(
-            "holysheep_upstream_first_byte_seconds",
-            "From sending a request upstream to the head of its response",
-            None,
-            MetricType::Histogram,
-        )?;
-        for (labels, snapshot) in first_bytes.iter().filter(|(_, s)| s.count() > 0) {
-            histogram_rows(family.encode_family(labels)?, snapshot)?;
-        }
-        Ok(())
-    }
-
-    fn upstream_connections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let name = self.upstream.as_str();
-        let of = |label, value: &'static str| vec![("upstream", name), (label, value)];
-        let idle = self.workers.iter().map(|w| w.upstream.idle.get()).sum();
-        let active = self.workers.iter().map(|w| w.upstream.active.get()).sum();
-        gauges(
-            encoder,
-            "holysheep_upstream_connections",
-            "Connections to upstream",
-            [(of("state", "idle"), idle), (of("state", "active"), active)],
-        )?;
-        counters(
-            encoder,
-            "holysheep_upstream_connects",
-            "Connections made; cold ones were waited for by a request",
-            [
-                (of("result", "ok"), self.sum(|w| &w.upstream.connects)),
-                (
-                    of("result", "failed"),
-                    self.sum(|w| &w.upstream.connect_failures),
-                ),
-                (of("result", "cold"), self.sum(|w| &w.upstream.cold)),
-            ],
-        )?;
-        counters(
-            encoder,
-            "holysheep_upstream_connections_worn",
-            "Connections closed because losses had brought their windows down",
-            [(vec![("upstream", name)], self.sum(|w| &w.upstream.worn))],
-        )?;
-        counters(
-            encoder,
-            "holysheep_upstream_retries",
-            "Requests sent again on another connection",
-            [(of("reason", "not_sent"), self.sum(|w| &w.upstream.retries))],
-        )?;
-        histogram(
-            encoder,
-            "holysheep_upstream_tls_handshake_seconds",
-            "TLS handshakes with upstream",
-            &vec![("upstream", name)],
-            self.workers.iter().map(|w| &w.upstream.tls_handshake),
-        )?;
-        histogram(
-            encoder,
-            "holysheep_upstream_dns_seconds",
-            "Resolutions of upstream's name",
-            &vec![("upstream", name)],
-            [&self.control.dns],
         )
     }
 }

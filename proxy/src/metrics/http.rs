@@ -79,7 +79,7 @@ impl Left {
 }
 
 /// Every code of [`crate::error::ProxyError`]; a test holds the two together.
-pub const REASONS: [&str; 20] = [
+pub const REASONS: [&str; 21] = [
     "invalid_api_key",
     "unknown_route",
     "method_not_allowed",
@@ -96,6 +96,7 @@ pub const REASONS: [&str; 20] = [
     "upstream_first_byte_timeout",
     "upstream_idle_timeout",
     "total_timeout",
+    "upstream_unavailable",
     "upstream_closed",
     "upstream_invalid_response",
     "overloaded",

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::cell::{Counter, Gauge, Histogram, Lazy};
+use super::gen_ai::GenAiMetrics;
 use super::http::{REASONS, ms, us};
+use super::kernel::KernelMetrics;
 
 /// 1 ms to 60 s, dense around the article's 37 to 62 ms.
 const FIRST_BYTE_BUCKETS: [u64; 20] = ms([
@@ -44,6 +46,55 @@ impl Outcome {
     }
 }
 
+/// Why a request was sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retried {
+    /// No connection could be made.
+    NoConnection,
+    /// The connection ended, and upstream had certainly had nothing of it.
+    Unread,
+    /// Nothing of it was acknowledged in time.
+    Unacknowledged,
+    /// Upstream refused the key.
+    KeyRefused,
+    /// Upstream's limit was reached.
+    Status429,
+    /// 502.
+    Status502,
+    /// 503.
+    Status503,
+    /// 504.
+    Status504,
+}
+
+impl Retried {
+    /// In the order of their counters.
+    pub const ALL: [Self; 8] = [
+        Self::NoConnection,
+        Self::Unread,
+        Self::Unacknowledged,
+        Self::KeyRefused,
+        Self::Status429,
+        Self::Status502,
+        Self::Status503,
+        Self::Status504,
+    ];
+
+    /// As a label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoConnection => "no_connection",
+            Self::Unread => "unread",
+            Self::Unacknowledged => "unacknowledged",
+            Self::KeyRefused => "key_refused",
+            Self::Status429 => "status_429",
+            Self::Status502 => "status_502",
+            Self::Status503 => "status_503",
+            Self::Status504 => "status_504",
+        }
+    }
+}
+
 /// Count and first-byte time of requests with one outcome.
 #[derive(Debug)]
 pub struct Series {
@@ -69,8 +120,16 @@ pub struct UpstreamMetrics {
     pub cold: Counter,
     /// `holysheep_upstream_connections_worn_total`
     pub worn: Counter,
-    /// `holysheep_upstream_retries_total{reason="not_sent"}`
-    pub retries: Counter,
+    /// `holysheep_upstream_retries_total`, by [`Retried`]
+    retries: [Counter; Retried::ALL.len()],
+    /// `holysheep_upstream_retries_denied_total`: the budget was spent.
+    pub retries_denied: Counter,
+    /// `holysheep_upstream_ejections_by_kernel_total`
+    pub ejected_by_kernel: Counter,
+    /// Requests to its models.
+    pub gen_ai: GenAiMetrics,
+    /// What the kernel says of its connections.
+    pub kernel: KernelMetrics,
     /// `holysheep_upstream_tls_handshake_seconds`
     pub tls_handshake: Histogram,
 }
@@ -85,7 +144,11 @@ impl Default for UpstreamMetrics {
             connect_failures: Counter::default(),
             cold: Counter::default(),
             worn: Counter::default(),
-            retries: Counter::default(),
+            retries: Default::default(),
+            retries_denied: Counter::default(),
+            ejected_by_kernel: Counter::default(),
+            gen_ai: GenAiMetrics::default(),
+            kernel: KernelMetrics::default(),
             tls_handshake: Histogram::new(&HANDSHAKE_BUCKETS),
         }
     }
@@ -106,6 +169,23 @@ impl UpstreamMetrics {
         if let Some(first_byte) = first_byte {
             series.first_byte.observe(first_byte);
         }
+    }
+
+    /// A request is sent again.
+    pub fn retried(&self, reason: Retried) {
+        // A reason's number is its position in `ALL`.
+        if let Some(counter) = self.retries.get(reason as usize) {
+            counter.inc();
+        }
+    }
+
+    /// How often requests were sent again, by the reason's label.
+    pub fn retries(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.retries.iter().map(Counter::get);
+        Retried::ALL
+            .iter()
+            .map(|reason| reason.as_str())
+            .zip(counts)
     }
 
     /// The series at one position, if used.

@@ -9,11 +9,12 @@ use std::time::Instant;
 use super::entry::Entry;
 use super::{Fetched, ModelsCache};
 use crate::error::ProxyError;
-use crate::forward::{Outbound, OutboundHead};
-use crate::http1::Framing;
+use crate::forward::Outbound;
 use crate::metrics::Outcome;
+use crate::metrics::upstream::Retried;
 use crate::relay;
-use crate::upstream::{AnyExchange, H2Request, RequestBody, Unsent};
+use crate::upstream::h2::OpenError;
+use crate::upstream::{AnyExchange, Message, Origin, RequestBody};
 use crate::worker::Worker;
 
 /// Longest list kept.
@@ -52,6 +53,7 @@ impl Drop for Turn {
 /// otherwise the record of the request that waits for it is.
 pub(super) async fn fetch(worker: Rc<Worker>, outbound: Outbound, turn: Turn, counts: bool) {
     let limit = worker.live().timeouts.connect + worker.live().timeouts.first_byte;
+    let upstream = outbound.place.0;
     let started = Instant::now();
     let result = tokio::time::timeout(limit, request(&worker, outbound))
         .await
@@ -64,7 +66,10 @@ pub(super) async fn fetch(worker: Rc<Worker>, outbound: Outbound, turn: Turn, co
             }
             Err(error) => (Outcome::Failed(error.class().code), None),
         };
-        worker.metrics.upstream.finished(outcome, first_byte);
+        worker
+            .metrics
+            .upstream(upstream)
+            .finished(outcome, first_byte);
     }
     if let Err(error) = &result {
         tracing::debug!(%error, "the model list could not be fetched");
@@ -73,40 +78,53 @@ pub(super) async fn fetch(worker: Rc<Worker>, outbound: Outbound, turn: Turn, co
 }
 
 async fn request(worker: &Rc<Worker>, outbound: Outbound) -> Result<Entry, ProxyError> {
-    let mut exchange = match outbound.head {
-        OutboundHead::Http1(head) => {
-            let connection = match worker.pool.take(worker.now().into_std()) {
-                Some(warm) => warm,
-                None => worker.pool.open().await?,
-            };
-            AnyExchange::h1(connection, head, Framing::None)
+    let origin = worker.origin(outbound.place.0);
+    let mut message = Some(outbound.message);
+    let mut exchange = begin(worker, origin, &mut message, false).await?;
+    if let Err(error) = poll_fn(|cx| exchange.poll_head(cx, &mut Empty)).await {
+        message = exchange.reclaim(&worker.sockets);
+        if message.is_none() {
+            return Err(error);
         }
-        OutboundHead::Http2(parts) => {
-            let request = H2Request::new(parts, Framing::None);
-            AnyExchange::H2(Box::new(worker.h2.send(request).await?))
-        }
-    };
-    let mut retried = false;
-    while let Err(failure) = poll_fn(|cx| exchange.poll_head(cx, &mut Empty)).await {
-        if std::mem::replace(&mut retried, true) {
-            return Err(failure.into_error());
-        }
-        let request = failure.repeatable()?;
-        worker.metrics.upstream.retries.inc();
-        match request {
-            Unsent::Http1(bytes) => exchange.resend(worker.pool.open().await?, bytes),
-            Unsent::Http2(request) => {
-                exchange = AnyExchange::H2(Box::new(worker.h2.send(*request).await?));
-            }
-        }
+        origin.metrics().retried(Retried::Unread);
+        exchange = begin(worker, origin, &mut message, true).await?;
+        poll_fn(|cx| exchange.poll_head(cx, &mut Empty)).await?;
     }
     let mut entry = Entry::new(&exchange.head(), Instant::now());
     if matches!(entry.status(), 401 | 403) {
+        let now = Instant::now();
+        origin
+            .link
+            .keys
+            .refused(outbound.place.1, entry.status(), None, now);
         return Err(ProxyError::UpstreamInvalidApiKey);
     }
     entry.body = relay::collect(&mut exchange, MAX_BYTES).await?;
     exchange.finish(worker, Instant::now());
     Ok(entry)
+}
+
+/// A connection, a new one if it has to be, and the request on it.
+async fn begin(
+    worker: &Worker,
+    origin: &Origin,
+    message: &mut Option<Message>,
+    anew: bool,
+) -> Result<AnyExchange, ProxyError> {
+    if origin.speaks_h2() {
+        return match origin.h2.send(message, None).await {
+            Ok(exchange) => Ok(AnyExchange::H2(Box::new(exchange))),
+            Err(OpenError::Connect(error)) => Err(error.into()),
+            Err(OpenError::Request(reason)) => Err(ProxyError::InvalidRequest(reason.into())),
+        };
+    }
+    let warm = origin.pool.take(worker.now().into_std());
+    let connection = match warm.filter(|_| !anew) {
+        Some(warm) => warm,
+        None => origin.pool.open(None).await?,
+    };
+    let message = message.take().ok_or(ProxyError::UpstreamClosed)?;
+    Ok(AnyExchange::h1(connection, message))
 }
 
 /// The body of a `GET`.

@@ -1,106 +1,105 @@
-//! pick and forward: a connection for the request, and the request on it.
+//! forward: a connection for the request, the request on it, and the wait for its answer. Once.
 
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use super::body::Observed;
+use super::course::Course;
 use crate::account::RequestRecord;
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
-use crate::forward::{self, Outbound};
 use crate::relay::early;
 use crate::relay::patience::{Event, Patience};
+use crate::upstream::h2::OpenError;
 use crate::upstream::pool::Leased;
-use crate::upstream::{AnyExchange, ExchangeError, H2Request, Unsent};
+use crate::upstream::{AnyExchange, Message, Origin};
 use crate::worker::Worker;
 
-use super::body::Observed;
-
-/// A connection for the request: a warm one, or a new one.
-pub(super) async fn pick<D: Downstream>(
+/// A connection for the request, a warm one or a new one, and the request on it. Without a connection the request stays.
+///
+/// # Errors
+/// Why there is none, or that the client has left.
+pub(super) async fn begin<D: Downstream>(
     worker: &Rc<Worker>,
-    outbound: Outbound,
+    course: &Course,
+    message: &mut Option<Message>,
     body: &mut Observed<'_, D>,
     record: &mut RequestRecord,
 ) -> Result<AnyExchange, ProxyError> {
-    let mut exchange = match outbound.head {
-        forward::OutboundHead::Http2(parts) => {
-            let request = H2Request::new(parts, outbound.body);
-            open_stream(worker, request, body, record).await?
-        }
-        forward::OutboundHead::Http1(head) => {
-            let connection = match worker.pool.take(worker.now().into_std()) {
-                Some(warm) => {
-                    record.attempts += 1;
-                    warm
-                }
-                None => open(worker, body, record).await?,
-            };
-            AnyExchange::h1(connection, head, outbound.body)
-        }
+    let origin = course.origin(worker);
+    course.note(record);
+    record.attempts += 1;
+    let mut exchange = if origin.speaks_h2() && !course.switches {
+        open_stream(worker, origin, course, message, body, record).await?
+    } else {
+        let connection = match warm(worker, origin, course) {
+            Some(warm) => warm,
+            None => open(worker, origin, course, body, record).await?,
+        };
+        // It is there until it is sent, and was taken back if it was.
+        let message = message.take().ok_or(ProxyError::UpstreamClosed)?;
+        AnyExchange::h1(connection, message)
     };
-    if outbound.switches {
+    if course.switches {
         exchange.may_switch();
     }
     let now = Instant::now();
     exchange.begin(&worker.sockets, now);
-    record.overhead = now
-        .duration_since(record.started)
-        .saturating_sub(record.connect);
+    if record.sent_upstream.is_none() {
+        record.overhead = now
+            .duration_since(record.started)
+            .saturating_sub(record.connect);
+    }
     record.sent_upstream = Some(now);
+    record.endpoint = Some(exchange.endpoint().shared.address);
     Ok(exchange)
 }
 
-/// Another attempt at a request that upstream has had nothing of.
-pub(super) async fn resend<D: Downstream>(
-    worker: &Rc<Worker>,
-    exchange: &mut AnyExchange,
-    request: Unsent,
-    body: &mut Observed<'_, D>,
-    record: &mut RequestRecord,
-) -> Result<(), ProxyError> {
-    worker.metrics.upstream.retries.inc();
-    match request {
-        Unsent::Http1(bytes) => {
-            let fresh = open(worker, body, record).await?;
-            exchange.resend(fresh, bytes);
-            exchange.begin(&worker.sockets, Instant::now());
-        }
-        Unsent::Http2(request) => {
-            *exchange = open_stream(worker, *request, body, record).await?;
-        }
+fn warm(worker: &Worker, origin: &Origin, course: &Course) -> Option<Leased> {
+    let now = worker.now().into_std();
+    match course.avoid {
+        None => origin.pool.take(now),
+        avoid => origin.pool.take_elsewhere(avoid, now),
     }
-    Ok(())
 }
 
 async fn open_stream<D: Downstream>(
-    worker: &Rc<Worker>,
-    request: H2Request,
+    worker: &Worker,
+    origin: &Origin,
+    course: &Course,
+    message: &mut Option<Message>,
     body: &mut Observed<'_, D>,
     record: &mut RequestRecord,
 ) -> Result<AnyExchange, ProxyError> {
-    record.attempts += 1;
     let started = Instant::now();
-    let stream = interruptible(worker, body, Box::pin(worker.h2.send(request))).await?;
+    let stream = Box::pin(origin.h2.send(message, course.avoid));
+    let stream = interruptible(worker, body, stream).await?;
     record.connect += started.elapsed();
-    Ok(AnyExchange::H2(Box::new(stream?)))
+    match stream {
+        Ok(stream) => Ok(AnyExchange::H2(Box::new(stream))),
+        Err(OpenError::Connect(error)) => Err(error.into()),
+        Err(OpenError::Request(reason)) => Err(ProxyError::InvalidRequest(reason.into())),
+    }
 }
 
 async fn open<D: Downstream>(
-    worker: &Rc<Worker>,
+    worker: &Worker,
+    origin: &Origin,
+    course: &Course,
     body: &mut Observed<'_, D>,
     record: &mut RequestRecord,
 ) -> Result<Leased, ProxyError> {
-    record.attempts += 1;
     let started = Instant::now();
-    let opened = interruptible(worker, body, Box::pin(worker.pool.open())).await?;
+    let opened = Box::pin(origin.pool.open(course.avoid));
+    let opened = interruptible(worker, body, opened).await?;
     record.connect += started.elapsed();
     Ok(opened?)
 }
 
 /// Waits for something that is not about the client, unless the client leaves.
-async fn interruptible<D: Downstream, T>(
+pub(super) async fn interruptible<D: Downstream, T>(
     worker: &Worker,
     body: &mut Observed<'_, D>,
     future: impl Future<Output = T>,
@@ -127,17 +126,20 @@ async fn interruptible<D: Downstream, T>(
 }
 
 /// Sends the request and waits for the response head.
+///
+/// # Errors
+/// Why there is none.
 pub(super) async fn send<D: Downstream>(
     worker: &Worker,
     exchange: &mut AnyExchange,
     body: &mut Observed<'_, D>,
     record: &mut RequestRecord,
-) -> Result<(), ExchangeError> {
+) -> Result<(), ProxyError> {
     let result = head(worker, exchange, body, record).await;
     let model = body.asked().and_then(|asked| asked.model.take());
     record.model = record.model.take().or(model);
     record.kernel = exchange.timeline(&worker.sockets);
-    worker.metrics.kernel.request(&record.kernel);
+    exchange.endpoint().metrics().kernel.request(&record.kernel);
     if result.is_ok() {
         let came = exchange.head_read().unwrap_or_else(Instant::now);
         record.head_came = Some(came);
@@ -146,47 +148,74 @@ pub(super) async fn send<D: Downstream>(
     result
 }
 
+/// What has been waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Waited {
+    pulled: u64,
+    is_sent: bool,
+    /// The short time is over in which something has to be acknowledged.
+    is_acknowledged: bool,
+}
+
 async fn head<D: Downstream>(
     worker: &Worker,
     exchange: &mut AnyExchange,
     body: &mut Observed<'_, D>,
     record: &mut RequestRecord,
-) -> Result<(), ExchangeError> {
+) -> Result<(), ProxyError> {
     let mut patience = Patience::new(worker, record);
-    let mut waited_at = None;
+    let unacknowledged = worker.live().retries.unacknowledged;
+    let mut is_acknowledged = unacknowledged.is_zero();
+    let mut waited_for = None;
     poll_fn(|cx| {
         if let Poll::Ready(result) = exchange.poll_head(cx, body) {
             return Poll::Ready(result);
         }
         if body.client.poll_closed(cx).is_ready() {
-            return Poll::Ready(Err(ProxyError::ClientClosed.into()));
+            return Poll::Ready(Err(ProxyError::ClientClosed));
         }
-        let (pulled, sent) = (exchange.pulled(), exchange.is_sent());
-        if waited_at.replace((pulled, sent)) != Some((pulled, sent)) {
-            let limit = match sent {
-                true => patience.treatment.first_byte,
-                false => worker.live().timeouts.client_body,
+        loop {
+            let is_sent = exchange.is_sent();
+            let (limit, is_upstreams) = match is_sent {
+                true => (patience.treatment.first_byte, true),
+                false => (worker.live().timeouts.client_body, exchange.is_blocked()),
             };
-            let gives_signs = sent && body.asked().is_some_and(|asked| asked.is_stream);
-            patience.wait(body.client.timer(), worker.now(), limit, gives_signs);
-        }
-        while let Poll::Ready(event) = patience.poll(cx, body.client.timer()) {
-            if event == Event::Over {
-                let error = match sent {
-                    true => ProxyError::UpstreamFirstByteTimeout(patience.treatment.first_byte),
-                    false if exchange.is_blocked() => {
-                        ProxyError::UpstreamIdleTimeout(worker.live().timeouts.client_body)
+            let waits_for = Waited {
+                pulled: exchange.pulled(),
+                is_sent,
+                is_acknowledged,
+            };
+            let is_short = is_upstreams && !is_acknowledged && unacknowledged < limit;
+            if waited_for.replace(waits_for) != Some(waits_for) {
+                let gives_signs = is_sent && body.asked().is_some_and(|asked| asked.is_stream);
+                let limit = if is_short { unacknowledged } else { limit };
+                patience.wait(body.client.timer(), worker.now(), limit, gives_signs);
+            }
+            let Poll::Ready(event) = patience.poll(cx, body.client.timer()) else {
+                return Poll::Pending;
+            };
+            if event == Event::Sign {
+                early::sign(worker, body.client, record);
+                if let Poll::Ready(Err(error)) = body.client.poll_flush(cx) {
+                    return Poll::Ready(Err(error));
+                }
+                continue;
+            }
+            let error = match is_sent {
+                _ if is_short && !exchange.is_unacknowledged(&worker.sockets) => {
+                    is_acknowledged = true;
+                    if !patience.is_at_end() {
+                        continue;
                     }
-                    false => ProxyError::RequestTimeout,
-                };
-                return Poll::Ready(Err(ExchangeError::Failed(patience.error(error))));
-            }
-            early::sign(worker, body.client, record);
-            if let Poll::Ready(Err(error)) = body.client.poll_flush(cx) {
-                return Poll::Ready(Err(error.into()));
-            }
+                    ProxyError::UpstreamFirstByteTimeout(limit)
+                }
+                _ if is_short => ProxyError::UpstreamFirstByteTimeout(unacknowledged),
+                true => ProxyError::UpstreamFirstByteTimeout(limit),
+                false if exchange.is_blocked() => ProxyError::UpstreamIdleTimeout(limit),
+                false => ProxyError::RequestTimeout,
+            };
+            return Poll::Ready(Err(patience.error(error)));
         }
-        Poll::Pending
     })
     .await
 }

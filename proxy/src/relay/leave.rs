@@ -14,7 +14,7 @@ use crate::account::RequestRecord;
 use crate::config::{ClientLeaves, Treatment};
 use crate::error::ProxyError;
 use crate::metrics::http::Left;
-use crate::upstream::{AnyExchange, ExchangeError, RequestBody};
+use crate::upstream::{AnyExchange, RequestBody};
 use crate::worker::Worker;
 
 /// Ends the exchange of a client that has left, as its route says.
@@ -60,8 +60,7 @@ async fn read_on(
         let head = poll_fn(|cx| exchange.poll_head(cx, &mut Nobody));
         timeout(treatment.first_byte, head)
             .await
-            .map_err(|_| ProxyError::UpstreamFirstByteTimeout(treatment.first_byte))?
-            .map_err(ExchangeError::into_error)?;
+            .map_err(|_| ProxyError::UpstreamFirstByteTimeout(treatment.first_byte))??;
         super::observe(worker, exchange, record);
         exchange.start_body();
     }

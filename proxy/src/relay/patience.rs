@@ -78,6 +78,11 @@ impl Patience {
             .map(|end| end.saturating_duration_since(Instant::now()))
     }
 
+    /// Whether the time there is in all is over.
+    pub fn is_at_end(&self) -> bool {
+        self.end.is_some_and(|end| Instant::now() >= end)
+    }
+
     /// Why the wait is over; `otherwise` if the time there is in all is not.
     pub fn error(&self, otherwise: ProxyError) -> ProxyError {
         match self.end {

@@ -14,7 +14,7 @@ use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::forward;
 use crate::stream::frames::{self, Frames, Part};
-use crate::upstream::{AnyExchange, ExchangeError};
+use crate::upstream::AnyExchange;
 use crate::worker::Worker;
 
 /// "An endpoint is going away" and "an unexpected condition" (RFC 6455 section 7.4.1).
@@ -93,9 +93,7 @@ async fn pump<D: Downstream>(
     let mut patience = Patience::new(worker, record);
     let mut waited_at = None;
     poll_fn(|cx| {
-        exchange
-            .poll_request(cx, client)
-            .map_err(ExchangeError::into_error)?;
+        exchange.poll_request(cx, client)?;
         if pass(cx, exchange, client, record, server)? {
             return Poll::Ready(match server.closes {
                 true => Ok(()),

@@ -88,7 +88,7 @@ struct Level<P> {
 }
 
 /// One document on its way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Scanner<S: Schema> {
     state: State,
     /// The containers around the current place.

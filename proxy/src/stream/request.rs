@@ -1,6 +1,8 @@
 //! Finds in a request's body, while it passes, which model it is for and whether it asks for a stream, and where a
 //! member can be added to it.
 
+use std::ops::Range;
+
 use super::json::{Scanner, Schema, Visitor};
 
 /// Where the values of a request stand that say something.
@@ -17,7 +19,7 @@ pub enum Place {
 }
 
 /// The [`Schema`] of requests.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Request;
 
 impl Schema for Request {
@@ -36,7 +38,7 @@ impl Schema for Request {
 }
 
 /// What has been found so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Asked {
     /// The model, as the client calls it.
     pub model: Option<Box<str>>,
@@ -65,7 +67,7 @@ impl Visitor<Place> for Asked {
 }
 
 /// Looks at one request's body.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RequestScanner {
     scanner: Scanner<Request>,
     asked: Asked,
@@ -88,6 +90,30 @@ impl RequestScanner {
     pub const fn asked(&mut self) -> &mut Asked {
         &mut self.asked
     }
+}
+
+/// Where in a body, of which the beginning may be enough, the name of the model stands, without its quotes.
+pub fn place_of_model(body: &[u8]) -> Option<Range<usize>> {
+    /// Bytes between two looks.
+    const STEP: usize = 64;
+    let mut scanner = RequestScanner::default();
+    let mut start = 0;
+    for piece in body.chunks(STEP) {
+        let before = scanner.clone();
+        scanner.feed(piece);
+        if scanner.asked().model.is_some() {
+            scanner = before;
+            break;
+        }
+        start += piece.len();
+    }
+    for (index, byte) in body.iter().enumerate().skip(start) {
+        scanner.feed(std::slice::from_ref(byte));
+        if let Some(model) = &scanner.asked().model {
+            return Some(index.checked_sub(model.len())?..index);
+        }
+    }
+    None
 }
 
 #[cfg(test)]

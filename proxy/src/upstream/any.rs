@@ -1,15 +1,18 @@
 //! An exchange over either HTTP version, for the pipeline.
 
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::exchange::{Exchange, ExchangeError, RequestBody};
+use super::choice::Local;
+use super::exchange::{Exchange, RequestBody};
 use super::h2::H2Exchange;
-use super::pool::{Leased, Pool};
+use super::message::Message;
+use super::pool::Leased;
 use crate::error::ProxyError;
-use crate::http1::{FieldName, Framing, Guarded, HeadView};
+use crate::http1::{FieldName, Framing, HeadView};
 use crate::kernel::{Sockets, Timeline};
-use crate::worker::Worker;
+use crate::worker::{Spare, Worker};
 
 /// One request and its response.
 #[derive(Debug)]
@@ -26,8 +29,41 @@ pub enum AnyExchange {
 
 impl AnyExchange {
     /// Starts an exchange on an HTTP/1.1 connection.
-    pub fn h1(connection: Leased, head: Guarded, body: Framing) -> Self {
-        Self::H1(Exchange::new(connection, head, body))
+    pub fn h1(connection: Leased, message: Message) -> Self {
+        Self::H1(Exchange::new(connection, message))
+    }
+
+    /// The endpoint, as the worker knows it.
+    #[inline]
+    pub fn endpoint(&self) -> &Rc<Local> {
+        match self {
+            Self::H1(exchange) => exchange.lease().endpoint(),
+            Self::H2(exchange) => exchange.endpoint(),
+        }
+    }
+
+    /// See [`Exchange::reclaim`].
+    pub fn reclaim(&mut self, sockets: &Sockets) -> Option<Message> {
+        match self {
+            Self::H1(exchange) => exchange.reclaim(sockets),
+            Self::H2(exchange) => exchange.reclaim(),
+        }
+    }
+
+    /// See [`Exchange::is_unacknowledged`]; h2 sees to it itself, with pings.
+    pub fn is_unacknowledged(&self, sockets: &Sockets) -> bool {
+        match self {
+            Self::H1(exchange) => exchange.is_unacknowledged(sockets),
+            Self::H2(_) => false,
+        }
+    }
+
+    /// See [`Exchange::take_back`].
+    pub fn take_back(&mut self) -> Option<Message> {
+        match self {
+            Self::H1(exchange) => exchange.take_back(),
+            Self::H2(exchange) => exchange.take_back(),
+        }
     }
 
     /// See [`Exchange::may_switch`]; in h2 nothing switches.
@@ -44,19 +80,12 @@ impl AnyExchange {
         }
     }
 
-    /// See [`Exchange::resend`]; h2 starts another exchange.
-    pub fn resend(&mut self, connection: Leased, bytes: Guarded) {
-        if let Self::H1(exchange) = self {
-            exchange.resend(connection, bytes);
-        }
-    }
-
     /// See [`Exchange::poll_head`].
     pub fn poll_head<B: RequestBody>(
         &mut self,
         cx: &mut Context<'_>,
         body: &mut B,
-    ) -> Poll<Result<(), ExchangeError>> {
+    ) -> Poll<Result<(), ProxyError>> {
         match self {
             Self::H1(exchange) => exchange.poll_head(cx, body),
             Self::H2(exchange) => exchange.poll_head(cx, body),
@@ -71,7 +100,7 @@ impl AnyExchange {
         &mut self,
         cx: &mut Context<'_>,
         body: &mut B,
-    ) -> Result<(), ExchangeError> {
+    ) -> Result<(), ProxyError> {
         match self {
             Self::H1(exchange) => exchange.poll_request(cx, body),
             Self::H2(exchange) => exchange.poll_request(cx, body),
@@ -128,15 +157,16 @@ impl AnyExchange {
 
     /// See [`Exchange::start_body`].
     pub fn start_body(&mut self) {
-        if let Self::H1(exchange) = self {
-            exchange.start_body();
+        match self {
+            Self::H1(exchange) => exchange.start_body(),
+            Self::H2(exchange) => exchange.start_body(),
         }
     }
 
     /// See [`Exchange::give_back`].
-    pub fn give_back(&mut self, pool: &Pool) {
+    pub fn give_back(&mut self, spare: &Spare) {
         if let Self::H1(exchange) = self {
-            exchange.give_back(pool);
+            exchange.give_back(spare);
         }
     }
 
@@ -211,9 +241,11 @@ impl AnyExchange {
     /// Ends a complete exchange; its connection goes back to the pool.
     pub fn finish(self, worker: &Worker, now: Instant) {
         if let Self::H1(exchange) = self {
-            let sent = exchange.pulled();
-            if let Some(connection) = exchange.finish() {
-                worker.pool.put_after(connection, now, sent);
+            let (sent, upstream) = (exchange.pulled(), exchange.lease().endpoint().upstream());
+            if let Some(mut leased) = exchange.finish() {
+                let request = std::mem::take(&mut leased.0.output.bytes);
+                worker.spare.keep_buffer(request);
+                worker.origin(upstream).pool.put_after(leased, now, sent);
             }
         }
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,26 +12,24 @@ use tokio::net::TcpSocket;
 use tokio::sync::Notify;
 use tokio_rustls::{TlsConnector, TlsStream};
 
-use super::Link;
 use super::certificate::Expiry;
-use super::dns::Addresses;
+use super::choice::Local;
 use super::eyeballs;
 use super::last_dial::LastDial;
+use super::roster::Roster;
 use super::tls::{self, ClientTls, HandshakeFailure};
 use crate::config::UpstreamProtocol;
 use crate::connection::transport::{Socket, Transport, WriteBuffer};
 use crate::error::ProxyError;
 use crate::http1::{Guarded, Head, ReadBuffer};
 use crate::kernel::{Sample, Sockets, Timeline};
-use crate::metrics::WorkerMetrics;
+use crate::metrics::UpstreamMetrics;
 
 /// First allocation of a connection's read buffer; a typical answer and its head fit.
 const READ_BUFFER: usize = 8 * 1024;
 
 /// Shortest time between two looks at a connection's `TCP_INFO`.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
-/// The upstream's index in the kernel's figures.
-const UPSTREAM: usize = 0;
 /// Sockets opened to find one whose place in the kernel's table is free.
 const MAX_TRIES: usize = 4;
 /// Connecting ends that much before the limit of everything: the kernel counts a
@@ -117,7 +116,7 @@ impl Connection {
     }
 
     /// Asks `TCP_INFO` where no program counts, but not more often than once a second.
-    pub fn sample(&mut self, sockets: &Sockets, metrics: &WorkerMetrics, now: Instant) {
+    pub fn sample(&mut self, sockets: &Sockets, metrics: &UpstreamMetrics, now: Instant) {
         let before = self.sampled.as_ref();
         if before.is_some_and(|(_, at)| now.duration_since(*at) < SAMPLE_EVERY) {
             return;
@@ -147,10 +146,9 @@ impl Connection {
 /// Knows how to reach upstream, and whether the last attempt did.
 #[derive(Debug)]
 pub struct Dialer {
-    addresses: Arc<Addresses>,
+    roster: Roster,
     tls: Option<ClientTls>,
     timeout: Cell<Duration>,
-    metrics: Arc<WorkerMetrics>,
     sockets: Sockets,
     last: Arc<LastDial>,
     certificate: Arc<Expiry>,
@@ -161,24 +159,24 @@ pub struct Dialer {
 
 impl Dialer {
     /// The dialer of one worker, with TLS unless upstream is plain. `timeout`
-    /// is for everything together; connects and handshakes are counted in `metrics`.
+    /// is for everything together.
     pub fn new(
-        (link, worker): (&Link, usize),
+        roster: Roster,
+        worker: usize,
         tls: Option<ClientTls>,
         timeout: Duration,
-        metrics: Arc<WorkerMetrics>,
         sockets: Sockets,
     ) -> Self {
+        let link = roster.link();
         Self {
-            addresses: Arc::clone(&link.addresses),
             tls,
             timeout: Cell::new(timeout),
-            metrics,
             sockets,
             last: link.dials.get(worker).cloned().unwrap_or_default(),
             certificate: Arc::clone(&link.certificate),
             backoff: Cell::new(FIRST_BACKOFF),
             connected: Notify::new(),
+            roster,
         }
     }
 
@@ -187,9 +185,14 @@ impl Dialer {
         self.timeout.set(timeout);
     }
 
-    /// The worker's metrics.
-    pub const fn metrics(&self) -> &Arc<WorkerMetrics> {
-        &self.metrics
+    /// The endpoints.
+    pub const fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// The worker's metrics of the upstream.
+    pub fn metrics(&self) -> &UpstreamMetrics {
+        self.roster.metrics().upstream(self.roster.link().index)
     }
 
     /// The kernel's view of the connections.
@@ -197,34 +200,43 @@ impl Dialer {
         &self.sockets
     }
 
-    /// Opens a connection for HTTP/1.1.
+    /// Opens a connection for HTTP/1.1 to one of the endpoints.
     ///
     /// # Errors
     /// As [`Dialer::dial`].
-    pub async fn connection(&self) -> Result<Connection, ConnectError> {
-        let mut connection = Connection::new(self.dial(UpstreamProtocol::Http1).await?);
-        connection.sample(&self.sockets, &self.metrics, Instant::now());
-        Ok(connection)
+    pub async fn connection(
+        &self,
+        order: Vec<Rc<Local>>,
+    ) -> Result<(Connection, Rc<Local>), ConnectError> {
+        let (io, local) = self.dial(UpstreamProtocol::Http1, order).await?;
+        let mut connection = Connection::new(io);
+        connection.sample(&self.sockets, self.metrics(), Instant::now());
+        Ok((connection, local))
     }
 
-    /// Opens a connection that is to speak this protocol.
+    /// Opens a connection that is to speak this protocol to one of the endpoints, the first ones first; to any, if none is
+    /// known yet.
     ///
     /// # Errors
     /// Why there is none; counted, and remembered until one can be opened.
-    pub async fn dial(&self, protocol: UpstreamProtocol) -> Result<Transport, ConnectError> {
+    pub async fn dial(
+        &self,
+        protocol: UpstreamProtocol,
+        order: Vec<Rc<Local>>,
+    ) -> Result<(Transport, Rc<Local>), ConnectError> {
         let limit = self.timeout.get();
-        let result = tokio::time::timeout(limit, self.open(limit, protocol))
+        let result = tokio::time::timeout(limit, self.open(limit, protocol, order))
             .await
             .unwrap_or(Err(ConnectError::Timeout(limit)));
         match &result {
             Ok(_) => {
-                self.metrics.upstream.connects.inc();
+                self.metrics().connects.inc();
                 self.last.succeeded();
                 self.backoff.set(FIRST_BACKOFF);
                 self.connected.notify_waiters();
             }
             Err(error) => {
-                self.metrics.upstream.connect_failures.inc();
+                self.metrics().connect_failures.inc();
                 self.failed(error);
             }
         }
@@ -254,27 +266,47 @@ impl Dialer {
         &self,
         limit: Duration,
         protocol: UpstreamProtocol,
-    ) -> Result<Transport, ConnectError> {
+        mut order: Vec<Rc<Local>>,
+    ) -> Result<(Transport, Rc<Local>), ConnectError> {
         let give_up = tokio::time::Instant::now() + limit.saturating_sub(MARGIN);
-        let addresses = self.addresses.get().await.map_err(ConnectError::Dns)?;
-        let connect = |address| self.connect(address, give_up);
-        let socket = eyeballs::race(&addresses, connect)
+        if order.is_empty() {
+            let addresses = &self.roster.link().addresses;
+            addresses.get().await.map_err(ConnectError::Dns)?;
+            self.roster.refresh();
+            order = self.roster.in_order(None, Instant::now());
+        }
+        let limits = self.roster.limits();
+        let connect = |local| self.connect(local, give_up);
+        let slow = |local: &Rc<Local>| local.failed(&limits, Instant::now());
+        let (socket, local) = eyeballs::race(&order, connect, slow)
             .await
             .map_err(|reason| match tokio::time::Instant::now() < give_up {
                 true => ConnectError::Tcp(reason),
                 false => ConnectError::Timeout(limit),
             })?;
-        self.secure(socket, protocol).await
+        let secured = self.secure(socket, protocol).await;
+        if secured.is_err() {
+            local.failed(&limits, Instant::now());
+        }
+        Ok((secured?, local))
     }
 
-    /// Connects to one address.
+    /// Connects to one endpoint.
     async fn connect(
         &self,
-        address: SocketAddr,
+        local: Rc<Local>,
         give_up: tokio::time::Instant,
-    ) -> io::Result<Socket> {
+    ) -> io::Result<(Socket, Rc<Local>)> {
+        let socket = self.connect_to(&local, give_up).await.inspect_err(|_| {
+            local.failed(&self.roster.limits(), Instant::now());
+        })?;
+        Ok((socket, local))
+    }
+
+    async fn connect_to(&self, local: &Local, give_up: tokio::time::Instant) -> io::Result<Socket> {
+        let address = local.shared.address;
         let socket = self.socket(address)?;
-        let followed = self.sockets.follow(&socket, UPSTREAM, address);
+        let followed = self.sockets.follow(&socket, local.upstream(), address);
         let connected = tokio::time::timeout_at(give_up, socket.connect(address)).await;
         let cookie = followed.settle();
         let mut socket = Socket::new(connected??)?;
@@ -312,10 +344,7 @@ impl Dialer {
             .connect(tls.name.clone(), socket)
             .await
             .map_err(|error| refusal(&error))?;
-        self.metrics
-            .upstream
-            .tls_handshake
-            .observe(started.elapsed());
+        self.metrics().tls_handshake.observe(started.elapsed());
         self.certificate.note_peer(stream.get_ref().1);
         let chosen = stream.get_ref().1.alpn_protocol();
         if protocol == UpstreamProtocol::Http2 && chosen != Some(tls::H2) {

@@ -74,7 +74,7 @@ impl Addresses {
         }
     }
 
-    fn publish(&self, resolution: Resolution) {
+    pub(super) fn publish(&self, resolution: Resolution) {
         self.current.store(Arc::new(resolution));
         self.changed.send_replace(());
     }

@@ -5,19 +5,20 @@
 //! takes it, the response body is handed out as a slice of the read buffer, so
 //! back-pressure holds in both directions without a queue.
 
-mod failure;
 mod head;
 
 use std::borrow::Cow;
+use std::io::{self, ErrorKind};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use super::connect::Connection;
-use super::pool::{Lease, Leased, Pool};
+use super::message::{Message, frame};
+use super::pool::{Lease, Leased};
 use crate::error::ProxyError;
-use crate::http1::{BodyDecoder, Framing, Guarded, HeadView, Piece, encode};
-use crate::kernel::{FirstByte, Sockets};
-pub use failure::{ExchangeError, Unsent};
+use crate::http1::{BodyDecoder, Framing, HeadView, Piece};
+use crate::kernel::{ConnectionEnd, FirstByte, Sockets};
+use crate::worker::Spare;
 
 /// Request bytes buffered for a socket that does not take them.
 const OUTPUT_HIGH_WATER: usize = 64 * 1024;
@@ -42,8 +43,10 @@ pub struct Exchange {
     connection: Connection,
     lease: Lease,
     written_before: u64,
-    request: Framing,
-    sent: bool,
+    /// The request, but for its bytes.
+    request: Message,
+    /// How the connection ended, if it did.
+    ended: Option<ConnectionEnd>,
     /// Upstream may switch protocols.
     may_switch: bool,
     write_failed: bool,
@@ -53,7 +56,6 @@ pub struct Exchange {
     keep_alive: bool,
     response: Framing,
     body: BodyDecoder,
-    pulled: u64,
     first: Option<FirstByte>,
     /// When it was about to be written, if its connection is followed.
     begun: Option<Instant>,
@@ -64,16 +66,16 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Starts an exchange: `head` is the encoded request head, `request` the
-    /// framing it announces.
-    pub fn new((mut connection, lease): Leased, head: Guarded, request: Framing) -> Self {
-        connection.output.bytes = head;
+    /// Starts an exchange.
+    pub fn new((mut connection, lease): Leased, message: Message) -> Self {
+        let (bytes, request) = message.split();
+        connection.output.start(bytes, request.keep);
         Self {
             written_before: connection.io.written(),
             connection,
             lease,
             request,
-            sent: request == Framing::None,
+            ended: None,
             may_switch: false,
             write_failed: false,
             head_len: 0,
@@ -81,7 +83,6 @@ impl Exchange {
             keep_alive: false,
             response: Framing::None,
             body: BodyDecoder::new(Framing::None),
-            pulled: 0,
             first: None,
             begun: None,
             left: None,
@@ -96,8 +97,8 @@ impl Exchange {
 
     /// Upstream has switched: from here on, bytes of any kind go both ways.
     pub const fn switch(&mut self) {
-        self.request = Framing::UntilClose;
-        self.sent = false;
+        self.request.framing = Framing::UntilClose;
+        self.request.is_complete = false;
     }
 
     /// Says that the request is about to be written, for the kernel's figures.
@@ -128,13 +129,41 @@ impl Exchange {
         &self.connection
     }
 
-    /// Sends `bytes`, which never left on the first connection, on another one.
-    pub fn resend(&mut self, (mut connection, lease): Leased, bytes: Guarded) {
-        connection.output.bytes = bytes;
-        self.written_before = connection.io.written();
-        self.connection = connection;
-        self.lease = lease;
-        self.seen = 0;
+    /// The endpoint, as the worker knows it.
+    pub const fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// Whether upstream's system has acknowledged nothing of the request by now.
+    pub fn is_unacknowledged(&self, sockets: &Sockets) -> bool {
+        let end = self.ended.unwrap_or(ConnectionEnd::TimedOut);
+        let io = &self.connection.io;
+        let is_silent = self.seen == 0 && self.connection.input.is_empty();
+        is_silent && sockets.unacknowledged(io.tcp(), io.cookie(), self.written_before, end)
+    }
+
+    /// Takes the request back if upstream has certainly had nothing of it: no byte has left, or its system has acknowledged
+    /// none. Not after the response has begun.
+    pub fn reclaim(&mut self, sockets: &Sockets) -> Option<Message> {
+        let io = &self.connection.io;
+        let has_left = io.written() > self.written_before;
+        if has_left && !self.is_unacknowledged(sockets) {
+            return None;
+        }
+        if has_left && self.ended.is_none() {
+            // What is on its way, or waits to be sent again, must not get there after all: a reset, and no orderly end.
+            io.abort().ok()?;
+        }
+        self.take_back()
+    }
+
+    /// Takes the request back, whatever upstream has had of it, if all of it is still here.
+    pub fn take_back(&mut self) -> Option<Message> {
+        let bytes = self.connection.output.take_whole()?;
+        // What has not left need not leave any more.
+        self.write_failed |= !self.request.is_complete;
+        let request = &self.request;
+        Some(Message { bytes, ..*request })
     }
 
     /// Whether upstream's socket is what holds the request up.
@@ -144,13 +173,13 @@ impl Exchange {
 
     /// Whether the whole request has left.
     pub fn is_sent(&self) -> bool {
-        self.sent && self.connection.output.is_flushed()
+        self.request.is_complete && self.connection.output.is_flushed()
     }
 
     /// Bytes of the request body pulled so far; a change means that the
     /// request makes progress.
     pub const fn pulled(&self) -> u64 {
-        self.pulled
+        self.request.pulled
     }
 
     /// The head of the response, until [`Exchange::start_body`].
@@ -164,15 +193,16 @@ impl Exchange {
         self.response
     }
 
-    /// Drops the head; the body follows.
+    /// Drops the head; the body follows, and the request is not sent again.
     pub fn start_body(&mut self) {
+        self.connection.output.release();
         self.connection.input.consume(self.head_len);
     }
 
     /// Gives the memory of the request back, once it has left.
-    pub fn give_back(&mut self, pool: &Pool) {
+    pub fn give_back(&mut self, spare: &Spare) {
         if self.is_sent() {
-            pool.keep_buffer(std::mem::take(&mut self.connection.output.bytes));
+            spare.keep_buffer(std::mem::take(&mut self.connection.output.bytes));
         }
     }
 
@@ -190,7 +220,7 @@ impl Exchange {
         &mut self,
         cx: &mut Context<'_>,
         body: &mut B,
-    ) -> Result<(), ExchangeError> {
+    ) -> Result<(), ProxyError> {
         if !self.is_sent() && !self.write_failed {
             // What cannot be sent now is sent at the next poll.
             let _ = self.poll_send(cx, body)?;
@@ -231,13 +261,14 @@ impl Exchange {
     }
 
     /// Gives the connection back if both messages are complete and it may be used again.
-    pub fn finish(self) -> Option<Connection> {
+    pub fn finish(mut self) -> Option<Leased> {
+        self.connection.output.release();
         let reusable = self.keep_alive
             && self.is_sent()
             && !self.write_failed
             && self.body.is_done()
             && self.connection.input.is_empty();
-        reusable.then_some(self.connection)
+        reusable.then_some((self.connection, self.lease))
     }
 
     /// Reads once; 0 is the end of the stream. A reset, or an end of TLS that
@@ -246,6 +277,11 @@ impl Exchange {
     fn poll_read(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<usize, ProxyError>> {
         let Connection { io, input, .. } = &mut self.connection;
         let result = ready!(input.poll_fill(cx, io, limit));
+        match &result {
+            Ok(0) => self.ended(ConnectionEnd::Closed),
+            Ok(_) => {}
+            Err(error) => self.ended(how(error)),
+        }
         Poll::Ready(result.map_err(|error| {
             tracing::debug!(%error, "reading from upstream failed");
             ProxyError::UpstreamClosed
@@ -257,10 +293,11 @@ impl Exchange {
         &mut self,
         cx: &mut Context<'_>,
         body: &mut B,
-    ) -> Poll<Result<(), ExchangeError>> {
+    ) -> Poll<Result<(), ProxyError>> {
         loop {
             let mut starved = false;
-            while !self.sent && self.connection.output.pending() < OUTPUT_HIGH_WATER {
+            while !self.request.is_complete && self.connection.output.pending() < OUTPUT_HIGH_WATER
+            {
                 match body.poll_data(cx) {
                     Poll::Ready(data) => self.append(data?),
                     Poll::Pending => {
@@ -275,41 +312,45 @@ impl Exchange {
                 self.left = Some(Instant::now());
             }
             match ready!(flushed) {
-                Ok(()) if self.sent => return Poll::Ready(Ok(())),
+                Ok(()) if self.request.is_complete => return Poll::Ready(Ok(())),
                 Ok(()) if starved => return Poll::Pending,
                 Ok(()) => {}
-                Err(_)
-                    if self.connection.io.written() == self.written_before
-                        && self.connection.output.is_whole() =>
-                {
-                    let bytes = std::mem::take(&mut self.connection.output.bytes);
-                    return Poll::Ready(Err(ExchangeError::NotSent {
-                        request: Unsent::Http1(bytes),
-                        error: ProxyError::UpstreamClosed,
-                    }));
-                }
                 // Upstream may have answered before it closed; the read tells.
-                Err(_) => {
+                Err(error) => {
+                    self.ended(how(&error));
                     self.write_failed = true;
-                    self.sent = true;
                     return Poll::Ready(Ok(()));
                 }
             }
         }
     }
 
-    fn append(&mut self, data: &[u8]) {
-        let out = self
-            .connection
-            .output
-            .bytes
-            .reserve(data.len() + encode::CHUNK_OVERHEAD);
-        match self.request {
-            Framing::Chunked if data.is_empty() => encode::last_chunk(out),
-            Framing::Chunked => encode::chunk(out, data),
-            _ => out.extend_from_slice(data),
+    /// Notes how the connection ended. A reset is told once; what follows it looks like an orderly end.
+    fn ended(&mut self, how: ConnectionEnd) {
+        if self.ended != Some(ConnectionEnd::Reset) {
+            self.ended = Some(how);
         }
-        self.sent = data.is_empty();
-        self.pulled += data.len() as u64;
+    }
+
+    fn append(&mut self, data: &[u8]) {
+        frame(
+            &mut self.connection.output.bytes,
+            self.request.framing,
+            data,
+        );
+        self.request.is_complete = data.is_empty();
+        self.request.pulled += data.len() as u64;
+    }
+}
+
+/// How a connection ended with this error.
+fn how(error: &io::Error) -> ConnectionEnd {
+    match error.kind() {
+        // After the peer has closed, a reset is told as a broken pipe; TLS tells an end without its own as unexpected.
+        ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe => ConnectionEnd::Closed,
+        ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+            ConnectionEnd::TimedOut
+        }
+        _ => ConnectionEnd::Reset,
     }
 }

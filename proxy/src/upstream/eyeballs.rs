@@ -8,7 +8,6 @@
 
 use std::fmt::Display;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
@@ -19,20 +18,23 @@ use tokio::time::{Instant, sleep};
 /// delay the RFC recommends.
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Connects to the first address that answers. Attempts at the others end.
+/// Connects to the first address that answers. Attempts at the others end; those that had begun before the one that
+/// won, and so have not answered within [`STAGGER`], are told to `slow`.
 ///
 /// # Errors
 /// Why the last attempt failed, and how many there were.
-pub(super) async fn race<T, E, F>(
-    addresses: &[SocketAddr],
-    connect: impl Fn(SocketAddr) -> F,
+pub(super) async fn race<A, T, E, F>(
+    addresses: &[A],
+    connect: impl Fn(A) -> F,
+    slow: impl Fn(&A),
 ) -> Result<T, String>
 where
+    A: Clone + Display,
     E: Display,
     F: Future<Output = Result<T, E>>,
 {
-    let mut waiting = addresses.iter().copied();
-    let mut running: Vec<(SocketAddr, Pin<Box<F>>)> = Vec::new();
+    let mut waiting = addresses.iter().cloned();
+    let mut running: Vec<(A, Pin<Box<F>>)> = Vec::new();
     let mut stagger = pin!(sleep(Duration::ZERO));
     let mut last = String::from("the name has no address");
     poll_fn(|cx| {
@@ -40,7 +42,11 @@ where
             let mut index = 0;
             while let Some((address, attempt)) = running.get_mut(index) {
                 match attempt.as_mut().poll(cx) {
-                    Poll::Ready(Ok(connection)) => return Poll::Ready(Ok(connection)),
+                    Poll::Ready(Ok(connection)) => {
+                        let overtaken = running.iter().take(index);
+                        overtaken.for_each(|(address, _)| slow(address));
+                        return Poll::Ready(Ok(connection));
+                    }
                     Poll::Ready(Err(error)) => {
                         last = format!("{address}: {error}");
                         running.remove(index);
@@ -62,7 +68,7 @@ where
                 return Poll::Pending;
             }
             if let Some(address) = waiting.next() {
-                running.push((address, Box::pin(connect(address))));
+                running.push((address.clone(), Box::pin(connect(address))));
                 stagger.as_mut().reset(Instant::now() + STAGGER);
             }
         }

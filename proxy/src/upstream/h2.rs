@@ -2,20 +2,24 @@
 
 mod exchange;
 mod pipe;
+mod request;
 mod session;
 
+use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::{Mutex, Notify};
 
 use super::connect::{ConnectError, Dialer};
+use super::message::Message;
 use crate::config::UpstreamProtocol;
 use crate::connection::LocalExecutor;
-pub use exchange::{H2Exchange, H2Request};
-use pipe::PipeBody;
+pub use exchange::H2Exchange;
+use exchange::Sent;
+use pipe::{Pipe, PipeBody};
 use session::Session;
 
 /// A dead path shows after this long, even without traffic.
@@ -26,6 +30,21 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 struct Connected {
     sender: http2::SendRequest<PipeBody>,
     session: Rc<Session>,
+}
+
+/// Why a request could not be started.
+#[derive(Debug)]
+pub enum OpenError {
+    /// There is no connection; the request is still there.
+    Connect(ConnectError),
+    /// It cannot be said in h2.
+    Request(&'static str),
+}
+
+impl From<ConnectError> for OpenError {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error)
+    }
 }
 
 /// One worker's h2 connection, opened when needed and when it has ended.
@@ -55,46 +74,64 @@ impl Multiplexed {
             if self.dialer.has_failed() {
                 self.dialer.back_off().await;
             }
-            match self.connected().await {
+            match self.connected(None).await {
                 Ok(_) => self.failed.notified().await,
                 Err(error) => tracing::debug!(%error, "no h2 connection opened ahead of need"),
             }
         }
     }
 
-    /// Starts a request.
+    /// Starts a request, rather not at the endpoint with the address `avoid`.
     ///
     /// # Errors
-    /// If there is no connection and none can be made.
-    pub async fn send(&self, request: H2Request) -> Result<H2Exchange, ConnectError> {
-        let mut connected = self.connected().await.inspect_err(|_| {
+    /// If there is no connection and none can be made; the request is still there then.
+    pub async fn send(
+        &self,
+        message: &mut Option<Message>,
+        avoid: Option<SocketAddr>,
+    ) -> Result<H2Exchange, OpenError> {
+        let mut connected = self.connected(avoid).await.inspect_err(|_| {
             // Whether upstream is back is found out without a request.
             self.failed.notify_one();
         })?;
-        let H2Request { head, pipe, pulled } = request;
-        let pipe = Rc::new(pipe);
-        // The head stays here as well, should upstream refuse the stream.
-        let message = http::Request::from_parts((*head).clone(), PipeBody(Rc::clone(&pipe)));
-        let response = Box::pin(connected.sender.try_send_request(message));
+        let tls = self.dialer.roster().link().settings.base_url.tls();
+        let Some(message) = message.take() else {
+            return Err(OpenError::Request("there is none"));
+        };
+        let head = request::head(&message, tls).map_err(OpenError::Request)?;
+        let pipe = Rc::new(Pipe::of_message(&message));
+        let request = http::Request::from_parts(head, PipeBody(Rc::clone(&pipe)));
+        let response = Box::pin(connected.sender.try_send_request(request));
         let stream = connected.session.begin();
-        Ok(H2Exchange::new(head, response, pipe, stream, pulled))
+        // The head stays here as well, should upstream refuse the stream.
+        let sent = Sent {
+            message: message.without_body(),
+            pipe,
+        };
+        Ok(H2Exchange::new(sent, response, stream))
     }
 
-    async fn connected(&self) -> Result<Connected, ConnectError> {
+    async fn connected(&self, avoid: Option<SocketAddr>) -> Result<Connected, ConnectError> {
         let mut slot = self.connected.lock().await;
-        let usable = |open: &&Connected| !open.sender.is_closed() && open.session.takes_requests();
+        // With one endpoint there is no elsewhere.
+        let avoid = avoid.filter(|_| self.dialer.roster().all().len() > 1);
+        let usable = |open: &&Connected| {
+            let is_elsewhere = Some(open.session.endpoint().shared.address) != avoid;
+            !open.sender.is_closed() && open.session.takes_requests() && is_elsewhere
+        };
         if let Some(connected) = slot.as_ref().filter(usable) {
             return Ok(connected.clone());
         }
-        let io = TokioIo::new(self.dialer.dial(UpstreamProtocol::Http2).await?);
+        let order = self.dialer.roster().in_order(avoid, Instant::now());
+        let (io, local) = self.dialer.dial(UpstreamProtocol::Http2, order).await?;
         let (sender, connection) = http2::Builder::new(LocalExecutor)
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_INTERVAL)
-            .handshake(io)
+            .handshake(TokioIo::new(io))
             .await
             .map_err(|error| ConnectError::Tcp(format!("h2: {error}")))
             .inspect_err(|error| self.dialer.failed(error))?;
-        let (session, open) = Session::new(self.dialer.metrics());
+        let (session, open) = Session::new(local);
         tokio::task::spawn_local(async move {
             let _open = open;
             if let Err(error) = connection.await {

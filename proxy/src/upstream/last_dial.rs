@@ -1,23 +1,21 @@
 //! What a worker's last dial came to: written by [`super::connect`], read by
 //! [`crate::readiness`] to tell whether upstream can be reached.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 
+use super::circuit::{instant, millis};
 use super::connect::ConnectError;
-
-/// What the times of all dials are counted from.
-static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The failure of the last dial, if it failed, and when one last succeeded. Nothing
 /// on the way of a request that finds a connection touches it.
 #[derive(Debug, Default)]
 pub struct LastDial {
     failure: ArcSwapOption<ConnectError>,
-    /// Milliseconds from [`BEGINNING`] plus one; 0 if none has succeeded.
+    /// In milliseconds; 0 if none has succeeded.
     success: AtomicU64,
 }
 
@@ -29,8 +27,7 @@ impl LastDial {
 
     /// When a dial last succeeded.
     pub fn success(&self) -> Option<Instant> {
-        let millis = self.success.load(Relaxed).checked_sub(1)?;
-        BEGINNING.checked_add(Duration::from_millis(millis))
+        instant(self.success.load(Relaxed))
     }
 
     /// Whether the last dial failed.
@@ -39,9 +36,7 @@ impl LastDial {
     }
 
     pub(super) fn succeeded(&self) {
-        let millis = u64::try_from(BEGINNING.elapsed().as_millis());
-        self.success
-            .store(millis.unwrap_or(0).saturating_add(1), Relaxed);
+        self.success.store(millis(Instant::now()), Relaxed);
         if self.has_failed() {
             self.failure.store(None);
         }

@@ -6,18 +6,21 @@
 //! ago. [`Pool::keep_warm`] opens connections ahead of need,
 //! [`Pool::keep_fresh`] drops those the peer would soon close.
 
-use std::cell::RefCell;
+use std::cell::Cell;
+use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::choice::Local;
+use super::circuit::State;
 use super::connect::{ConnectError, Connection, Dialer};
-use crate::http1::Guarded;
+use super::roster::Roster;
+use crate::config::{AfterIdle, Upstream};
 use crate::kernel::TcpInfo;
-use crate::metrics::WorkerMetrics;
+use crate::metrics::UpstreamMetrics;
 
 /// A request body of so many bytes does not fit into the window of a new connection.
 const LONG: u64 = 16 * 1024;
@@ -25,24 +28,15 @@ const LONG: u64 = 16 * 1024;
 const ROUND: Duration = Duration::from_millis(50);
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
-/// First allocation for a request: an SDK's head and a small body fit.
-const BUFFER: usize = 2 * 1024;
-/// A larger one is given back to the system.
-const MAX_SPARE_BUFFER: usize = 16 * 1024;
-/// Buffers kept.
-const SPARE_BUFFERS: usize = 64;
+/// A warm connection at the dearer of two endpoints is taken if a request would wait there no more than so many times as long.
+const WORTH_A_HANDSHAKE: f32 = 2.0;
 
 /// Idle connections and the means to open more.
 #[derive(Debug)]
 pub struct Pool {
     dialer: Rc<Dialer>,
-    /// Those that have carried a request.
-    idle: RefCell<Vec<Connection>>,
-    /// Those opened ahead of need.
-    unused: RefCell<Vec<Connection>>,
-    /// Request buffers between two requests, so that none is allocated for
-    /// each and none is kept by an idle connection.
-    buffers: RefCell<Vec<Guarded>>,
+    /// How many are idle.
+    count: Cell<usize>,
     wanted: Notify,
     min_idle: usize,
     max_idle: usize,
@@ -53,79 +47,114 @@ pub struct Pool {
 
 /// A connection in use; counts as active until dropped.
 #[derive(Debug)]
-pub struct Lease(Arc<WorkerMetrics>);
+pub struct Lease(Rc<Local>);
 
 /// A connection with its lease.
 pub type Leased = (Connection, Lease);
 
 impl Lease {
-    /// Counts one more connection in use.
-    pub fn new(metrics: &Arc<WorkerMetrics>) -> Self {
-        metrics.upstream.active.add(1);
-        Self(Arc::clone(metrics))
+    /// Counts one more connection to the endpoint in use.
+    pub fn new(local: Rc<Local>) -> Self {
+        local.metrics().active.add(1);
+        local.load().begin();
+        Self(local)
+    }
+
+    /// Where the connection leads.
+    #[inline]
+    pub const fn endpoint(&self) -> &Rc<Local> {
+        &self.0
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.0.upstream.active.add(-1);
+        self.0.metrics().active.add(-1);
+        self.0.load().end();
     }
 }
 
 impl Pool {
     /// An empty pool.
-    pub const fn new(
-        dialer: Rc<Dialer>,
-        min_idle: usize,
-        max_idle: usize,
-        idle_timeout: Duration,
-        replaces_worn: bool,
-    ) -> Self {
+    pub fn new(dialer: Rc<Dialer>, upstream: &Upstream) -> Self {
         Self {
             dialer,
-            idle: RefCell::new(Vec::new()),
-            unused: RefCell::new(Vec::new()),
-            buffers: RefCell::new(Vec::new()),
-            wanted: Notify::const_new(),
-            min_idle,
-            max_idle,
-            idle_timeout,
-            replaces_worn,
+            count: Cell::new(0),
+            wanted: Notify::new(),
+            min_idle: upstream.min_idle,
+            max_idle: upstream.max_idle,
+            idle_timeout: upstream.idle_timeout,
+            replaces_worn: upstream.tcp.after_idle == AfterIdle::Auto,
         }
+    }
+
+    fn roster(&self) -> &Roster {
+        self.dialer.roster()
     }
 
     /// Takes a warm connection, if there is one that is neither too old at
     /// `now` nor closed by the peer. `now` may be as coarse as a round of opening new ones.
     pub fn take(&self, now: Instant) -> Option<Leased> {
-        let found = self
-            .take_of(&self.idle, now)
-            .or_else(|| self.take_of(&self.unused, now));
-        if self.count() < self.min_idle {
-            self.wanted.notify_one();
-        }
-        found.map(|connection| (connection, Lease::new(self.metrics())))
+        let found = self.roster().with(|all| match all {
+            [] => None,
+            [only] => self.take_at(only, now),
+            all => self.take_best(all, now),
+        });
+        self.ask_for_more();
+        found
     }
 
-    fn take_of(&self, stack: &RefCell<Vec<Connection>>, now: Instant) -> Option<Connection> {
-        let mut stack = stack.borrow_mut();
-        // Those below are older still; closing them is left to the sweep.
-        while let Some(mut connection) = stack.pop_if(|youngest| self.is_fresh(youngest, now)) {
-            self.metrics().upstream.idle.add(-1);
-            if is_quiet(&mut connection) {
-                return Some(connection);
+    /// The same, but rather anywhere else than at the endpoint with the address `avoid`.
+    pub fn take_elsewhere(&self, avoid: Option<SocketAddr>, now: Instant) -> Option<Leased> {
+        let order = self.roster().in_order(avoid, now);
+        let admits = |local: &&Rc<Local>| {
+            Some(local.shared.address) != avoid && local.shared.circuit.admits(now)
+        };
+        let mut usable = order.iter().filter(admits);
+        let found = usable.find_map(|local| self.take_at(local, now));
+        self.ask_for_more();
+        found
+    }
+
+    fn take_best(&self, all: &[Rc<Local>], now: Instant) -> Option<Leased> {
+        let (one, other) = self.roster().pair(all.len());
+        let (one, other) = (all.get(one)?, all.get(other)?);
+        if !one.shared.circuit.is_closed() || !other.shared.circuit.is_closed() {
+            return self.take_elsewhere(None, now);
+        }
+        let costs = (one.cost(now), other.cost(now));
+        let (first, second, ratio) = match costs.0 <= costs.1 {
+            true => (one, other, costs.1 / costs.0),
+            false => (other, one, costs.0 / costs.1),
+        };
+        let second = (ratio <= WORTH_A_HANDSHAKE).then_some(second);
+        self.take_at(first, now)
+            .or_else(|| self.take_at(second?, now))
+    }
+
+    fn take_at(&self, local: &Rc<Local>, now: Instant) -> Option<Leased> {
+        for stack in [&local.idle, &local.unused] {
+            let mut stack = stack.borrow_mut();
+            // Those below are older still; closing them is left to the sweep.
+            while let Some(mut connection) = stack.pop_if(|youngest| self.is_fresh(youngest, now)) {
+                self.count_dropped(1);
+                if is_quiet(&mut connection) {
+                    return Some((connection, Lease::new(Rc::clone(local))));
+                }
             }
         }
         None
     }
 
-    /// Opens a connection that a request waits for.
+    /// Opens a connection that a request waits for, rather not at the endpoint with the address `avoid`.
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn open(&self) -> Result<Leased, ConnectError> {
-        self.metrics().upstream.cold.inc();
-        match self.dialer.connection().await {
-            Ok(connection) => Ok((connection, Lease::new(self.metrics()))),
+    pub async fn open(&self, avoid: Option<SocketAddr>) -> Result<Leased, ConnectError> {
+        self.metrics().cold.inc();
+        let order = self.roster().in_order(avoid, Instant::now());
+        match self.dialer.connection(order).await {
+            Ok((connection, local)) => Ok((connection, Lease::new(local))),
             Err(error) => {
                 // Whether upstream is back is found out without a request.
                 self.wanted.notify_one();
@@ -137,49 +166,49 @@ impl Pool {
     /// Takes a connection back after a complete exchange with `sent` bytes of request body. One whose window losses have
     /// brought down to that of a new connection is closed after a long request if another is at hand: the next long
     /// request is sooner done with that.
-    pub fn put_after(&self, connection: Connection, now: Instant, sent: u64) {
-        let is_long = sent >= LONG && self.replaces_worn && self.count() > 0;
-        if is_long && TcpInfo::of(connection.io.tcp()).is_ok_and(|info| info.is_worn()) {
-            self.metrics().upstream.worn.inc();
+    pub fn put_after(&self, leased: Leased, now: Instant, sent: u64) {
+        let is_long = sent >= LONG && self.replaces_worn && self.count.get() > 0;
+        if is_long && TcpInfo::of(leased.0.io.tcp()).is_ok_and(|info| info.is_worn()) {
+            self.metrics().worn.inc();
             return;
         }
-        self.put(connection, now);
+        self.put(leased, now);
     }
 
     /// Takes a connection that has carried a request.
-    pub fn put(&self, mut connection: Connection, now: Instant) {
+    pub fn put(&self, (mut connection, lease): Leased, now: Instant) {
         connection.sample(self.dialer.sockets(), self.metrics(), now);
-        self.keep_buffer(std::mem::take(&mut connection.output.bytes));
         connection.input.shrink();
-        self.keep(&self.idle, connection, now);
+        let local = lease.endpoint();
+        self.keep(local, false, connection, now);
     }
 
-    fn keep(&self, stack: &RefCell<Vec<Connection>>, mut connection: Connection, now: Instant) {
-        if self.count() < self.max_idle {
+    fn keep(&self, local: &Local, is_unused: bool, mut connection: Connection, now: Instant) {
+        let is_wanted = !local.gone.get() && local.shared.circuit.state() != State::Open;
+        if self.count.get() < self.max_idle && is_wanted {
             connection.idle_since = now;
+            let stack = if is_unused {
+                &local.unused
+            } else {
+                &local.idle
+            };
             stack.borrow_mut().push(connection);
-            self.metrics().upstream.idle.add(1);
+            self.count.set(self.count.get() + 1);
+            self.metrics().idle.add(1);
         }
     }
 
-    /// How many are idle.
-    fn count(&self) -> usize {
-        self.idle.borrow().len() + self.unused.borrow().len()
+    /// How many are to be there: each endpoint is to have one, as requests go where connections are.
+    fn minimum(&self) -> usize {
+        match self.min_idle {
+            0 => 0,
+            min_idle => min_idle.max(self.roster().usable()).min(self.max_idle),
+        }
     }
 
-    /// An empty buffer for a request, used before or new.
-    pub fn spare_buffer(&self) -> Guarded {
-        let spare = self.buffers.borrow_mut().pop();
-        spare.unwrap_or_else(|| Guarded::with_capacity(BUFFER))
-    }
-
-    /// Takes a buffer back of a request that has left.
-    pub fn keep_buffer(&self, mut buffer: Guarded) {
-        let mut buffers = self.buffers.borrow_mut();
-        let fits = (BUFFER..=MAX_SPARE_BUFFER).contains(&buffer.capacity());
-        if buffers.len() < SPARE_BUFFERS && fits {
-            buffer.clear();
-            buffers.push(buffer);
+    fn ask_for_more(&self) {
+        if self.count.get() < self.min_idle {
+            self.wanted.notify_one();
         }
     }
 
@@ -191,15 +220,11 @@ impl Pool {
             if self.dialer.has_failed() {
                 self.dialer.back_off().await;
             }
-            let wanted = self.min_idle.max(usize::from(self.dialer.has_failed()));
-            let missing = wanted.saturating_sub(self.count());
+            let wanted = self.minimum().max(usize::from(self.dialer.has_failed()));
+            let missing = wanted.saturating_sub(self.count.get());
             for _ in 0..missing {
-                match self.dialer.connection().await {
-                    Ok(connection) => self.keep(&self.unused, connection, Instant::now()),
-                    Err(error) => {
-                        tracing::debug!(%error, "no connection opened ahead of need");
-                        break;
-                    }
+                if !self.open_ahead().await {
+                    break;
                 }
             }
             if !self.dialer.has_failed() {
@@ -207,6 +232,40 @@ impl Pool {
                 self.wanted.notified().await;
             }
         }
+    }
+
+    /// Opens one connection ahead of need; whether it could be opened.
+    async fn open_ahead(&self) -> bool {
+        let mut order = self.roster().in_order(None, Instant::now());
+        if let Some(neediest) = self.roster().neediest() {
+            order.sort_by_key(|local| !Rc::ptr_eq(local, &neediest));
+        }
+        match self.dialer.connection(order).await {
+            Ok((connection, local)) => {
+                self.keep(&local, true, connection, Instant::now());
+                true
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no connection opened ahead of need");
+                false
+            }
+        }
+    }
+
+    /// Finds out whether an endpoint whose pause is over can be connected to, TLS included. If so a request may try.
+    pub async fn check(self: Rc<Self>, local: Rc<Local>) {
+        let circuit = &local.shared.circuit;
+        match self.dialer.connection(vec![Rc::clone(&local)]).await {
+            Ok((connection, _)) => {
+                circuit.half_open(Instant::now());
+                self.keep(&local, true, connection, Instant::now());
+            }
+            Err(error) => {
+                tracing::debug!(%error, "an ejected endpoint cannot be reached yet");
+                circuit.stay_open(&self.roster().limits(), Instant::now());
+            }
+        }
+        local.is_checking.set(false);
     }
 
     /// Drops connections that are too old or have ended, until the task is
@@ -220,21 +279,33 @@ impl Pool {
 
     /// Drops all idle connections, as when the proxy stops.
     pub fn clear(&self) {
-        for stack in [&self.idle, &self.unused] {
+        for local in self.roster().all().iter() {
+            self.clear_at(local);
+        }
+    }
+
+    /// Drops all idle connections to one endpoint.
+    pub(super) fn clear_at(&self, local: &Local) {
+        for stack in [&local.idle, &local.unused] {
             let dropped = stack.borrow_mut().drain(..).count();
             self.count_dropped(dropped);
         }
+        self.ask_for_more();
     }
 
     fn sweep(&self) {
         let now = Instant::now();
-        for stack in [&self.idle, &self.unused] {
-            let mut stack = stack.borrow_mut();
-            let before = stack.len();
-            stack.retain_mut(|connection| self.is_fresh(connection, now) && is_quiet(connection));
-            self.count_dropped(before - stack.len());
+        for local in self.roster().all().iter() {
+            for stack in [&local.idle, &local.unused] {
+                let mut stack = stack.borrow_mut();
+                let before = stack.len();
+                stack.retain_mut(|connection| {
+                    self.is_fresh(connection, now) && is_quiet(connection)
+                });
+                self.count_dropped(before - stack.len());
+            }
         }
-        if self.count() < self.min_idle {
+        if self.count.get() < self.minimum() {
             self.wanted.notify_one();
         }
     }
@@ -244,11 +315,12 @@ impl Pool {
     }
 
     fn count_dropped(&self, dropped: usize) {
+        self.count.set(self.count.get().saturating_sub(dropped));
         let dropped = i64::try_from(dropped).unwrap_or(i64::MAX);
-        self.metrics().upstream.idle.add(-dropped);
+        self.metrics().idle.add(-dropped);
     }
 
-    fn metrics(&self) -> &Arc<WorkerMetrics> {
+    fn metrics(&self) -> &UpstreamMetrics {
         self.dialer.metrics()
     }
 }

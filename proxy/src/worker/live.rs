@@ -24,7 +24,9 @@ impl Worker {
         self.live.set(config.live());
         *self.treatments.borrow_mut() = config.routes.by_route();
         self.max_in_flight.set(share(config));
-        self.dialer.set_timeout(config.timeouts.connect);
+        for origin in &self.origins {
+            origin.adopt(config);
+        }
     }
 }
 

@@ -4,9 +4,14 @@ use std::cell::RefCell;
 
 use crate::account::RecordText;
 use crate::account::usage::Observation;
+use crate::http1::Guarded;
 
 /// Of each kind, so many are kept.
 const KEPT: usize = 64;
+/// First allocation for a request: an SDK's head and a small body fit.
+const BUFFER: usize = 2 * 1024;
+/// A larger one is given back to the system.
+const MAX_BUFFER: usize = 16 * 1024;
 
 /// What is used again.
 #[derive(Debug, Default)]
@@ -14,6 +19,8 @@ pub struct Spare {
     texts: RefCell<Vec<RecordText>>,
     #[expect(clippy::vec_box, reason = "a box goes from record to record as it is")]
     observations: RefCell<Vec<Box<Observation>>>,
+    /// Requests to upstream, so that none is allocated for each and none is kept by an idle connection.
+    buffers: RefCell<Vec<Guarded>>,
 }
 
 impl Spare {
@@ -26,6 +33,20 @@ impl Spare {
     pub fn keep_text(&self, mut text: RecordText) {
         text.clear();
         keep(&self.texts, text);
+    }
+
+    /// An empty buffer for a request, used before or new.
+    pub fn buffer(&self) -> Guarded {
+        let spare = self.buffers.borrow_mut().pop();
+        spare.unwrap_or_else(|| Guarded::with_capacity(BUFFER))
+    }
+
+    /// Takes a buffer back of a request that has left.
+    pub fn keep_buffer(&self, mut buffer: Guarded) {
+        if (BUFFER..=MAX_BUFFER).contains(&buffer.capacity()) {
+            buffer.clear();
+            keep(&self.buffers, buffer);
+        }
     }
 
     /// What looks at a response that is a stream of events, or one document.

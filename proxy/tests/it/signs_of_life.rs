@@ -12,7 +12,7 @@ use crate::harness::client::{Client, find, request};
 use crate::harness::upstream::{Scripted, read_head};
 use crate::harness::{CHAT, MESSAGES, QUESTION, Rig, SOON, STREAMED};
 
-const SIGNS: &str = "responses: {keep_alive: 100ms}";
+const SIGNS: &str = "responses: {keep_alive: 100ms}\nretries: {attempts: 1}";
 const COMMENT: &[u8] = b": keep-alive\n\n";
 
 /// An upstream that sends a piece of its answer whenever it is told to.

@@ -345,7 +345,7 @@ fn sigterm_under_load_loses_no_request() {
         }
     });
     assert_eq!(served.wait().code(), Some(0), "{:?}", served.log());
-    assert!(served.logged("stopped").is_some());
+    eventually(|| served.logged("stopped").is_some());
     assert_eq!(emulator.stats().cancelled, 0);
 }
 

@@ -11,7 +11,7 @@ use crate::harness::upstream::{Scripted, read_head};
 use crate::harness::{CHAT, MESSAGES, QUESTION, Rig, STREAMED, eventually};
 
 /// No connection is opened but for a request, so that faults of connections hit one.
-const COLD: &str = "upstream: {min_idle: 0}\n";
+const COLD: &str = "upstream: {min_idle: 0}\nretries: {attempts: 1}\n";
 
 /// Asks in both dialects and asserts the error, its metrics and its log lines.
 #[track_caller]
@@ -81,7 +81,7 @@ fn a_port_without_tls_is_502_connect_failed() {
         let _ended = stream.read(&mut hello);
     });
     let config = upstream.config().replace("http://", "https://");
-    let rig = Rig::with(&config);
+    let rig = Rig::with(&format!("{config}retries: {{attempts: 1}}"));
     assert_both(&rig, 502, "upstream_connect_failed");
 }
 

@@ -13,8 +13,7 @@ use crate::harness::metrics::IDLE;
 use crate::harness::upstream::Scripted;
 use crate::harness::{CHAT, QUESTION, Rig};
 
-const RETRIES: &str =
-    "holysheep_upstream_retries_total{upstream=\"holysheep\",reason=\"not_sent\"}";
+const RETRIES: &str = "holysheep_upstream_retries_total{upstream=\"holysheep\",reason=\"unread\"}";
 const ACTIVE: &str = "holysheep_upstream_connections{upstream=\"holysheep\",state=\"active\"}";
 
 /// An upstream that runs the script on each connection, with the connection's number, from 0. A
@@ -29,7 +28,7 @@ fn upstream(script: impl Fn(u32, TcpStream) -> io::Result<()> + Send + Sync + 's
 fn in_front_of(upstream: &Scripted) -> Rig {
     let config = upstream.config();
     let config = config.replace("min_idle: 0", "min_idle: 0, protocol: http2");
-    Rig::with(&config)
+    Rig::with(&format!("{config}retries: {{body: 64KiB}}"))
 }
 
 /// Answers every request on a connection until it ends.

@@ -13,7 +13,7 @@ use crate::route::UNKNOWN;
 pub(super) fn line(
     out: &mut Vec<u8>,
     clock: &mut WallClock,
-    upstream: &str,
+    upstream: Option<&str>,
     record: &RequestRecord,
     total: Duration,
 ) {
@@ -32,8 +32,11 @@ pub(super) fn line(
         out.extend_from_slice(key.as_bytes());
         number(out, value);
     }
-    if record.attempts > 0 {
+    if let Some(upstream) = upstream {
         pair(out, " upstream=", upstream.as_bytes());
+    }
+    if !record.retries.is_empty() {
+        pair(out, " retries=", record.retries.join(",").as_bytes());
     }
     pair(out, " end=", record.end.as_str().as_bytes());
     if let Some(error) = record.error {

@@ -52,20 +52,33 @@ const METRICS: [Metric; 4] = [
 
 impl Collector {
     pub(super) fn gen_ai(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let workers = self.workers.iter();
-        let mut all: Vec<Labelled> = workers.flat_map(|worker| worker.gen_ai.all()).collect();
-        let key = |one: &Labelled| (one.operation.as_str(), one.model.clone());
+        let mut all: Vec<(&str, Labelled)> = Vec::new();
+        for link in self.links.iter() {
+            let workers = self.workers.iter();
+            let series = workers.flat_map(|worker| worker.upstream(link.index).gen_ai.all());
+            all.extend(series.map(|one| (link.settings.name.as_str(), one)));
+        }
+        let key = |(upstream, one): &(&str, Labelled)| {
+            (
+                one.operation.as_str(),
+                one.model.clone(),
+                (*upstream).to_owned(),
+            )
+        };
         all.sort_by_key(key);
         for metric in &METRICS {
             let kind = MetricType::Histogram;
             let mut family = encoder.encode_descriptor(metric.name, metric.help, None, kind)?;
             for group in all.chunk_by(|one, other| key(one) == key(other)) {
                 for (token, of) in metric.histograms {
-                    let snapshot = Snapshot::of(group.iter().map(|one| of(&one.series)));
+                    let snapshot = Snapshot::of(group.iter().map(|(_, one)| of(&one.series)));
                     if snapshot.count() == 0 {
                         continue;
                     }
-                    let labels = self.of_model(group.first(), *token);
+                    let Some((upstream, one)) = group.first() else {
+                        continue;
+                    };
+                    let labels = of_model(upstream, one, *token);
                     family
                         .encode_family(&labels)?
                         .encode_histogram::<NoLabelSet>(
@@ -79,14 +92,14 @@ impl Collector {
         }
         Ok(())
     }
+}
 
-    fn of_model<'a>(&'a self, one: Option<&'a Labelled>, token: Option<&'a str>) -> Labels<'a> {
-        let mut labels: Labels<'_> = vec![("gen_ai_provider_name", &self.upstream)];
-        if let Some(one) = one {
-            labels.push(("gen_ai_operation_name", one.operation.as_str()));
-            labels.push(("gen_ai_request_model", &one.model));
-        }
-        labels.extend(token.map(|token| ("gen_ai_token_type", token)));
-        labels
-    }
+fn of_model<'a>(upstream: &'a str, one: &'a Labelled, token: Option<&'a str>) -> Labels<'a> {
+    let mut labels: Labels<'_> = vec![
+        ("gen_ai_provider_name", upstream),
+        ("gen_ai_operation_name", one.operation.as_str()),
+        ("gen_ai_request_model", &one.model),
+    ];
+    labels.extend(token.map(|token| ("gen_ai_token_type", token)));
+    labels
 }

@@ -8,9 +8,10 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
 use super::{Collector, Labels, counters, gauges};
-use crate::kernel::{Durations, Program, Snapshot as KernelSums};
+use crate::kernel::{Durations, Program, Snapshot as KernelSums, UpstreamTimings};
 use crate::metrics::KernelMetrics;
 use crate::metrics::cell::{Histogram, Snapshot};
+use crate::upstream::Link;
 
 /// From a kernel program.
 const EBPF: &str = "ebpf";
@@ -27,21 +28,29 @@ impl Collector {
             tracing::warn!(%error, "kernel maps");
             KernelSums::default()
         });
-        self.connections(encoder, &sums)?;
-        self.windows(encoder, sums.upstreams.first())?;
+        let timings: Vec<_> = (self.links.iter().map(|link| &**link))
+            .zip(&sums.upstreams)
+            .collect();
+        self.connections(encoder, &timings)?;
+        self.windows(encoder, &timings)?;
         self.responses(encoder)?;
         self.programs(encoder, &sums)
     }
 
-    fn connections(&self, encoder: &mut DescriptorEncoder<'_>, sums: &KernelSums) -> fmt::Result {
-        let timings = sums.upstreams.first();
-        let timings = timings.filter(|_| self.kernel.runs(Program::SocketTiming));
-        let either = |of: fn(&crate::kernel::UpstreamTimings) -> &Durations,
+    fn connections(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        timings: &[(&Link, &UpstreamTimings)],
+    ) -> fmt::Result {
+        let counts = self.kernel.runs(Program::SocketTiming);
+        let timings = || timings.iter().copied().filter(|_| counts);
+        let either = |of: fn(&UpstreamTimings) -> &Durations,
                       sampled: fn(&KernelMetrics) -> &Histogram| {
-            match timings {
-                Some(timings) => Some(durations(self.labels(EBPF), of(timings))),
-                None => self.observed(self.labels(TCP_INFO), sampled),
-            }
+            let counted =
+                timings().map(|(link, timings)| durations(labels(link, EBPF), of(timings)));
+            let others = self.observed(TCP_INFO, sampled);
+            let others = others.filter(|_| !counts);
+            counted.chain(others).collect::<Vec<_>>()
         };
         histograms(
             encoder,
@@ -55,24 +64,24 @@ impl Collector {
             "Smoothed round-trip times, about one for each acknowledgement",
             either(|timings| &timings.rtt, |worker| &worker.rtt),
         )?;
-        let retransmits = match timings {
-            Some(timings) => (self.labels(EBPF), timings.retransmits),
-            None => {
-                let sum = self.sum(|worker| &worker.kernel.retransmits);
-                (self.labels(TCP_INFO), sum)
-            }
-        };
+        let counted = timings().map(|(link, timings)| (labels(link, EBPF), timings.retransmits));
+        let sampled = self.links.iter().filter(|_| !counts).map(|link| {
+            let workers = self.workers.iter();
+            let kernels = workers.map(|worker| &worker.upstream(link.index).kernel);
+            let sum = kernels.map(|kernel| kernel.retransmits.get()).sum();
+            (labels(link, TCP_INFO), sum)
+        });
         counters(
             encoder,
             "holysheep_kernel_retransmits",
             "Segments sent again to upstream",
-            [retransmits],
+            counted.chain(sampled),
         )?;
         counters(
             encoder,
             "holysheep_kernel_connect_failures",
             "Connections that were refused, reset or timed out before upstream sent a byte",
-            timings.map(|timings| (self.labels(EBPF), timings.connect_failures)),
+            timings().map(|(link, timings)| (labels(link, EBPF), timings.connect_failures)),
         )
     }
 
@@ -91,13 +100,13 @@ impl Collector {
             encoder,
             "holysheep_kernel_first_byte_seconds",
             "From a request's first byte leaving to its response's first byte arriving",
-            self.observed(self.labels(EBPF), |worker| &worker.first_byte),
+            self.observed(EBPF, |worker| &worker.first_byte),
         )?;
         histograms(
             encoder,
             "holysheep_kernel_wakeup_lag_seconds",
             "How long a response's first byte waited in the kernel to be read",
-            self.observed(self.labels(EBPF), |worker| &worker.wakeup_lag),
+            self.observed(EBPF, |worker| &worker.wakeup_lag),
         )
     }
 
@@ -144,18 +153,22 @@ impl Collector {
         )
     }
 
-    fn labels<'a>(&'a self, source: &'a str) -> Labels<'a> {
-        vec![("upstream", self.upstream.as_str()), ("source", source)]
-    }
-
-    /// What the workers observed, if they did.
+    /// What the workers observed of each upstream, if they did.
     fn observed<'a>(
-        &self,
-        labels: Labels<'a>,
+        &'a self,
+        source: &'a str,
         of: fn(&KernelMetrics) -> &Histogram,
-    ) -> Option<Row<'a>> {
-        row(labels, self.workers.iter().map(|worker| of(&worker.kernel)))
+    ) -> impl Iterator<Item = Row<'a>> {
+        self.links.iter().filter_map(move |link| {
+            let workers = self.workers.iter();
+            let histograms = workers.map(|worker| of(&worker.upstream(link.index).kernel));
+            row(labels(link, source), histograms)
+        })
     }
+}
+
+fn labels<'a>(link: &'a Link, source: &'a str) -> Labels<'a> {
+    vec![("upstream", &link.settings.name), ("source", source)]
 }
 
 /// The sum of histograms, if anything was observed.

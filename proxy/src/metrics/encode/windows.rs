@@ -5,36 +5,36 @@ use std::fmt;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::{Collector, counters, gauges};
-use crate::kernel::{Program, UpstreamTimings, now_ns};
+use crate::kernel::{PathState, Program, UpstreamTimings, now_ns};
+use crate::upstream::Link;
 
 impl Collector {
-    /// `sums` are the upstream's, if a program counts.
+    /// `sums` are those of each upstream, if a program counts.
     pub(super) fn windows(
         &self,
         encoder: &mut DescriptorEncoder<'_>,
-        sums: Option<&UpstreamTimings>,
+        sums: &[(&Link, &UpstreamTimings)],
     ) -> fmt::Result {
         self.kept(encoder)?;
-        let sums = sums.filter(|_| self.kernel.runs(Program::UpstreamWindow));
-        let upstream = || ("upstream", self.upstream.as_str());
+        let runs = self.kernel.runs(Program::UpstreamWindow);
+        let sums = || sums.iter().filter(|_| runs);
         counters(
             encoder,
             "holysheep_kernel_windows_started",
             "Connections to upstream that began with more than the system's default",
-            sums.map(|sums| (vec![upstream()], sums.windows_started)),
+            sums().map(|(link, sums)| (vec![named(link)], sums.windows_started)),
         )?;
-        let outcomes = sums.map(|sums| {
+        let outcomes = sums().flat_map(|(link, sums)| {
             [
-                ("avoided", sums.windows_kept),
-                ("restarted", sums.windows_restarted),
+                (*link, "avoided", sums.windows_kept),
+                (*link, "restarted", sums.windows_restarted),
             ]
         });
-        let outcomes = outcomes.into_iter().flatten();
         counters(
             encoder,
             "holysheep_kernel_window_restarts",
             "Windows that would have been closed by idling, by what became of them",
-            outcomes.map(|(outcome, count)| (vec![upstream(), ("outcome", outcome)], count)),
+            outcomes.map(|(link, outcome, count)| (vec![named(link), ("outcome", outcome)], count)),
         )?;
         self.paths(encoder)
     }
@@ -52,28 +52,52 @@ impl Collector {
 
     fn paths(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let windows = self.kernel.windows();
-        let paths = windows.map_or_else(Vec::new, |windows| windows.paths(now_ns()));
-        let labels = || vec![("upstream", self.upstream.as_str())];
-        let most = |values: Vec<u32>| values.into_iter().max().map(|most| (labels(), most.into()));
+        let all = windows.map_or_else(Vec::new, |windows| windows.paths(now_ns()));
+        let of = |link: &Link| -> Vec<&PathState> {
+            // Of one alone all are, whatever addresses its name has had.
+            let endpoints = link.endpoints.all();
+            let is_one = self.links.len() == 1;
+            let mut all: Vec<_> = all.iter().collect();
+            all.retain(|path| {
+                let mut addresses = endpoints.iter().map(|endpoint| endpoint.address.ip());
+                is_one || addresses.any(|address| address == path.endpoint)
+            });
+            all
+        };
+        let most = |of_path: fn(&PathState) -> Option<u32>| {
+            let links = self.links.iter().filter_map(|link| {
+                let most = of(link).into_iter().filter_map(of_path).max()?;
+                Some((vec![named(link)], i64::from(most)))
+            });
+            links.collect::<Vec<_>>()
+        };
         gauges(
             encoder,
             "holysheep_kernel_window_start_bytes",
             "What the last connection began with; of several addresses, the most",
-            most(paths.iter().filter_map(|path| path.started).collect()),
+            most(|path| path.started),
         )?;
         gauges(
             encoder,
             "holysheep_kernel_window_carried_bytes",
             "The most that was acknowledged within a quarter of a round trip without a loss, of late",
-            most(paths.iter().filter_map(|path| path.carried).collect()),
+            most(|path| path.carried),
         )?;
-        let on_hold = paths.iter().filter(|path| path.on_hold.is_some()).count();
-        let on_hold = i64::try_from(on_hold).unwrap_or(i64::MAX);
+        let on_hold = self.links.iter().filter_map(|link| {
+            let paths = of(link);
+            let count = paths.iter().filter(|path| path.on_hold.is_some()).count();
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            (!paths.is_empty()).then(|| (vec![named(link)], count))
+        });
         gauges(
             encoder,
             "holysheep_kernel_paths_on_hold",
             "Addresses of upstream over whose paths connections begin with the default after a loss",
-            (!paths.is_empty()).then(|| (labels(), on_hold)),
+            on_hold.collect::<Vec<_>>(),
         )
     }
+}
+
+fn named(link: &Link) -> (&str, &str) {
+    ("upstream", &link.settings.name)
 }

@@ -70,3 +70,27 @@ fn the_end_and_what_is_asked_of_a_stream_are_found_at_every_cut() {
         assert_eq!(scan(endless, 3).1, None, "{endless}");
     }
 }
+
+#[test]
+fn the_model_is_found_where_it_stands() {
+    let long = format!(
+        r#"{{"messages":[{{"model":"no","content":"{}"}}],"model":"yes","x":"yes"}}"#,
+        "a\\\"".repeat(100)
+    );
+    for (body, expected) in [
+        (r#"{"model":"a"}"#, Some("a")),
+        (
+            r#"{ "metadata":{"model":"b"}, "model" : "gpt-4o" , "x":1"#,
+            Some("gpt-4o"),
+        ),
+        (&*long, Some("yes")),
+        (r#"{"model":1}"#, None),
+        (r#"{"model":"cut"#, None),
+        ("", None),
+    ] {
+        let place = place_of_model(body.as_bytes());
+        let before = place.clone().map(|place| &body[..place.start]);
+        assert_eq!(place.map(|place| &body[place]), expected, "{body}");
+        assert!(before.is_none_or(|before| before.trim_end_matches('"').trim_end().ends_with(':')));
+    }
+}

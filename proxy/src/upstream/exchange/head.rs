@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use super::{Exchange, ExchangeError, RequestBody};
+use super::{Exchange, RequestBody};
 use crate::error::ProxyError;
 use crate::http1::{BodyDecoder, Framing, framing, head::Version};
 use crate::kernel::FirstByte;
@@ -19,7 +19,7 @@ impl Exchange {
         &mut self,
         cx: &mut Context<'_>,
         body: &mut B,
-    ) -> Poll<Result<(), ExchangeError>> {
+    ) -> Poll<Result<(), ProxyError>> {
         self.poll_request(cx, body)?;
         loop {
             let Connection { input, head, .. } = &mut self.connection;
@@ -43,19 +43,18 @@ impl Exchange {
                 return invalid("its head is too long");
             }
             if ready!(self.poll_read_head(cx))? == 0 {
-                return Poll::Ready(Err(ProxyError::UpstreamClosed.into()));
+                return Poll::Ready(Err(ProxyError::UpstreamClosed));
             }
         }
     }
 
     /// Looks at the head that ends at `end`; false if it was an interim response.
-    fn take_head(&mut self, end: usize) -> Result<bool, ExchangeError> {
+    fn take_head(&mut self, end: usize) -> Result<bool, ProxyError> {
         let view = self.head();
         match view.status() {
             0..100 => Err(ProxyError::UpstreamInvalidResponse(Cow::Borrowed(
                 "its status is below 100",
-            ))
-            .into()),
+            ))),
             101 if self.may_switch => {
                 self.response = Framing::UntilClose;
                 self.body = BodyDecoder::new(Framing::UntilClose);
@@ -64,11 +63,11 @@ impl Exchange {
             }
             101 => Err(ProxyError::UpstreamInvalidResponse(Cow::Borrowed(
                 "it switches protocols unasked",
-            ))
-            .into()),
+            ))),
             100..=199 => Ok(false),
             _ => {
-                let framing = framing::of_response(&view, false)?;
+                let framing = framing::of_response(&view, false)
+                    .map_err(|error| ProxyError::UpstreamInvalidResponse(Cow::Borrowed(error.0)))?;
                 // RFC 9112 section 6.1: a coding in HTTP/1.0 is not to be trusted twice.
                 let dubious = view.version() == Version::Http10 && framing == Framing::Chunked;
                 let closes = framing == Framing::UntilClose;
@@ -109,8 +108,8 @@ impl Exchange {
     }
 }
 
-const fn invalid(reason: &'static str) -> Poll<Result<(), ExchangeError>> {
-    Poll::Ready(Err(ExchangeError::Failed(
-        ProxyError::UpstreamInvalidResponse(Cow::Borrowed(reason)),
-    )))
+const fn invalid(reason: &'static str) -> Poll<Result<(), ProxyError>> {
+    Poll::Ready(Err(ProxyError::UpstreamInvalidResponse(Cow::Borrowed(
+        reason,
+    ))))
 }

@@ -1,6 +1,7 @@
 //! Tests of `eyeballs.rs`.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::*;
@@ -26,7 +27,7 @@ async fn run(plan: &[Does]) -> (Result<usize, String>, Vec<u128>, u128, usize) {
     let begun = RefCell::new(Vec::new());
     let dropped = Rc::new(());
     let addresses: Vec<_> = (0..plan.len()).map(address).collect();
-    let result = race(&addresses, |address| {
+    let connect = |address: SocketAddr| {
         begun.borrow_mut().push(started.elapsed().as_millis());
         let index = usize::from(address.port());
         let (does, alive) = (plan[index], Rc::clone(&dropped));
@@ -45,8 +46,8 @@ async fn run(plan: &[Does]) -> (Result<usize, String>, Vec<u128>, u128, usize) {
             drop(alive);
             result
         }
-    });
-    let result = result.await;
+    };
+    let result = race(&addresses, connect, |_| {}).await;
     let took = started.elapsed().as_millis();
     (result, begun.into_inner(), took, Rc::strong_count(&dropped))
 }
@@ -90,4 +91,22 @@ async fn a_failure_names_the_last_reason_and_the_count() {
     let (result, ..) = run(&[Refuses(0)]).await;
     assert_eq!(result.unwrap_err(), "192.0.2.1:0: refused; 1 address tried");
     assert_eq!(run(&[]).await.0.unwrap_err(), "the name has no address");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_slow_ones_are_named() {
+    let addresses: Vec<_> = (0..3).map(address).collect();
+    let slow = RefCell::new(Vec::new());
+    let connect = |address: SocketAddr| async move {
+        match address.port() {
+            0 => std::future::pending().await,
+            _ => {
+                sleep(Duration::from_millis(20)).await;
+                Ok::<_, &str>(())
+            }
+        }
+    };
+    let told = |address: &SocketAddr| slow.borrow_mut().push(address.port());
+    race(&addresses, connect, told).await.unwrap();
+    assert_eq!(slow.into_inner(), [0]);
 }

@@ -14,44 +14,35 @@ use super::pipe::{Pipe, PipeBody};
 use super::session::Stream;
 use crate::error::ProxyError;
 use crate::http1::{Framing, Head, HeadView, head::Version};
-use crate::upstream::exchange::{ExchangeError, RequestBody, Unsent};
+use crate::upstream::exchange::RequestBody;
+use crate::upstream::{Local, Message};
 
 type Refusal = TrySendError<http::Request<PipeBody>>;
 pub(super) type Response = Pin<Box<dyn Future<Output = Result<http::Response<Incoming>, Refusal>>>>;
 
-/// A request that can be sent, or sent again.
+/// A request that has been given to hyper.
 #[derive(Debug)]
-pub struct H2Request {
-    pub(super) head: Box<http::request::Parts>,
-    pub(super) pipe: Pipe,
-    /// Bytes of the body pulled from the client.
-    pub(super) pulled: u64,
-}
-
-impl H2Request {
-    /// A request whose body is still with the client, framed so.
-    pub fn new(head: Box<http::request::Parts>, body: Framing) -> Self {
-        Self {
-            head,
-            pipe: Pipe::new(body),
-            pulled: 0,
-        }
-    }
+pub(super) struct Sent {
+    /// Its head, for another attempt.
+    pub(super) message: Message,
+    /// Its body.
+    pub(super) pipe: Rc<Pipe>,
 }
 
 /// A request under way as an h2 stream; dropping it resets the stream.
 pub struct H2Exchange {
-    /// The request's head, until upstream answers.
-    request: Option<Box<http::request::Parts>>,
+    /// The request's head, for another attempt.
+    message: Message,
     response: Option<Response>,
     pipe: Rc<Pipe>,
     stream: Stream,
+    /// Upstream has certainly not looked at it.
+    is_unread: bool,
     head: Head,
     head_bytes: Vec<u8>,
     framing: Framing,
     incoming: Option<Incoming>,
     current: Bytes,
-    pulled: u64,
 }
 
 impl std::fmt::Debug for H2Exchange {
@@ -62,25 +53,56 @@ impl std::fmt::Debug for H2Exchange {
 
 impl H2Exchange {
     /// A request that has been given to hyper.
-    pub(super) fn new(
-        request: Box<http::request::Parts>,
-        response: Response,
-        pipe: Rc<Pipe>,
-        stream: Stream,
-        pulled: u64,
-    ) -> Self {
+    pub(super) fn new(sent: Sent, response: Response, stream: Stream) -> Self {
+        let Sent { message, pipe } = sent;
         Self {
-            request: Some(request),
+            message,
             response: Some(response),
             pipe,
             stream,
+            is_unread: false,
             head: Head::default(),
             head_bytes: Vec::new(),
             framing: Framing::None,
             incoming: None,
             current: Bytes::new(),
-            pulled,
         }
+    }
+
+    /// The endpoint, as the worker knows it.
+    pub fn endpoint(&self) -> &Rc<Local> {
+        self.stream.session().endpoint()
+    }
+
+    /// Takes the request back if upstream has certainly not looked at it.
+    pub fn reclaim(&mut self) -> Option<Message> {
+        if self.is_unread {
+            self.take_back()
+        } else {
+            None
+        }
+    }
+
+    /// Takes the request back, whatever upstream has had of it, if all of it is still here.
+    pub fn take_back(&mut self) -> Option<Message> {
+        let is_complete = self.pipe.has_ended();
+        let body = self.pipe.rewind()?;
+        let mut message = std::mem::take(&mut self.message);
+        let pulled = message.pulled;
+        if !body.is_empty() {
+            message.append(&body);
+        }
+        if is_complete && message.framing == Framing::Chunked {
+            message.append(&[]);
+        }
+        message.is_complete = is_complete;
+        message.pulled = pulled;
+        Some(message)
+    }
+
+    /// The request is not sent again.
+    pub fn start_body(&mut self) {
+        self.pipe.forget();
     }
 
     /// Sends the request and waits for the head of the response.
@@ -88,19 +110,20 @@ impl H2Exchange {
         &mut self,
         cx: &mut Context<'_>,
         body: &mut B,
-    ) -> Poll<Result<(), ExchangeError>> {
+    ) -> Poll<Result<(), ProxyError>> {
         self.poll_request(cx, body)?;
         let Some(response) = &mut self.response else {
-            return Poll::Ready(Err(ProxyError::UpstreamClosed.into()));
+            return Poll::Ready(Err(ProxyError::UpstreamClosed));
         };
         let result = ready!(response.as_mut().poll(cx));
         self.response = None;
         let (parts, incoming) = match result {
             Ok(response) => response.into_parts(),
-            Err(refusal) => return Poll::Ready(Err(self.failed(&refusal))),
+            Err(refusal) => {
+                self.failed(&refusal);
+                return Poll::Ready(Err(ProxyError::UpstreamClosed));
+            }
         };
-        self.request = None;
-        self.pipe.forget();
         self.head.begin(Version::Http2, parts.status.as_u16());
         for (name, value) in &parts.headers {
             self.head.push_field(
@@ -118,27 +141,13 @@ impl H2Exchange {
     }
 
     /// Looks at why there is no response.
-    fn failed(&mut self, refusal: &Refusal) -> ExchangeError {
+    fn failed(&mut self, refusal: &Refusal) {
         let verdict = Verdict::of(refusal, self.pipe.is_untouched());
         tracing::debug!(error = %refusal.error(), ?verdict, "h2 request to upstream failed");
         if verdict == Verdict::ConnectionOver {
             self.stream.session().retire();
         }
-        let error = ProxyError::UpstreamClosed;
-        if verdict == Verdict::Unknown {
-            return error.into();
-        }
-        match (self.request.take(), self.pipe.rewind()) {
-            (Some(head), Some(pipe)) => ExchangeError::NotSent {
-                request: Unsent::Http2(Box::new(H2Request {
-                    head,
-                    pipe,
-                    pulled: self.pulled,
-                })),
-                error,
-            },
-            _ => error.into(),
-        }
+        self.is_unread = verdict != Verdict::Unknown;
     }
 
     /// Pulls the request body as far as flow control allows.
@@ -149,7 +158,7 @@ impl H2Exchange {
         &mut self,
         cx: &mut Context<'_>,
         body: &mut B,
-    ) -> Result<(), ExchangeError> {
+    ) -> Result<(), ProxyError> {
         if !self.is_sent() {
             // Room in the pipe, and its running dry, are both worth a look.
             self.pipe.wake_when_taken(cx);
@@ -159,7 +168,7 @@ impl H2Exchange {
                 return Ok(());
             };
             let data = data?;
-            self.pulled += data.len() as u64;
+            self.message.pulled += data.len() as u64;
             self.pipe.put(data);
         }
         Ok(())
@@ -204,7 +213,7 @@ impl H2Exchange {
 
     /// Bytes of the request body pulled so far.
     pub const fn pulled(&self) -> u64 {
-        self.pulled
+        self.message.pulled
     }
 
     /// Whether the whole request has been given to hyper.

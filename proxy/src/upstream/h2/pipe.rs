@@ -15,11 +15,10 @@ use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::http1::Framing;
+use crate::upstream::Message;
 
 /// Request bytes waiting for h2's flow control.
 pub(super) const HIGH_WATER: usize = 64 * 1024;
-/// Longest body kept for another attempt.
-const KEPT: usize = 64 * 1024;
 
 /// Bytes of a body, shared with the copy that is kept.
 #[derive(Debug, Clone)]
@@ -51,12 +50,14 @@ struct Pieces {
     kept: usize,
     /// Whether the queue begins where the body does.
     whole: bool,
+    /// Bytes that are kept at most.
+    keep: usize,
 }
 
 impl Pieces {
     fn next(&mut self) -> Option<Piece> {
         let len = self.queue.get(self.taken)?.bytes.len();
-        if self.whole && self.kept + len <= KEPT {
+        if self.whole && self.kept + len <= self.keep {
             let piece = self.queue.get(self.taken).cloned();
             self.taken += 1;
             self.kept += len;
@@ -88,31 +89,34 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    /// For a body framed so.
-    pub(super) fn new(body: Framing) -> Self {
-        let declared = match body {
+    /// For the body of a request, with what has come of it.
+    pub(super) fn of_message(message: &Message) -> Self {
+        let declared = match message.framing {
             Framing::None => Some(0),
             Framing::Length(length) => Some(length),
             Framing::Chunked | Framing::UntilClose => None,
         };
-        Self::of(VecDeque::new(), 0, body == Framing::None, declared)
-    }
-
-    fn of(queue: VecDeque<Piece>, queued: usize, ended: bool, declared: Option<u64>) -> Self {
-        Self {
+        let pipe = Self {
             pieces: RefCell::new(Pieces {
-                queue,
+                queue: VecDeque::new(),
                 taken: 0,
                 kept: 0,
                 whole: true,
+                keep: message.keep,
             }),
-            queued: Cell::new(queued),
-            ended: Cell::new(ended),
+            queued: Cell::new(0),
+            ended: Cell::new(false),
             asked: Cell::new(false),
             declared,
             reader: RefCell::default(),
             writer: RefCell::default(),
+        };
+        let body = message.body();
+        if !body.is_empty() {
+            pipe.put(&body);
         }
+        pipe.ended.set(message.is_complete);
+        pipe
     }
 
     /// Whether all of the body has been put in.
@@ -161,20 +165,20 @@ impl Pipe {
         self.pieces.borrow_mut().forget();
     }
 
-    /// The same body from its beginning, if all of it is still here. This pipe
+    /// The body from its beginning, if all of it is still here. This pipe
     /// ends.
-    pub(super) fn rewind(&self) -> Option<Self> {
+    pub(super) fn rewind(&self) -> Option<Vec<u8>> {
         let mut pieces = self.pieces.borrow_mut();
         if !pieces.whole {
             return None;
         }
         let queue = std::mem::take(&mut pieces.queue);
-        let queued = queue.iter().map(|piece| piece.bytes.len()).sum();
-        let again = Self::of(queue, queued, self.ended.get(), self.declared);
+        let body = queue.iter().flat_map(|piece| piece.bytes.iter().copied());
         pieces.taken = 0;
+        pieces.whole = false;
         self.queued.set(0);
         self.ended.set(true);
-        Some(again)
+        Some(body.collect())
     }
 }
 

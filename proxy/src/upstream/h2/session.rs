@@ -2,14 +2,13 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use crate::metrics::WorkerMetrics;
+use crate::upstream::Local;
 
 /// Counts as idle while no stream is open on it, as active otherwise.
 #[derive(Debug)]
 pub(super) struct Session {
-    metrics: Arc<WorkerMetrics>,
+    endpoint: Rc<Local>,
     streams: Cell<usize>,
     open: Cell<bool>,
     retired: Cell<bool>,
@@ -17,9 +16,9 @@ pub(super) struct Session {
 
 impl Session {
     /// A connection that has just been made; it counts until the [`Open`] is dropped.
-    pub(super) fn new(metrics: &Arc<WorkerMetrics>) -> (Rc<Self>, Open) {
+    pub(super) fn new(endpoint: Rc<Local>) -> (Rc<Self>, Open) {
         let session = Rc::new(Self {
-            metrics: Arc::clone(metrics),
+            endpoint,
             streams: Cell::new(0),
             open: Cell::new(true),
             retired: Cell::new(false),
@@ -34,13 +33,20 @@ impl Session {
     }
 
     /// Whether it takes requests, as far as is known.
-    pub(super) const fn takes_requests(&self) -> bool {
-        self.open.get() && !self.retired.get()
+    pub(super) fn takes_requests(&self) -> bool {
+        let has_left = self.endpoint.gone.get() || self.endpoint.is_ejected();
+        self.open.get() && !self.retired.get() && !has_left
+    }
+
+    /// Where it leads.
+    pub(super) const fn endpoint(&self) -> &Rc<Local> {
+        &self.endpoint
     }
 
     /// Counts a stream in; the guard counts it out.
     pub(super) fn begin(self: &Rc<Self>) -> Stream {
         self.set_streams(self.streams.get() + 1);
+        self.endpoint.load().begin();
         Stream(Rc::clone(self))
     }
 
@@ -52,7 +58,7 @@ impl Session {
 
     /// Counts the connection in or out, as it stands.
     fn count(&self, amount: i64) {
-        let gauges = &self.metrics.upstream;
+        let gauges = self.endpoint.metrics();
         if !self.open.get() {
             return;
         }
@@ -89,18 +95,31 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.0.set_streams(self.0.streams.get().saturating_sub(1));
+        self.0.endpoint.load().end();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::metrics::WorkerMetrics;
+    use crate::upstream::Endpoints;
 
     #[test]
     fn a_connection_is_idle_or_active_and_then_gone() {
         let metrics = Arc::<WorkerMetrics>::default();
-        let counts = || (metrics.upstream.idle.get(), metrics.upstream.active.get());
-        let (session, open) = Session::new(&metrics);
+        let counts = || {
+            (
+                metrics.upstream(0).idle.get(),
+                metrics.upstream(0).active.get(),
+            )
+        };
+        let all = Arc::new(Endpoints::new(1));
+        let endpoint = all.adopt(&["127.0.0.1:1".parse().unwrap()]).remove(0);
+        let local = Local::new(endpoint, &all, &metrics, (0, 0));
+        let (session, open) = Session::new(local);
         assert_eq!(counts(), (1, 0));
         let streams = [session.begin(), session.begin()];
         assert_eq!(counts(), (0, 1));

@@ -1,0 +1,62 @@
+//! Which model a request is for, where that says which upstream gets it: its body is held back until it has named one.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use super::body::Observed;
+use super::course::Course;
+use crate::account::RequestRecord;
+use crate::downstream::Downstream;
+use crate::error::ProxyError;
+use crate::stream::request;
+use crate::upstream::{Message, RequestBody};
+use crate::worker::Worker;
+
+/// Reads the body until the model is named, the body ends, or more has come than is kept.
+///
+/// # Errors
+/// If the client's body breaks off, or does not come in time.
+pub(super) async fn learn<D: Downstream>(
+    worker: &Worker,
+    course: &mut Course,
+    message: &mut Message,
+    body: &mut Observed<'_, D>,
+    record: &mut RequestRecord,
+) -> Result<(), ProxyError> {
+    if record.model.is_none() && record.operation().is_some() {
+        read(worker, message, body).await?;
+        record.model = body.asked().and_then(|asked| asked.model.clone());
+    }
+    let targets = worker.config.models.of(record.model.as_deref()).iter();
+    let is_renamed = targets.map(|target| &target.model).any(Option::is_some);
+    let place = is_renamed.then(|| request::place_of_model(&message.body()));
+    course.is_for(record.model.as_deref(), place.flatten());
+    Ok(())
+}
+
+async fn read<D: Downstream>(
+    worker: &Worker,
+    message: &mut Message,
+    body: &mut Observed<'_, D>,
+) -> Result<(), ProxyError> {
+    let limit = worker.live().timeouts.client_body;
+    body.client.timer().set(worker.now(), limit);
+    poll_fn(|cx| {
+        loop {
+            let is_known = body.asked().is_none_or(|asked| asked.model.is_some());
+            if is_known || message.is_complete || message.bytes.len() > message.keep {
+                return Poll::Ready(Ok(()));
+            }
+            match body.poll_data(cx) {
+                Poll::Ready(data) => {
+                    message.append(data?);
+                    body.client.timer().set(worker.now(), limit);
+                }
+                Poll::Pending => break,
+            }
+        }
+        let expired = body.client.timer().poll_expired(cx);
+        expired.map(|()| Err(ProxyError::RequestTimeout))
+    })
+    .await
+}

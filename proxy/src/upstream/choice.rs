@@ -1,0 +1,215 @@
+//! Which endpoint gets a request: of two that chance has picked, the one where it will probably wait less.
+//!
+//! What is compared is the requests under way, plus one, times a moving average of the time to the first byte, times how
+//! much upstream's endpoint has failed lately, times what the kernel sees of its connections ([`Local::look`]). Failures do
+//! not count as answers: an endpoint that refuses everything within a millisecond does not look fast.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::connect::Connection;
+use super::endpoint::{Endpoint, Endpoints, Load};
+use crate::kernel::EndpointView;
+use crate::metrics::{UpstreamMetrics, WorkerMetrics};
+
+/// After so long an answer counts for a third in the average, and one that is as old has lost half of its weight.
+const MEMORY: f32 = 10.0;
+/// What an endpoint is taken to need of which nothing is known; microseconds.
+const UNKNOWN: f32 = 50_000.0;
+/// By how much an endpoint that only fails is dearer than one that never does.
+const FAILING: f32 = 20.0;
+/// The share of the last outcome in the average of failures.
+const LATEST: f32 = 0.2;
+/// By how much the kernel's view can make an endpoint dearer.
+const DEAREST: f32 = 8.0;
+/// Segments sent again without any acknowledgement after which an endpoint is taken to be gone.
+const UNANSWERED: u32 = 3;
+
+/// An endpoint as one worker knows it, with the connections it has there.
+#[derive(Debug)]
+pub struct Local {
+    /// What all workers share of it.
+    pub shared: Arc<Endpoint>,
+    all: Arc<Endpoints>,
+    metrics: Arc<WorkerMetrics>,
+    upstream: usize,
+    worker: usize,
+    /// Those that have carried a request.
+    pub(super) idle: RefCell<Vec<Connection>>,
+    /// Those opened ahead of need.
+    pub(super) unused: RefCell<Vec<Connection>>,
+    /// Its address is no longer one of the name's.
+    pub(super) gone: Cell<bool>,
+    answered: Cell<Instant>,
+    /// The share of failures, lately.
+    failing: Cell<f32>,
+    /// The kernel's view, as a factor.
+    strain: Cell<f32>,
+    seen: Cell<EndpointView>,
+    /// Whether it can be connected to is being found out.
+    pub(super) is_checking: Cell<bool>,
+}
+
+impl std::fmt::Display for Local {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.shared.address.fmt(f)
+    }
+}
+
+impl Local {
+    /// Nothing has been sent there yet.
+    pub fn new(
+        shared: Arc<Endpoint>,
+        all: &Arc<Endpoints>,
+        metrics: &Arc<WorkerMetrics>,
+        (upstream, worker): (usize, usize),
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            shared,
+            all: Arc::clone(all),
+            metrics: Arc::clone(metrics),
+            upstream,
+            worker,
+            idle: RefCell::default(),
+            unused: RefCell::default(),
+            gone: Cell::new(false),
+            answered: Cell::new(Instant::now()),
+            failing: Cell::new(0.0),
+            strain: Cell::new(1.0),
+            seen: Cell::default(),
+            is_checking: Cell::new(false),
+        })
+    }
+
+    /// The position of its upstream.
+    #[inline]
+    pub const fn upstream(&self) -> usize {
+        self.upstream
+    }
+
+    /// Its upstream's metrics.
+    #[inline]
+    pub fn metrics(&self) -> &UpstreamMetrics {
+        self.metrics.upstream(self.upstream)
+    }
+
+    #[inline]
+    pub(super) fn load(&self) -> &Load {
+        self.shared.load(self.worker)
+    }
+
+    /// Whether it gets no requests.
+    pub fn is_ejected(&self) -> bool {
+        self.shared.circuit.state() == super::circuit::State::Open
+    }
+
+    /// Whether it is time to find out if it can be connected to, and nobody does yet.
+    pub(super) fn begins_check(&self, now: Instant) -> bool {
+        self.shared.circuit.is_due(now) && !self.is_checking.replace(true)
+    }
+
+    /// How many connections wait for a request.
+    pub(super) fn waiting(&self) -> usize {
+        self.idle.borrow().len() + self.unused.borrow().len()
+    }
+
+    /// What a request would wait there, in a unit of its own.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    pub(super) fn cost(&self, now: Instant) -> f32 {
+        let known = match self.load().first_byte() {
+            0 => UNKNOWN,
+            // What was slow once may no longer be: without new answers it is forgotten.
+            micros => micros as f32 / (1.0 + self.age(now) / MEMORY),
+        };
+        let queue = (self.load().in_flight() + 1) as f32;
+        queue * known * (1.0 + FAILING * self.failing.get()) * self.strain.get()
+    }
+
+    fn age(&self, now: Instant) -> f32 {
+        now.saturating_duration_since(self.answered.get())
+            .as_secs_f32()
+    }
+
+    /// A response has begun so long after its request.
+    #[inline]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "an hour is 3.6e9 microseconds, which fit; an estimate"
+    )]
+    pub fn answered(&self, first_byte: Duration, now: Instant) {
+        let sample = first_byte.as_secs_f32() * 1e6;
+        let average = match self.load().first_byte() {
+            0 => sample,
+            before => {
+                let age = self.age(now);
+                let share = (age / (age + MEMORY)).max(0.05);
+                before as f32 + (sample - before as f32) * share
+            }
+        };
+        self.load().set_first_byte((average as u32).max(1));
+        self.answered.set(now);
+        self.failing.set(self.failing.get() * (1.0 - LATEST));
+        self.shared.circuit.succeeded(now);
+    }
+
+    /// Something that is its fault went wrong.
+    pub fn failed(&self, limits: &super::circuit::Limits, now: Instant) {
+        let failing = self.failing.get();
+        self.failing.set(failing + (1.0 - failing) * LATEST);
+        self.load().count_failure();
+        self.all.failed(&self.shared, limits, now);
+    }
+
+    /// Takes note of what the kernel sees of its connections. Whether it is time to send nothing there, although no request
+    /// has failed yet.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    pub(super) fn look(&self, view: &EndpointView) -> bool {
+        let before = self.seen.replace(*view);
+        let new = |of: fn(&EndpointView) -> u32| of(view).wrapping_sub(of(&before)) as f32;
+        let trouble = new(|view| view.retransmits)
+            + 4.0 * new(|view| view.resets)
+            + 4.0 * new(|view| view.connect_failures);
+        // Half of what there was is forgotten at each look.
+        let strain = 1.0 + (self.strain.get() - 1.0) / 2.0 + trouble / 4.0;
+        self.strain.set(strain.min(DEAREST));
+        let is_silent = match (view.since_acked, view.since_lost) {
+            (Some(acked), Some(lost)) => lost < acked,
+            (None, Some(_)) => true,
+            _ => false,
+        };
+        is_silent && view.unanswered >= UNANSWERED
+    }
+
+    /// Ejects it because of what was seen.
+    pub(super) fn eject(&self, limits: &super::circuit::Limits, now: Instant) {
+        if self.all.eject(&self.shared, limits, now) {
+            self.metrics().ejected_by_kernel.inc();
+        }
+    }
+}
+
+/// Of two endpoints picked by chance the cheaper one comes first; the rest follows in the order of its cost.
+pub(super) fn order(all: &[Rc<Local>], random: &mut fastrand::Rng, now: Instant) -> Vec<Rc<Local>> {
+    let mut costs: Vec<_> = all
+        .iter()
+        .map(|local| (local.cost(now), Rc::clone(local)))
+        .collect();
+    costs.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    if costs.len() > 2 {
+        let (one, other) = pair(costs.len(), random);
+        let first = costs.remove(one.min(other));
+        costs.insert(0, first);
+    }
+    costs.into_iter().map(|(_, local)| local).collect()
+}
+
+/// Two different positions below `count`, which is at least two.
+pub(super) fn pair(count: usize, random: &mut fastrand::Rng) -> (usize, usize) {
+    let one = random.usize(..count);
+    let other = random.usize(..count - 1);
+    (one, if other < one { other } else { other + 1 })
+}

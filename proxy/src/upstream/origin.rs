@@ -1,0 +1,110 @@
+//! One worker's side of an upstream: its connections there, and what keeps them ready.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::tls::ClientTls;
+use super::{Dialer, Link, Multiplexed, Pool, Roster};
+use crate::config::{Config, Upstream, UpstreamProtocol};
+use crate::kernel::Sockets;
+use crate::metrics::gen_ai::Models;
+use crate::metrics::{UpstreamMetrics, WorkerMetrics};
+
+/// An upstream, as a worker uses it.
+#[derive(Debug)]
+pub struct Origin {
+    /// What all workers share of it.
+    pub link: Arc<Link>,
+    /// Its `Host`.
+    pub authority: String,
+    /// HTTP/1.1 connections.
+    pub pool: Rc<Pool>,
+    /// The h2 connection.
+    pub h2: Rc<Multiplexed>,
+    /// The worker's series of its models.
+    pub models_asked: Models,
+    /// Opens both.
+    pub dialer: Rc<Dialer>,
+    worker: usize,
+}
+
+impl Origin {
+    /// No connection yet.
+    pub fn new(
+        link: &Arc<Link>,
+        worker: usize,
+        tls: Option<ClientTls>,
+        config: &Config,
+        (metrics, sockets): (&Arc<WorkerMetrics>, &Sockets),
+    ) -> Self {
+        let roster = Roster::new(
+            Arc::clone(link),
+            worker,
+            Arc::clone(metrics),
+            config.ejection,
+        );
+        let timeout = config.timeouts.connect;
+        let dialer = Rc::new(Dialer::new(roster, worker, tls, timeout, sockets.clone()));
+        Self {
+            link: Arc::clone(link),
+            authority: link.settings.base_url.authority(),
+            pool: Rc::new(Pool::new(Rc::clone(&dialer), &link.settings)),
+            h2: Rc::new(Multiplexed::new(Rc::clone(&dialer))),
+            models_asked: Models::default(),
+            dialer,
+            worker,
+        }
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> &Upstream {
+        &self.link.settings
+    }
+
+    /// The worker's metrics of it.
+    pub fn metrics(&self) -> &UpstreamMetrics {
+        self.dialer.metrics()
+    }
+
+    /// Whether it is spoken to in h2.
+    pub fn speaks_h2(&self) -> bool {
+        self.settings().protocol == UpstreamProtocol::Http2
+    }
+
+    /// Keeps connections ready, until the tasks are dropped.
+    pub fn keep_ready(&self) {
+        if self.speaks_h2() {
+            let h2 = Rc::clone(&self.h2);
+            tokio::task::spawn_local(async move { h2.keep_open().await });
+        } else {
+            tokio::task::spawn_local(Rc::clone(&self.pool).keep_warm());
+            tokio::task::spawn_local(Rc::clone(&self.pool).keep_fresh());
+        }
+    }
+
+    /// Looks after what changes by itself: addresses, what the kernel sees, keys, and endpoints whose pause is over.
+    pub fn look(&self, now: Instant) {
+        let roster = self.dialer.roster();
+        for gone in roster.refresh() {
+            self.pool.clear_at(&gone);
+        }
+        roster.look(self.dialer.sockets(), now);
+        // What is the same for all workers one of them sees to.
+        if self.worker != 0 {
+            return;
+        }
+        self.link.keys.prefer_first(now);
+        for local in roster.all().iter() {
+            if local.begins_check(now) {
+                tokio::task::spawn_local(Rc::clone(&self.pool).check(Rc::clone(local)));
+            }
+        }
+    }
+
+    /// Takes over what can change.
+    pub fn adopt(&self, config: &Config) {
+        self.dialer.set_timeout(config.timeouts.connect);
+        self.dialer.roster().set_ejection(config.ejection);
+    }
+}
