@@ -27,6 +27,7 @@ mod tools;
 use bytes::Bytes;
 use http::{Method, StatusCode, request::Parts};
 
+use crate::fault::RetryHints;
 use crate::routes::Route;
 use crate::server::Shared;
 use answer::Answer;
@@ -104,7 +105,7 @@ pub(crate) fn answer(ask: &Ask<'_>) -> Answer {
         Route::Audio => stored::audio(ask.path),
         Route::Files => stored::files(ask),
         Route::Batches => stored::batches(ask),
-        Route::Other => Answer::status(dialect, 404, None),
+        Route::Other => Answer::status(dialect, 404, RetryHints::default()),
     }
 }
 

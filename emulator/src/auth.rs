@@ -1,7 +1,7 @@
 //! The key check, and the refusal as the real API words it.
 //!
-//! `exchange.rs` asks before it answers; faults come first, as an overloaded relay fails before it
-//! looks at keys.
+//! `exchange.rs` asks whose request it is, since faults may be for one key only. What is refused is
+//! refused after faults, as an overloaded relay fails before it looks at keys.
 
 use http::{HeaderMap, header};
 
@@ -10,11 +10,14 @@ use crate::routes::Dialect;
 
 const API_KEY_FIELD: &str = "x-api-key";
 
-/// Whether `Authorization: Bearer` or `x-api-key` carries the key; either will do on any path.
-pub(crate) fn accepted(headers: &HeaderMap, key: &str) -> bool {
-    let bearer = bearer(headers) == Some(key.as_bytes());
-    let own = headers.get(API_KEY_FIELD);
-    bearer || own.is_some_and(|value| value.as_bytes() == key.as_bytes())
+/// Which of the keys `Authorization: Bearer` or `x-api-key` carries; either will do on any path.
+pub(crate) fn key_of(headers: &HeaderMap, keys: &[String]) -> Option<usize> {
+    let bearer = bearer(headers);
+    let own = headers.get(API_KEY_FIELD).map(http::HeaderValue::as_bytes);
+    keys.iter().position(|key| {
+        let key = Some(key.as_bytes());
+        bearer == key || own == key
+    })
 }
 
 pub(crate) fn refusal(dialect: Dialect, headers: &HeaderMap) -> Answer {
@@ -54,11 +57,18 @@ mod tests {
         headers
     }
 
+    fn found(name: &'static str, value: &'static str) -> Option<usize> {
+        key_of(
+            &headers(name, value),
+            &["cr_0".to_owned(), "cr_1".to_owned()],
+        )
+    }
+
     #[test]
     fn both_fields_carry_the_key() {
-        assert!(accepted(&headers("authorization", "Bearer cr_1"), "cr_1"));
-        assert!(accepted(&headers("authorization", "bearer cr_1"), "cr_1"));
-        assert!(accepted(&headers("x-api-key", "cr_1"), "cr_1"));
+        assert_eq!(found("authorization", "Bearer cr_1"), Some(1));
+        assert_eq!(found("authorization", "bearer cr_0"), Some(0));
+        assert_eq!(found("x-api-key", "cr_1"), Some(1));
     }
 
     #[test]
@@ -70,7 +80,7 @@ mod tests {
             ("x-api-key", "Bearer cr_1"),
             ("x-key", "cr_1"),
         ] {
-            assert!(!accepted(&headers(name, value), "cr_1"), "{name}: {value}");
+            assert_eq!(found(name, value), None, "{name}: {value}");
         }
     }
 }

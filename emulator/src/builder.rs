@@ -8,7 +8,7 @@ use crate::Emulator;
 use crate::clock::Clock;
 use crate::fault::active::ActiveFaults;
 use crate::latency::{Profile, Sampler};
-use crate::record::Recorder;
+use crate::record::{BilledIds, Recorder};
 use crate::server::handshake::TlsConfigs;
 use crate::server::port::Port;
 use crate::server::{OwnRuntime, Shared, Worker};
@@ -58,7 +58,7 @@ pub struct Builder {
     names: Vec<String>,
     profile: Profile,
     token_interval: Duration,
-    api_key: String,
+    api_keys: Vec<String>,
     seed: u64,
     timestamps: bool,
     threads: usize,
@@ -74,7 +74,7 @@ impl Default for Builder {
             names: Vec::new(),
             profile: Profile::None,
             token_interval: Duration::ZERO,
-            api_key: DEFAULT_API_KEY.to_owned(),
+            api_keys: vec![DEFAULT_API_KEY.to_owned()],
             seed: 0,
             timestamps: true,
             threads: 1,
@@ -85,7 +85,8 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Address to listen on; default `127.0.0.1:0`, a free port.
+    /// Address to listen on; default `127.0.0.1:0`, a free port. Several emulators on one port, behind
+    /// one name, listen on addresses such as 127.0.0.2 and 127.0.0.3.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = address;
         self
@@ -97,7 +98,13 @@ impl Builder {
         self
     }
 
-    /// One more name for the certificates, besides `localhost`, `127.0.0.1` and `::1`.
+    /// TLS with certificates of this authority: [`Tls::SignedBy`].
+    pub fn authority(self, authority: &Arc<Authority>) -> Self {
+        self.tls(Tls::SignedBy(Arc::clone(authority)))
+    }
+
+    /// One more name for the certificates, besides `localhost`, `127.0.0.1`, `::1` and the address
+    /// listened on.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.names.push(name.into());
         self
@@ -121,13 +128,18 @@ impl Builder {
         self
     }
 
-    /// The accepted key; default [`DEFAULT_API_KEY`].
-    pub fn api_key(mut self, key: impl Into<String>) -> Self {
-        self.api_key = key.into();
+    /// The only accepted key; default [`DEFAULT_API_KEY`].
+    pub fn api_key(self, key: impl Into<String>) -> Self {
+        self.api_keys([key])
+    }
+
+    /// All accepted keys, instead of those so far; with none every request is refused.
+    pub fn api_keys(mut self, keys: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.api_keys = keys.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Seed of the think times; the same seed gives the same sequence.
+    /// Seed of the think times, and of idle times; the same seed gives the same sequences.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
@@ -146,7 +158,8 @@ impl Builder {
         self
     }
 
-    /// How many requests are kept for [`Emulator::requests`]; default 256, 0 for none.
+    /// How many requests are kept for [`Emulator::requests`], and ids for [`Emulator::billed_ids`];
+    /// default 256, 0 for none.
     pub fn record(mut self, requests: usize) -> Self {
         self.record = requests;
         self
@@ -176,7 +189,8 @@ impl Builder {
             Tls::SignedBy(authority) => Some(Arc::clone(authority)),
             Tls::Plain => None,
         };
-        let names: Vec<&str> = ["localhost", "127.0.0.1", "::1"]
+        let address = self.listen.ip().to_string();
+        let names: Vec<&str> = ["localhost", "127.0.0.1", "::1", &address]
             .into_iter()
             .chain(self.names.iter().map(String::as_str))
             .collect();
@@ -198,7 +212,7 @@ impl Builder {
             }
         };
         let shared = Arc::new(Shared {
-            api_key: self.api_key,
+            api_keys: self.api_keys,
             timestamps: self.timestamps,
             token_interval: self.token_interval,
             sampler: Sampler::new(self.profile, self.seed),
@@ -206,8 +220,9 @@ impl Builder {
             tls,
             port,
             runtime: handle,
-            faults: ActiveFaults::default(),
+            faults: ActiveFaults::new(self.seed),
             recorder: Recorder::new(self.record, self.record_body),
+            billed_ids: BilledIds::new(self.record),
             counters: Counters::default(),
             connection_numbers: Counter::default(),
             answer_numbers: Counter::default(),

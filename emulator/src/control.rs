@@ -3,6 +3,7 @@
 //! ```text
 //! GET    /emulator/stats      counters as JSON
 //! GET    /emulator/requests   the last requests as JSON
+//! GET    /emulator/billed     the `x-request-id` of the last billed requests
 //! GET    /emulator/fault      the faults in force
 //! POST   /emulator/fault      sets the fault in the body, e.g. `cut;after=100;next=1`
 //! DELETE /emulator/fault      ends all faults
@@ -44,6 +45,7 @@ pub(crate) async fn answer(
                 requests.iter().map(|r| r.to_json()).collect(),
             )
         }
+        (&Method::GET, "billed") => (StatusCode::OK, json!(shared.billed_ids.all())),
         (&Method::GET, "fault") => (StatusCode::OK, in_force(shared)),
         (&Method::POST, "fault") => set_fault(shared, body).await,
         (&Method::DELETE, "fault") => done(shared.clear_faults()),
@@ -74,7 +76,7 @@ async fn set_fault(shared: &Arc<Shared>, body: Incoming) -> (StatusCode, Value) 
         Ok(body) => String::from_utf8_lossy(&body.to_bytes()).into_owned(),
         Err(error) => return bad(error.to_string()),
     };
-    let set = fault::scoped(text.trim()).and_then(|(fault, scope)| shared.set_fault(fault, scope));
+    let set = fault::scoped(text.trim()).and_then(|fault| shared.set_fault(fault));
     match set {
         Ok(()) => (StatusCode::OK, in_force(shared)),
         Err(error) => bad(error.to_string()),

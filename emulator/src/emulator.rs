@@ -1,11 +1,11 @@
 //! The handle to a running emulator.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::builder::Builder;
-use crate::fault::{Fault, FaultError, FaultScope};
+use crate::fault::{Fault, FaultError, FaultScope, Scoped};
 use crate::record::RecordedRequest;
 use crate::server::{Shared, Worker};
 use crate::stats::Stats;
@@ -50,7 +50,14 @@ impl Emulator {
         } else {
             "http"
         };
-        let origin = format!("{scheme}://localhost:{}", shared.port.address().port());
+        let address = shared.port.address();
+        // Clients come to `localhost` by the addresses it usually has, and to any other by itself.
+        let origin = match address.ip() {
+            ip if ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST || ip.is_unspecified() => {
+                format!("{scheme}://localhost:{}", address.port())
+            }
+            _ => format!("{scheme}://{address}"),
+        };
         Self {
             base_url: format!("{origin}/v1"),
             origin,
@@ -60,7 +67,8 @@ impl Emulator {
         }
     }
 
-    /// What OpenAI clients take as base URL: `https://localhost:PORT/v1`.
+    /// What OpenAI clients take as base URL: `https://localhost:PORT/v1`, with the address instead of
+    /// the name if it is none that `localhost` has.
     pub fn base_url(&self) -> &str {
         &self.base_url
     }
@@ -75,9 +83,14 @@ impl Emulator {
         self.shared.port.address()
     }
 
-    /// The accepted key.
+    /// The accepted key, the first if there are several.
     pub fn api_key(&self) -> &str {
-        &self.shared.api_key
+        self.shared.api_keys.first().map_or("", String::as_str)
+    }
+
+    /// All accepted keys, by the index that [`Emulator::set_fault_of_key`] takes.
+    pub fn api_keys(&self) -> &[String] {
+        &self.shared.api_keys
     }
 
     /// Who signed the certificates; `None` without TLS.
@@ -93,6 +106,12 @@ impl Emulator {
     /// The last requests, oldest first; heads appear before their bodies are complete.
     pub fn requests(&self) -> Vec<RecordedRequest> {
         self.shared.recorder.all()
+    }
+
+    /// The `x-request-id` of each billed request ([`Stats::billed`]) that carried one, oldest first, as
+    /// many as [`Builder::record`] keeps. An id that is here twice was billed twice.
+    pub fn billed_ids(&self) -> Vec<String> {
+        self.shared.billed_ids.all()
     }
 
     /// Waits until the counters satisfy `reached`. Needs a tokio runtime with its timer enabled.
@@ -126,7 +145,22 @@ impl Emulator {
     /// # Errors
     /// [`FaultError::RefuseScope`] for [`Fault::Refuse`] with [`FaultScope::Next`].
     pub fn set_fault(&self, fault: Fault, scope: FaultScope) -> Result<(), FaultError> {
-        self.shared.set_fault(fault, scope)
+        let key = None;
+        self.shared.set_fault(Scoped { fault, scope, key })
+    }
+
+    /// [`Emulator::set_fault`] for requests that carry the accepted key of this index, counted from 0.
+    ///
+    /// # Errors
+    /// [`FaultError::KeyScope`] for a fault of connections, and if there is no such key.
+    pub fn set_fault_of_key(
+        &self,
+        key: usize,
+        fault: Fault,
+        scope: FaultScope,
+    ) -> Result<(), FaultError> {
+        let key = Some(key);
+        self.shared.set_fault(Scoped { fault, scope, key })
     }
 
     /// Ends all faults and opens the port if it is closed.

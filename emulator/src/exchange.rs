@@ -1,4 +1,4 @@
-//! The life of a request: count, record, fault, read, authenticate, think, answer.
+//! The life of a request: count, record, fault, read, authenticate, bill, think, answer.
 //!
 //! hyper calls [`answer`] for each request of a connection (`server/connection.rs`). What to say is
 //! decided in `api.rs`; this file decides when, and what goes wrong on purpose.
@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 
 use crate::api::answer::Answer;
 use crate::api::{self, Ask};
@@ -17,7 +18,7 @@ use crate::auth;
 use crate::body::{Accounting, AnswerBody, Source};
 use crate::control;
 use crate::fault::shape::Shape;
-use crate::fault::{self, Fault, FaultError, Stage, wire};
+use crate::fault::{self, Fault, FaultError, RetryHints, Stage, wire};
 use crate::head;
 use crate::realtime;
 use crate::record::RecordedRequest;
@@ -48,8 +49,9 @@ pub(crate) async fn answer(
     let accounting = Accounting::new(&shared, &link);
     let sequence = shared.recorder.head(|n| record(n, &link, &head));
 
+    let key = auth::key_of(&head.headers, &shared.api_keys);
     let fault = match requested_fault(&head.headers) {
-        Ok(None) => shared.faults.take(Stage::Request),
+        Ok(None) => shared.faults.take_with_key(Stage::Request, key),
         Ok(fault) => fault,
         Err(error) => {
             let answer = Answer::bad_request(route.dialect(), &error.to_string());
@@ -57,7 +59,7 @@ pub(crate) async fn answer(
         }
     };
     if let Some(Fault::EarlyResponse { status }) = fault {
-        let answer = Answer::status(route.dialect(), status, None);
+        let answer = Answer::status(route.dialect(), status, RetryHints::default());
         return respond(&shared, accounting, begun, answer, Shape::AsIs);
     }
     let Ok((body, trailers)) = read(body).await else {
@@ -68,23 +70,32 @@ pub(crate) async fn answer(
     if let Some(sequence) = sequence {
         shared.recorder.body(sequence, &body, trailers);
     }
-    let (accounting, spoken) = before_head(&link, route, accounting, fault.as_ref()).await;
-    let answer = match spoken {
-        Some(answer) => answer,
-        None if !auth::accepted(&head.headers, &shared.api_key) => {
-            shared.counters.unauthorized.add(1);
-            auth::refusal(route.dialect(), &head.headers)
+    let prepared = match instead(route, fault.as_ref()) {
+        Some(answer) => Prepared::Instead(answer),
+        None if key.is_none() => Prepared::Instead(auth::refusal(route.dialect(), &head.headers)),
+        None => match upgrade {
+            Some(upgrade) if route == Route::Realtime => Prepared::Session(upgrade),
+            _ => Prepared::Answer(api::answer(&Ask::new(&shared, route, &head, &body))),
+        },
+    };
+    if key.is_some() && prepared.is_work(&head.method) {
+        shared.counters.billed.add(1);
+        shared.billed_ids.note(&head.headers);
+    }
+    let accounting = before_head(&shared, &link, accounting, fault.as_ref()).await;
+    let answer = match prepared {
+        Prepared::Instead(answer) => {
+            if key.is_none() && answer.status == StatusCode::UNAUTHORIZED {
+                shared.counters.unauthorized.add(1);
+            }
+            answer
         }
-        None if route == Route::Realtime
-            && let Some(upgrade) = upgrade =>
-        {
+        Prepared::Session(upgrade) => {
             let query = head.uri.query().unwrap_or_default();
             let model = query.strip_prefix("model=").unwrap_or_default();
             return realtime::switch(&shared, accounting, upgrade, model.to_owned());
         }
-        None => {
-            let ask = Ask::new(&shared, route, &head, &body);
-            let answer = api::answer(&ask);
+        Prepared::Answer(answer) => {
             think(&shared).await;
             answer
         }
@@ -97,44 +108,63 @@ pub(crate) async fn answer(
     response
 }
 
-/// What happens once the request is read and before anything is sent. Faults that take the connection
-/// away do not return.
-async fn before_head(
-    link: &Link,
-    route: Route,
-    accounting: Accounting,
-    fault: Option<&Fault>,
-) -> (Accounting, Option<Answer>) {
-    let answer = match fault {
-        Some(Fault::Reset { after: None }) => take_away(link, accounting, Order::Reset).await,
-        Some(Fault::Malformed(kind)) => {
-            let bytes = wire::bytes(*kind, link.http2);
-            take_away(link, accounting, Order::Write(bytes)).await
+/// What a request that was read will get, should no fault break it off.
+enum Prepared {
+    /// The answer of a fault, or of the key check.
+    Instead(Answer),
+    /// A realtime session.
+    Session((OnUpgrade, HeaderMap)),
+    /// The answer of the API.
+    Answer(Answer),
+}
+
+impl Prepared {
+    /// Whether a relay would take money for it.
+    fn is_work(&self, method: &Method) -> bool {
+        match self {
+            Self::Session(_) => true,
+            Self::Instead(answer) | Self::Answer(answer) => {
+                method == Method::POST && answer.status.is_success()
+            }
         }
-        Some(Fault::StallBeforeHeaders { pause: Some(pause) }) => {
-            tokio::time::sleep(*pause).await;
-            None
-        }
-        Some(Fault::StallBeforeHeaders { pause: None }) => std::future::pending().await,
-        Some(Fault::CloseAfter { requests }) => {
-            link.close_after(*requests);
-            None
-        }
-        Some(Fault::CloseIdle { after }) => {
-            link.close_idle(*after);
-            None
-        }
-        Some(Fault::Status {
-            status,
-            retry_after,
-        }) => Some(Answer::status(route.dialect(), *status, *retry_after)),
-        Some(Fault::OversizedBody { bytes }) => Some(Answer::json_source(Source::Padding {
+    }
+}
+
+/// The answer of a fault that replaces that of the API.
+fn instead(route: Route, fault: Option<&Fault>) -> Option<Answer> {
+    match fault? {
+        Fault::Status { status, hints } => Some(Answer::status(route.dialect(), *status, *hints)),
+        Fault::OversizedBody { bytes } => Some(Answer::json_source(Source::Padding {
             remaining: *bytes,
             begun: false,
         })),
         _ => None,
-    };
-    (accounting, answer)
+    }
+}
+
+/// What happens once the request is read and before anything is sent. Faults that take the connection
+/// away do not return.
+async fn before_head(
+    shared: &Shared,
+    link: &Link,
+    accounting: Accounting,
+    fault: Option<&Fault>,
+) -> Accounting {
+    match fault {
+        Some(Fault::Reset { after: None }) => take_away(link, accounting, Order::Reset).await,
+        Some(Fault::Malformed(kind)) => {
+            let bytes = wire::bytes(*kind, link.http2);
+            take_away(link, accounting, Order::Write(bytes)).await;
+        }
+        Some(Fault::StallBeforeHeaders { pause: Some(pause) }) => {
+            tokio::time::sleep(*pause).await;
+        }
+        Some(Fault::StallBeforeHeaders { pause: None }) => std::future::pending().await,
+        Some(Fault::CloseAfter { requests }) => link.close_after(*requests),
+        Some(Fault::CloseIdle { after }) => link.close_idle(after, || shared.faults.draw(after)),
+        _ => {}
+    }
+    accounting
 }
 
 /// Hands the connection over; its task drops this future with everything else.

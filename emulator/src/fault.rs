@@ -11,10 +11,11 @@ pub(crate) mod shape;
 pub(crate) mod wire;
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 pub use parse::{FaultError, GRAMMAR};
-pub(crate) use parse::{of_request, scoped};
+pub(crate) use parse::{Scoped, of_request, scoped};
 
 /// Request header that asks for a [`Fault`] for this request alone; see [`GRAMMAR`].
 pub const FAULT_HEADER: &str = "x-emulator-fault";
@@ -67,8 +68,8 @@ pub enum Fault {
     Status {
         /// 400 to 599.
         status: u16,
-        /// Value of `retry-after`, seconds.
-        retry_after: Option<u32>,
+        /// What its fields say about another attempt.
+        hints: RetryHints,
     },
     /// A well-formed JSON answer of this size.
     OversizedBody {
@@ -92,11 +93,22 @@ pub enum Fault {
         /// At least 1.
         requests: u64,
     },
-    /// The connection is closed once it has been idle this long.
+    /// The connection is closed once it has been idle for some time.
     CloseIdle {
-        /// Idle time.
-        after: Duration,
+        /// Idle time: each connection draws its own, uniformly, from the builder's seed.
+        after: RangeInclusive<Duration>,
     },
+}
+
+/// Fields of an error answer that tell a client whether and when to try again; none unless set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RetryHints {
+    /// Value of `retry-after`, seconds.
+    pub after: Option<u32>,
+    /// Value of `retry-after-ms`, which OpenAI's clients prefer; milliseconds.
+    pub after_ms: Option<u64>,
+    /// Value of `x-should-retry`, which they obey before anything else.
+    pub should_retry: Option<bool>,
 }
 
 /// How an answer violates RFC 9112. Under h2 each is a DATA frame on stream 0, a connection error
@@ -132,6 +144,21 @@ pub(crate) enum Stage {
 }
 
 impl Fault {
+    /// An error answer without hints.
+    pub fn status(status: u16) -> Self {
+        Self::Status {
+            status,
+            hints: RetryHints::default(),
+        }
+    }
+
+    /// Closes connections that have been idle for exactly this long.
+    pub fn close_idle(after: Duration) -> Self {
+        Self::CloseIdle {
+            after: after..=after,
+        }
+    }
+
     pub(crate) fn stage(&self) -> Stage {
         match self {
             Self::Refuse => Stage::Listener,
@@ -174,19 +201,36 @@ impl fmt::Display for Fault {
             Self::StallAfterHeaders { pause } => stall(f, "stall-after-headers", pause),
             Self::Cut { after } => write!(f, "cut;after={after}"),
             Self::Drip { interval } => write!(f, "drip;ms={}", interval.as_millis()),
-            Self::Status {
-                status,
-                retry_after,
-            } => {
-                write!(f, "status;code={status}")?;
-                retry_after.map_or(Ok(()), |seconds| write!(f, ";retry-after={seconds}"))
-            }
+            Self::Status { status, hints } => write!(f, "status;code={status}{hints}"),
             Self::OversizedBody { bytes } => write!(f, "oversized-body;bytes={bytes}"),
             Self::OversizedHeaders { bytes } => write!(f, "oversized-headers;bytes={bytes}"),
             Self::Malformed(kind) => write!(f, "malformed;kind={}", kind.name()),
             Self::EarlyResponse { status } => write!(f, "early-response;code={status}"),
             Self::CloseAfter { requests } => write!(f, "close-after;requests={requests}"),
-            Self::CloseIdle { after } => write!(f, "close-idle;ms={}", after.as_millis()),
+            Self::CloseIdle { after } => {
+                let (from, to) = (after.start().as_millis(), after.end().as_millis());
+                write!(f, "close-idle;ms={from}")?;
+                if from == to {
+                    return Ok(());
+                }
+                write!(f, "..{to}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for RetryHints {
+    /// As keys of the text form.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(seconds) = self.after {
+            write!(f, ";retry-after={seconds}")?;
+        }
+        if let Some(ms) = self.after_ms {
+            write!(f, ";retry-after-ms={ms}")?;
+        }
+        match self.should_retry {
+            Some(retry) => write!(f, ";should-retry={retry}"),
+            None => Ok(()),
         }
     }
 }

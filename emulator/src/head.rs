@@ -10,11 +10,14 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::api::answer::Answer;
 use crate::exchange::unix_ns;
+use crate::fault::RetryHints;
 use crate::server::Shared;
 
 /// When the head was made, nanoseconds since the Unix epoch.
 pub(crate) const SENT_FIELD: HeaderName = HeaderName::from_static("x-emulator-sent-unix-ns");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
 
 /// Limits nobody reaches: the emulator limits nothing unless a fault says so.
@@ -40,8 +43,20 @@ pub(crate) fn fields(shared: &Shared, answer: &Answer, begun: Instant) -> Header
     if answer.is_stream() {
         fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     }
-    if let Some(seconds) = answer.retry_after {
+    let RetryHints {
+        after,
+        after_ms,
+        should_retry,
+    } = answer.hints;
+    if let Some(seconds) = after {
         fields.insert(RETRY_AFTER, seconds.into());
+    }
+    if let Some(ms) = after_ms {
+        fields.insert(RETRY_AFTER_MS, ms.into());
+    }
+    if let Some(retry) = should_retry {
+        let value = if retry { "true" } else { "false" };
+        fields.insert(SHOULD_RETRY, HeaderValue::from_static(value));
     }
     fields.extend(LIMITS);
     if shared.timestamps {

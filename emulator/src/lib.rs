@@ -38,7 +38,7 @@ pub mod tls;
 
 pub use builder::{Builder, DEFAULT_API_KEY, StartError, Tls};
 pub use emulator::{Emulator, WaitError};
-pub use fault::{FAULT_HEADER, Fault, FaultError, FaultScope, GRAMMAR, Malformation};
+pub use fault::{FAULT_HEADER, Fault, FaultError, FaultScope, GRAMMAR, Malformation, RetryHints};
 pub use latency::{Profile, ProfileError};
 pub use record::{RecordedRequest, body_hash};
 pub use stats::Stats;

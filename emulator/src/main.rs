@@ -25,9 +25,9 @@ struct Cli {
     /// Tokens per second in streams; 0 writes them at once
     #[arg(long, value_name = "N", default_value_t = 0.0)]
     token_rate: f64,
-    /// The key to accept
+    /// A key to accept (repeatable)
     #[arg(long, value_name = "KEY", default_value = DEFAULT_API_KEY)]
-    api_key: String,
+    api_key: Vec<String>,
     /// Where to write the CA certificate clients have to trust
     #[arg(long, value_name = "FILE")]
     ca_out: Option<PathBuf>,
@@ -57,7 +57,7 @@ async fn main() -> anyhow::Result<()> {
         .tls(if cli.plain { Tls::Plain } else { Tls::Own })
         .profile(cli.profile)
         .token_rate(cli.token_rate)
-        .api_key(cli.api_key)
+        .api_keys(cli.api_key)
         .seed(cli.seed)
         .timestamps(!cli.no_timestamps)
         .threads(cli.threads)

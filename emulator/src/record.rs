@@ -151,6 +151,47 @@ impl Recorder {
     }
 }
 
+/// The ids of the last billed requests, as many as requests are recorded.
+pub(crate) struct BilledIds {
+    capacity: usize,
+    ids: Mutex<VecDeque<String>>,
+}
+
+impl BilledIds {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            capacity,
+            ids: Mutex::default(),
+        }
+    }
+
+    /// Notes the request's id; a request without one leaves nothing to compare.
+    pub(crate) fn note(&self, headers: &HeaderMap) {
+        let id = headers.get("x-request-id").filter(|_| self.capacity > 0);
+        let Some(id) = id else {
+            return;
+        };
+        let id = String::from_utf8_lossy(id.as_bytes()).into_owned();
+        let mut ids = self.lock();
+        if ids.len() == self.capacity {
+            ids.pop_front();
+        }
+        ids.push_back(id);
+    }
+
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.lock().iter().cloned().collect()
+    }
+
+    pub(crate) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

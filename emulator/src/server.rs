@@ -21,16 +21,16 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::fault::active::ActiveFaults;
-use crate::fault::{Fault, FaultError, FaultScope};
+use crate::fault::{Fault, FaultError, FaultScope, Scoped, Stage};
 use crate::latency::Sampler;
-use crate::record::Recorder;
+use crate::record::{BilledIds, Recorder};
 use crate::stats::{Counter, Counters};
 use handshake::TlsConfigs;
 use port::Port;
 
 /// Everything the connections of one emulator share.
 pub(crate) struct Shared {
-    pub(crate) api_key: String,
+    pub(crate) api_keys: Vec<String>,
     pub(crate) timestamps: bool,
     /// Time between two tokens of a stream; zero writes them all at once.
     pub(crate) token_interval: Duration,
@@ -43,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) runtime: Handle,
     pub(crate) faults: ActiveFaults,
     pub(crate) recorder: Recorder,
+    pub(crate) billed_ids: BilledIds,
     pub(crate) counters: Counters,
     pub(crate) connection_numbers: Counter,
     pub(crate) answer_numbers: Counter,
@@ -50,11 +51,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn set_fault(
-        self: &Arc<Self>,
-        fault: Fault,
-        scope: FaultScope,
-    ) -> Result<(), FaultError> {
+    pub(crate) fn set_fault(self: &Arc<Self>, set: Scoped) -> Result<(), FaultError> {
+        let Scoped { fault, scope, key } = set;
+        if let Some(key) = key {
+            self.limits(&fault, key)?;
+        }
         match (fault, scope) {
             (Fault::Refuse, FaultScope::Next(_)) => Err(FaultError::RefuseScope),
             (Fault::Refuse, FaultScope::Always) => {
@@ -72,10 +73,26 @@ impl Shared {
                 Ok(())
             }
             (fault, scope) => {
-                self.faults.set(fault, scope);
+                self.faults.set(fault, scope, key);
                 Ok(())
             }
         }
+    }
+
+    /// Whether a fault can be for one key alone.
+    fn limits(&self, fault: &Fault, key: usize) -> Result<(), FaultError> {
+        let reason = if fault.stage() != Stage::Request {
+            "it acts before a key is known"
+        } else if key >= self.api_keys.len() {
+            "no accepted key has this index"
+        } else {
+            return Ok(());
+        };
+        Err(FaultError::KeyScope {
+            fault: fault.to_string(),
+            key,
+            reason,
+        })
     }
 
     /// Ends all faults, a closed port included.
@@ -88,6 +105,7 @@ impl Shared {
     pub(crate) fn reset(&self) -> std::io::Result<()> {
         self.counters.reset();
         self.recorder.clear();
+        self.billed_ids.clear();
         self.clear_faults()
     }
 }

@@ -37,6 +37,12 @@ pub struct Stats {
     pub faulted: u64,
     /// Requests refused for their key.
     pub unauthorized: u64,
+    /// Requests that cost money: read to their end and not refused, whatever became of the answer.
+    ///
+    /// Cut, reset, stalled, dripped and malformed answers are billed, and so are those whose client
+    /// did not wait. Not billed are error answers (faults, unknown keys, requests that make no sense)
+    /// and what only looks something up, that is, any method but POST without a realtime session.
+    pub billed: u64,
     /// HTTP bytes read, inside TLS.
     pub bytes_received: u64,
     /// HTTP bytes written, inside TLS.
@@ -82,6 +88,7 @@ pub(crate) struct Counters {
     pub(crate) cancelled: Counter,
     pub(crate) faulted: Counter,
     pub(crate) unauthorized: Counter,
+    pub(crate) billed: Counter,
     pub(crate) bytes_received: Counter,
     pub(crate) bytes_sent: Counter,
     by_route: [Counter; Route::COUNT],
@@ -112,6 +119,7 @@ impl Counters {
             cancelled: self.cancelled.value(),
             faulted: self.faulted.value(),
             unauthorized: self.unauthorized.value(),
+            billed: self.billed.value(),
             bytes_received: self.bytes_received.value(),
             bytes_sent: self.bytes_sent.value(),
         }
@@ -128,6 +136,7 @@ impl Counters {
             &self.cancelled,
             &self.faulted,
             &self.unauthorized,
+            &self.billed,
             &self.bytes_received,
             &self.bytes_sent,
         ]

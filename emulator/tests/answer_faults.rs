@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use holysheep_emulator::{Fault, FaultScope, Malformation};
+use holysheep_emulator::{Fault, FaultScope, Malformation, RetryHints};
 
 use crate::client::{CHAT, Client, QUESTION, SOON, STREAMED, start};
 
@@ -90,28 +90,76 @@ async fn a_dripped_body_is_whole_and_slow() {
 #[tokio::test]
 async fn statuses_come_in_sequence_then_all_is_well() {
     let emulator = start().await;
-    let status = |status, retry_after| Fault::Status {
-        status,
-        retry_after,
+    let hints = RetryHints {
+        after: Some(7),
+        after_ms: Some(6500),
+        should_retry: Some(false),
     };
+    let limited = Fault::Status { status: 429, hints };
+    emulator.set_fault(limited, FaultScope::Next(1)).unwrap();
     emulator
-        .set_fault(status(429, Some(7)), FaultScope::Next(1))
-        .unwrap();
-    emulator
-        .set_fault(status(502, None), FaultScope::Next(2))
+        .set_fault(Fault::status(502), FaultScope::Next(2))
         .unwrap();
     let mut client = Client::connect(&emulator).await.unwrap();
     let limited = client.post(CHAT, QUESTION).await.unwrap();
-    assert_eq!(
-        (limited.status, limited.header("retry-after")),
-        (429, Some("7"))
-    );
+    assert_eq!(limited.status, 429);
+    for (field, value) in [
+        ("retry-after", "7"),
+        ("retry-after-ms", "6500"),
+        ("x-should-retry", "false"),
+    ] {
+        assert_eq!(limited.header(field), Some(value));
+    }
     assert_eq!(limited.json()["error"]["code"], "rate_limit_exceeded");
     let mut statuses = Vec::new();
     for _ in 0..3 {
         statuses.push(client.post("/v1/messages", QUESTION).await.unwrap().status);
     }
     assert_eq!(statuses, [502, 502, 200]);
+}
+
+#[tokio::test]
+async fn refusals_have_the_form_of_the_api() {
+    let emulator = start().await;
+    let mut client = Client::connect(&emulator).await.unwrap();
+    for (status, openai, code, anthropic) in [
+        (
+            401,
+            "invalid_request_error",
+            Some("invalid_api_key"),
+            "authentication_error",
+        ),
+        (
+            402,
+            "insufficient_quota",
+            Some("insufficient_quota"),
+            "billing_error",
+        ),
+        (403, "invalid_request_error", None, "permission_error"),
+        (
+            429,
+            "rate_limit_error",
+            Some("rate_limit_exceeded"),
+            "rate_limit_error",
+        ),
+        (529, "server_error", None, "overloaded_error"),
+    ] {
+        let reply = client.faulty(&status.to_string(), QUESTION).await.unwrap();
+        let error = &reply.json()["error"];
+        assert_eq!(
+            (reply.status, error["type"].as_str()),
+            (status, Some(openai))
+        );
+        assert_eq!(error["code"].as_str(), code);
+        assert_eq!(reply.header("x-should-retry"), None);
+        let field = format!("x-emulator-fault: {status};should-retry=true\r\n");
+        let reply = client
+            .exchange("POST", "/v1/messages", &field, QUESTION)
+            .await;
+        let reply = reply.unwrap();
+        assert_eq!(reply.json()["error"]["type"], anthropic);
+        assert_eq!(reply.header("x-should-retry"), Some("true"));
+    }
 }
 
 #[tokio::test]

@@ -103,10 +103,27 @@ async fn closed_after_being_idle() {
 #[tokio::test]
 async fn never_used_connections_are_closed_when_idle() {
     let emulator = start().await;
-    let after = Duration::from_millis(20);
-    emulator
-        .set_fault(Fault::CloseIdle { after }, FaultScope::Always)
-        .unwrap();
+    let fault = Fault::close_idle(Duration::from_millis(20));
+    emulator.set_fault(fault, FaultScope::Always).unwrap();
     let mut client = Client::connect(&emulator).await.unwrap();
     assert_eq!(client.rest().await.unwrap(), b"");
+}
+
+#[tokio::test]
+async fn idle_connections_close_at_ages_of_their_own() {
+    let emulator = start().await;
+    let fault: Fault = "close-idle;ms=20..220".parse().unwrap();
+    emulator.set_fault(fault, FaultScope::Always).unwrap();
+    let age = async || {
+        let mut client = Client::connect(&emulator).await.unwrap();
+        let begun = Instant::now();
+        client.post(CHAT, QUESTION).await.unwrap();
+        assert_eq!(client.rest().await.unwrap(), b"");
+        begun.elapsed()
+    };
+    let ages = [age().await, age().await, age().await, age().await];
+    let (least, most) = (ages.iter().min().unwrap(), ages.iter().max().unwrap());
+    assert!(*least >= Duration::from_millis(20), "{ages:?}");
+    // The seed is always the same; these are far apart.
+    assert!(*most - *least > Duration::from_millis(20), "{ages:?}");
 }

@@ -1,10 +1,13 @@
 //! Starting and stopping: ports, address families, threads, blocking callers.
 
 use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use holysheep_emulator::{Emulator, StartError, Tls};
+use holysheep_emulator::{Authority, Emulator, StartError, Tls};
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::client::{CHAT, Client, QUESTION, SOON, start, start_with};
 
@@ -26,6 +29,33 @@ async fn ipv6_and_plain() {
     assert!(emulator.base_url().starts_with("http://localhost:"));
     let mut client = Client::connect(&emulator).await.unwrap();
     assert_eq!(client.post(CHAT, QUESTION).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn several_behind_one_name_share_port_and_authority() {
+    let authority = Arc::new(Authority::new().unwrap());
+    let start = |address| {
+        let builder = Emulator::builder().authority(&authority);
+        builder.name("upstream.test").listen(address).start()
+    };
+    let first = start(SocketAddr::from(([127, 0, 0, 2], 0))).await.unwrap();
+    let port = first.addr().port();
+    let second = start(SocketAddr::from(([127, 0, 0, 3], port)))
+        .await
+        .unwrap();
+    assert_eq!(first.origin(), format!("https://127.0.0.2:{port}"));
+    let config = authority.client_config(&["http/1.1"]).unwrap();
+    for emulator in [&first, &second] {
+        let address = emulator.addr().ip().to_string();
+        for name in ["upstream.test", &address] {
+            let tcp = TcpStream::connect(emulator.addr()).await.unwrap();
+            let name = ServerName::try_from(name.to_owned()).unwrap();
+            let tls = TlsConnector::from(Arc::clone(&config)).connect(name, tcp);
+            let mut client = Client::over(tls.await.unwrap(), emulator.api_key());
+            assert_eq!(client.post(CHAT, QUESTION).await.unwrap().status, 200);
+        }
+        assert_eq!(emulator.stats().requests, 2);
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 
 mod answer_faults;
 mod authentication;
+mod billing;
 mod cancellation;
 mod client;
 mod connection_faults;

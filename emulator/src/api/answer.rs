@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::sse::EventStream;
 use crate::body::Source;
+use crate::fault::RetryHints;
 use crate::routes::Dialect;
 
 const JSON: &str = "application/json";
@@ -14,8 +15,7 @@ const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) content_type: &'static str,
-    /// Seconds.
-    pub(crate) retry_after: Option<u32>,
+    pub(crate) hints: RetryHints,
     pub(crate) source: Source,
 }
 
@@ -30,7 +30,7 @@ impl Answer {
         Self {
             status: StatusCode::OK,
             content_type: JSON,
-            retry_after: None,
+            hints: RetryHints::default(),
             source,
         }
     }
@@ -54,16 +54,18 @@ impl Answer {
     }
 
     /// The error a fault asked for.
-    pub(crate) fn status(dialect: Dialect, status: u16, retry_after: Option<u32>) -> Self {
+    pub(crate) fn status(dialect: Dialect, status: u16, hints: RetryHints) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let code = match status {
+            StatusCode::UNAUTHORIZED => Some("invalid_api_key"),
+            StatusCode::PAYMENT_REQUIRED => Some("insufficient_quota"),
             StatusCode::TOO_MANY_REQUESTS => Some("rate_limit_exceeded"),
             _ => None,
         };
         let reason = status.canonical_reason().unwrap_or("Error");
         let message = format!("{reason} (a fault of the emulator)");
         Self {
-            retry_after,
+            hints,
             ..Self::error(dialect, status, code, &message)
         }
     }
@@ -129,10 +131,12 @@ struct AnthropicErrorBody<'a> {
 /// The `type` of an error: both dialects derive it from the status.
 fn kind(dialect: Dialect, status: StatusCode) -> &'static str {
     match (dialect, status.as_u16()) {
+        (Dialect::OpenAi, 402) => "insufficient_quota",
         (Dialect::OpenAi, 429) => "rate_limit_error",
         (Dialect::OpenAi, 500..) => "server_error",
         (Dialect::OpenAi, _) => "invalid_request_error",
         (Dialect::Anthropic, 401) => "authentication_error",
+        (Dialect::Anthropic, 402) => "billing_error",
         (Dialect::Anthropic, 403) => "permission_error",
         (Dialect::Anthropic, 404) => "not_found_error",
         (Dialect::Anthropic, 413) => "request_too_large",

@@ -3,22 +3,26 @@
 //! Everything unknown is an error that names it: a test with a misspelt fault must fail, not pass
 //! because nothing went wrong.
 
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Fault, FaultScope, Malformation, Stage};
+use super::{Fault, FaultScope, Malformation, RetryHints, Stage};
 
 /// The grammar, one line per fault, as the emulator prints it in errors and documentation.
 pub const GRAMMAR: &str = "\
-name[;key=value]...   on POST /emulator/fault also ;next=N or ;for-ms=N (default: until cleared)
+name[;key=value]...   on POST /emulator/fault also ;next=N or ;for-ms=N (default: until cleared),
+  and ;key=N, which limits a fault of requests to those with the accepted key of that index, from 0
 refuse  reset-on-accept  stall-handshake[;ms=N]  expired-certificate  wrong-name-certificate
   (these five only on POST /emulator/fault; refuse there only with for-ms)
 reset[;after=BYTES]  stall-before-headers[;ms=N]  stall-after-headers[;ms=N]
 cut[;after=BYTES]  drip[;ms=N]
-429[;retry-after=S]  500  502  503  status;code=N[;retry-after=S]  early-response[;code=N]
+status;code=N[;retry-after=S][;retry-after-ms=N][;should-retry=true|false]
+  (N is 400 to 599; a bare N is short for it, such as 429;retry-after=1)
+early-response[;code=N]
 oversized-body[;bytes=N]  oversized-headers[;bytes=N]
 malformed;kind=status-line|chunk-size|length-and-chunked
-close-after[;requests=N]  close-idle;ms=N";
+close-after[;requests=N]  close-idle;ms=N|A..B";
 
 /// Why a fault was not understood or cannot be set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +59,16 @@ pub enum FaultError {
     /// The fault acts before there is a request and cannot be asked for by one.
     #[error("`{0}` acts on connections; set it on the emulator instead of on a request")]
     NotPerRequest(String),
+    /// The fault acts before a key is known, or there is no such key.
+    #[error("`{fault}` cannot be limited to key {key}: {reason}")]
+    KeyScope {
+        /// The fault in its text form.
+        fault: String,
+        /// The index that was given.
+        key: usize,
+        /// Why not.
+        reason: &'static str,
+    },
     /// A closed port cannot count attempts, and over HTTP could not be opened again.
     #[error("`refuse` cannot be set for a number of requests, nor for ever over HTTP")]
     RefuseScope,
@@ -81,9 +95,19 @@ pub(crate) fn of_request(text: &str) -> Result<Fault, FaultError> {
     }
 }
 
+/// A fault with all that `POST /emulator/fault` can say of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Scoped {
+    pub(crate) fault: Fault,
+    pub(crate) scope: FaultScope,
+    /// The accepted key whose requests alone it is for.
+    pub(crate) key: Option<usize>,
+}
+
 /// Reads a fault with its scope, as `POST /emulator/fault` takes it.
-pub(crate) fn scoped(text: &str) -> Result<(Fault, FaultScope), FaultError> {
+pub(crate) fn scoped(text: &str) -> Result<Scoped, FaultError> {
     let mut keys = Keys::split(text)?;
+    let key = keys.number("key")?;
     let scope = match (keys.number("next")?, keys.number("for-ms")?) {
         (Some(n), _) => FaultScope::Next(n),
         (None, Some(ms)) => FaultScope::Until(Duration::from_millis(ms)),
@@ -93,7 +117,11 @@ pub(crate) fn scoped(text: &str) -> Result<(Fault, FaultScope), FaultError> {
     keys.finish()?;
     match (&fault, scope) {
         (Fault::Refuse, FaultScope::Always) => Err(FaultError::RefuseScope),
-        _ => Ok((fault, scope)),
+        _ => Ok(Scoped {
+            fault,
+            scope,
+            key: key.map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
+        }),
     }
 }
 
@@ -119,10 +147,6 @@ fn fault(keys: &mut Keys<'_>) -> Result<Fault, FaultError> {
             let status = keys.status()?.ok_or_else(|| keys.missing("code"))?;
             status_fault(status, keys)?
         }
-        "429" => status_fault(429, keys)?,
-        "500" => status_fault(500, keys)?,
-        "502" => status_fault(502, keys)?,
-        "503" => status_fault(503, keys)?,
         "early-response" => Fault::EarlyResponse {
             status: keys.status()?.unwrap_or(413),
         },
@@ -137,19 +161,23 @@ fn fault(keys: &mut Keys<'_>) -> Result<Fault, FaultError> {
             requests: keys.number("requests")?.unwrap_or(1).max(1),
         },
         "close-idle" => Fault::CloseIdle {
-            after: keys.ms()?.ok_or_else(|| keys.missing("ms"))?,
+            after: keys.ms_range()?.ok_or_else(|| keys.missing("ms"))?,
         },
-        unknown => return Err(FaultError::UnknownFault(unknown.to_owned())),
+        other => match other.parse() {
+            Ok(status @ 400..=599) => status_fault(status, keys)?,
+            _ => return Err(FaultError::UnknownFault(other.to_owned())),
+        },
     })
 }
 
 fn status_fault(status: u16, keys: &mut Keys<'_>) -> Result<Fault, FaultError> {
-    let retry_after = keys.number("retry-after")?;
-    let retry_after = retry_after.map(|s| u32::try_from(s).unwrap_or(u32::MAX));
-    Ok(Fault::Status {
-        status,
-        retry_after,
-    })
+    let after = keys.number("retry-after")?;
+    let hints = RetryHints {
+        after: after.map(|s| u32::try_from(s).unwrap_or(u32::MAX)),
+        after_ms: keys.number("retry-after-ms")?,
+        should_retry: keys.flag("should-retry")?,
+    };
+    Ok(Fault::Status { status, hints })
 }
 
 /// A fault's name and the `key=value` pairs nobody has asked for yet.
@@ -179,13 +207,36 @@ impl<'a> Keys<'a> {
     }
 
     fn number(&mut self, key: &'static str) -> Result<Option<u64>, FaultError> {
+        self.parsed(key, "a whole number", |value| value.parse().ok())
+    }
+
+    fn flag(&mut self, key: &'static str) -> Result<Option<bool>, FaultError> {
+        self.parsed(key, "true or false", |value| value.parse().ok())
+    }
+
+    /// `ms=N`, or `ms=A..B` with both ends included.
+    fn ms_range(&mut self) -> Result<Option<RangeInclusive<Duration>>, FaultError> {
+        self.parsed("ms", "a whole number or A..B with A <= B", |value| {
+            let (from, to) = value.split_once("..").unwrap_or((value, value));
+            let (from, to) = (from.parse().ok()?, to.parse().ok()?);
+            let ms = Duration::from_millis;
+            (from <= to).then(|| ms(from)..=ms(to))
+        })
+    }
+
+    fn parsed<T>(
+        &mut self,
+        key: &'static str,
+        expected: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, FaultError> {
         let Some(value) = self.take(key) else {
             return Ok(None);
         };
-        let parsed = value.parse().map_err(|_| FaultError::BadValue {
+        let parsed = parse(value).ok_or_else(|| FaultError::BadValue {
             key: key.to_owned(),
             value: value.to_owned(),
-            expected: "a whole number",
+            expected,
         });
         parsed.map(Some)
     }

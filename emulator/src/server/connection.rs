@@ -4,6 +4,7 @@
 //! through the [`Link`].
 
 use std::convert::Infallible;
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -202,8 +203,15 @@ impl Link {
         self.lock().answers_left.get_or_insert(answers);
     }
 
-    pub(crate) fn close_idle(&self, after: Duration) {
-        self.lock().idle_limit = Some(after);
+    /// Closes once idle for a time from this range, which is drawn unless the connection has one.
+    pub(crate) fn close_idle(
+        &self,
+        range: &RangeInclusive<Duration>,
+        draw: impl FnOnce() -> Duration,
+    ) {
+        let mut state = self.lock();
+        let drawn = state.idle_limit.filter(|limit| range.contains(limit));
+        state.idle_limit = Some(drawn.unwrap_or_else(draw));
     }
 
     fn take_order(&self) -> Option<Order> {
