@@ -6,6 +6,7 @@
 //! puts them together and checks them. Nothing after it checks again.
 
 mod build;
+pub mod dns;
 pub mod file;
 pub mod live;
 pub mod models;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use dns::Dns;
 pub use file::ConfigFile;
 pub use live::{Live, differences};
 pub use models::{ModelMap, Target};
@@ -175,6 +177,8 @@ pub struct Config {
     pub ejection: Ejection,
     /// When an upstream gets none.
     pub breaker: Breaker,
+    /// How names are resolved.
+    pub dns: Dns,
     /// Time limits.
     pub timeouts: Timeouts,
     /// How requests are treated, by route where that differs.

@@ -117,19 +117,38 @@ impl Format {
 #[derive(Debug)]
 pub struct ControlMetrics {
     /// Of each upstream.
-    dns: Box<[Histogram]>,
+    dns: Box<[DnsMetrics]>,
+}
+
+/// Questions for the addresses of one upstream's name.
+#[derive(Debug)]
+pub struct DnsMetrics {
+    /// Time of one question to the name servers.
+    pub times: Histogram,
+    /// Questions without an answer to go by.
+    pub failures: Counter,
+}
+
+impl Default for DnsMetrics {
+    fn default() -> Self {
+        Self {
+            times: Histogram::new(&upstream::HANDSHAKE_BUCKETS),
+            failures: Counter::default(),
+        }
+    }
 }
 
 impl ControlMetrics {
     fn new(upstreams: usize) -> Self {
-        let histogram = |_| Histogram::new(&upstream::HANDSHAKE_BUCKETS);
         Self {
-            dns: (0..upstreams.max(1)).map(histogram).collect(),
+            dns: (0..upstreams.max(1))
+                .map(|_| DnsMetrics::default())
+                .collect(),
         }
     }
 
-    /// Time of one name resolution, of the upstream at this position.
-    pub fn dns(&self, position: usize) -> &Histogram {
+    /// Those of the upstream at this position.
+    pub fn dns(&self, position: usize) -> &DnsMetrics {
         self.dns.get(position).unwrap_or(&self.dns[0])
     }
 }

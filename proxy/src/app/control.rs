@@ -53,9 +53,11 @@ async fn control(
     for link in links.iter().map(Arc::clone) {
         let metrics = Arc::clone(&control_metrics);
         let url = link.settings.base_url.clone();
+        let settings = config.dns.clone();
         tokio::task::spawn_local(async move {
             let addresses = Arc::clone(&link.addresses);
-            dns::keep_resolved(url, addresses, metrics.dns(link.index)).await;
+            let metrics = metrics.dns(link.index);
+            dns::keep_resolved(url, addresses, settings, metrics).await;
         });
     }
     tokio::task::spawn_local(watch_files(config, links, acceptor));

@@ -60,7 +60,7 @@ fn fail<T>(reason: impl Into<String>, remedy: &str) -> (Outcome, Option<T>) {
 
 async fn resolve(config: &Config) -> (Outcome, Option<Arc<[SocketAddr]>>) {
     let url = &config.upstream.base_url;
-    match timeout(LIMIT, dns::resolve_once(url)).await {
+    match timeout(LIMIT, dns::resolve_once(url, &config.dns)).await {
         Ok(Ok(addresses)) => {
             let shown: Vec<_> = addresses.iter().map(|a| a.ip().to_string()).collect();
             let fact = format!("{} is {}", url.host(), shown.join(", "));

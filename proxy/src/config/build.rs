@@ -51,6 +51,7 @@ impl Config {
             retries: given.retries.checked(&mut problems),
             ejection: given.ejection.checked(&mut problems),
             breaker: given.breaker.checked(&mut problems),
+            dns: given.dns.checked(&mut problems),
             timeouts,
             routes,
             limits: given.limits.checked(),

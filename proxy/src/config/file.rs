@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serializer};
 
+use super::dns::DnsFile;
 use super::models::TargetFile;
 use super::probes::ProbesFile;
 use super::resilience::{BreakerFile, EjectionFile, RetriesFile};
@@ -50,6 +51,8 @@ pub struct ConfigFile {
     pub ejection: EjectionFile,
     /// When an upstream gets none.
     pub breaker: BreakerFile,
+    /// How names are resolved.
+    pub dns: DnsFile,
     /// Time limits.
     pub timeouts: TimeoutsFile,
     /// How responses are passed on.

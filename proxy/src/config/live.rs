@@ -139,11 +139,14 @@ mod tests {
         let new = config(
             "{workers: 2, tls: {listen: '127.0.0.1:1', certificate: c, key: k}, models_cache: {ttl: 1s}, \
              usage: {count: false, add_to_streams: false}, routes: {/v1/rerank: {idle: 1s}}, \
-             log: {format: json, level: debug, access: off}, upstream: {name: x}, limits: {body: 1}}",
+             log: {format: json, level: debug, access: off}, upstream: {name: x}, limits: {body: 1}, \
+             dns: {servers: ['127.0.0.1'], attempts: 1}}",
         );
         let mut fields = differences(&old, &new);
         fields.sort();
         let expected = [
+            "dns.attempts",
+            "dns.servers",
             "limits.body",
             "log.access",
             "log.format",
@@ -161,6 +164,8 @@ mod tests {
         let mut restart = differences(&adopted, &new);
         restart.sort();
         let expected = [
+            "dns.attempts",
+            "dns.servers",
             "log.access",
             "log.format",
             "tls",

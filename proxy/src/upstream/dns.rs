@@ -2,25 +2,35 @@
 //!
 //! The control thread resolves ahead of expiry and publishes; workers read the
 //! list when they connect and never wait for a resolver while there is one.
-//! Old addresses are kept while the resolver fails.
+//! Old addresses are kept while there are no others (`dns/name.rs`).
 
+mod lookup;
+mod name;
+
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use hickory_resolver::TokioResolver;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
-use crate::config::BaseUrl;
-use crate::metrics::Histogram;
+use self::lookup::{Answer, Family};
+use self::name::Name;
+use crate::config::{BaseUrl, Dns};
+use crate::metrics::DnsMetrics;
 
-/// Resolve again after this long at the earliest, however short the TTL.
-const MIN_INTERVAL: Duration = Duration::from_secs(5);
-/// And after this long at the latest.
-const MAX_INTERVAL: Duration = Duration::from_secs(300);
-/// While the resolver fails.
-const RETRY_INTERVAL: Duration = Duration::from_secs(2);
+/// Until a question is asked again that was not answered, unless `dns.min_ttl` is shorter.
+const RETRY: Duration = Duration::from_secs(1);
+/// The same of one family after many failures, while the other has addresses.
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// For how long a name has no addresses of a family, if the name server does not say.
+const NONE_FOR: Duration = Duration::from_secs(60);
+/// How long IPv6 addresses wait for IPv4 to be known where there are none yet: until then a network
+/// without IPv6 would have nothing to connect to.
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// What is known of the name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,54 +84,170 @@ impl Addresses {
         }
     }
 
+    /// Publishes what differs from what is known; the same again is no change to anybody.
     pub(super) fn publish(&self, resolution: Resolution) {
-        self.current.store(Arc::new(resolution));
-        self.changed.send_replace(());
+        if **self.current.load() != resolution {
+            self.current.store(Arc::new(resolution));
+            self.changed.send_replace(());
+        }
     }
 }
 
-/// Keeps `addresses` up to date until the task is dropped. An address instead
-/// of a name is published once.
-pub async fn keep_resolved(url: BaseUrl, addresses: Arc<Addresses>, times: &Histogram) {
+/// Keeps `addresses` up to date until the task is dropped, by the name servers of the configuration.
+/// Each question is noted in `metrics`. An address instead of a name is published once.
+pub async fn keep_resolved(
+    url: BaseUrl,
+    addresses: Arc<Addresses>,
+    dns: Dns,
+    metrics: &DnsMetrics,
+) {
     if let Ok(ip) = url.host().parse::<IpAddr>() {
         let address = SocketAddr::new(ip, url.port());
         addresses.publish(Resolution::Known([address].into()));
         return;
     }
-    let resolver = match resolver() {
-        Ok(resolver) => resolver,
-        Err(error) => {
-            addresses.publish(Resolution::Failed(error.into()));
+    let resolver = usable_resolver(&dns, &addresses).await;
+    let follower = Follower {
+        resolver,
+        url,
+        dns,
+        addresses,
+        name: RefCell::default(),
+        told: RefCell::default(),
+        ask: Default::default(),
+        answered: Notify::new(),
+        metrics,
+    };
+    tokio::join!(follower.follow(Family::V4), follower.follow(Family::V6));
+}
+
+/// A resolver, as soon as one can be made.
+async fn usable_resolver(dns: &Dns, addresses: &Addresses) -> TokioResolver {
+    let mut told = false;
+    loop {
+        match lookup::resolver(dns) {
+            Ok(resolver) => return resolver,
+            Err(reason) => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%reason, "name resolution failed");
+                }
+                addresses.publish(Resolution::Failed(reason.into()));
+            }
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Follows the addresses of one name, each family at its own pace.
+struct Follower<'a> {
+    resolver: TokioResolver,
+    url: BaseUrl,
+    dns: Dns,
+    addresses: Arc<Addresses>,
+    name: RefCell<Name>,
+    /// Of each family, what was logged and has not been mended.
+    told: RefCell<[Option<String>; 2]>,
+    /// Ends the pause of a family.
+    ask: [Notify; 2],
+    /// An answer has come.
+    answered: Notify,
+    metrics: &'a DnsMetrics,
+}
+
+impl Follower<'_> {
+    async fn follow(&self, family: Family) {
+        let mut in_vain = 0;
+        loop {
+            let started = Instant::now();
+            let answer = lookup::lookup(&self.resolver, self.url.host(), family).await;
+            self.metrics.times.observe(started.elapsed());
+            let is_news = self.name.borrow_mut().note(family, &answer);
+            self.answered.notify_waiters();
+            if is_news {
+                self.ask[family.other() as usize].notify_one();
+            }
+            self.tell(family);
+            self.give_way(family).await;
+            let resolution = self.name.borrow().resolution(self.url.port());
+            self.addresses.publish(resolution);
+            in_vain = match answer {
+                Answer::Failed(_) => in_vain + 1,
+                _ => 0,
+            };
+            let pause = self.pause(&answer, in_vain);
+            // Which of the two ended it does not matter.
+            let _ = timeout(pause, self.ask[family as usize].notified()).await;
+        }
+    }
+
+    /// Until a family is asked for again.
+    fn pause(&self, answer: &Answer, in_vain: u32) -> Duration {
+        // Ahead of expiry, so that no connect meets an expired entry.
+        let ahead = |ttl: Duration| {
+            let pause = ttl.mul_f32(0.8);
+            pause.clamp(self.dns.min_ttl, self.dns.max_ttl)
+        };
+        let retry = self.dns.min_ttl.min(RETRY);
+        let is_good = self.name.borrow().is_good();
+        match answer {
+            Answer::Found { ttl, .. } => ahead(*ttl),
+            Answer::Empty { ttl } if is_good => ahead(ttl.unwrap_or(NONE_FOR)),
+            Answer::Failed(_) if is_good => {
+                let doubled = 1 << in_vain.saturating_sub(1).min(8);
+                (retry * doubled).min(LONGEST_RETRY)
+            }
+            Answer::Empty { .. } | Answer::Failed(_) => retry,
+        }
+    }
+
+    /// Lets IPv4 go first where nothing is known yet.
+    async fn give_way(&self, family: Family) {
+        let is_known = matches!(&*self.addresses.now(), Resolution::Known(_));
+        let waits = {
+            let name = self.name.borrow();
+            !is_known && family == Family::V6 && name.has_found(family)
+        };
+        if !waits {
             return;
         }
-    };
-    let mut told = None;
-    loop {
-        let started = Instant::now();
-        let result = resolve(&resolver, &url).await;
-        times.observe(started.elapsed());
-        let wait = match result {
-            Ok((found, valid_for)) => {
-                if told.take().is_some() {
-                    tracing::info!(host = url.host(), "name resolution works again");
+        let v4_is_certain = async {
+            loop {
+                let answered = self.answered.notified();
+                if self.name.borrow().is_certain(Family::V4) {
+                    return;
                 }
-                addresses.publish(Resolution::Known(found));
-                // Ahead of expiry, so that no connect meets an expired entry.
-                (valid_for.mul_f32(0.8)).clamp(MIN_INTERVAL, MAX_INTERVAL)
-            }
-            Err(reason) => {
-                // Once for each reason, not once for each attempt.
-                if told.as_ref() != Some(&reason) {
-                    tracing::warn!(host = url.host(), %reason, "name resolution failed");
-                    told = Some(reason.clone());
-                }
-                if !matches!(&*addresses.now(), Resolution::Known(_)) {
-                    addresses.publish(Resolution::Failed(reason.into()));
-                }
-                RETRY_INTERVAL
+                answered.await;
             }
         };
-        tokio::time::sleep(wait).await;
+        // It had its head start.
+        let _ = timeout(HEAD_START, v4_is_certain).await;
+    }
+
+    /// Counts what went wrong, and logs it once for each reason, not once for each attempt.
+    fn tell(&self, family: Family) {
+        let name = self.name.borrow();
+        let host = self.url.host();
+        let records = family.record();
+        let mut told = self.told.borrow_mut();
+        let [mine, other] = [family, family.other()].map(|family| family as usize);
+        match name.trouble(family) {
+            Some(reason) => {
+                self.metrics.failures.inc();
+                if told[mine].as_deref() == Some(reason) {
+                    return;
+                }
+                // Both families mostly fail together.
+                if told[other].as_deref() != Some(reason) {
+                    tracing::warn!(host, %records, reason, "name resolution failed");
+                }
+                told[mine] = Some(reason.to_owned());
+            }
+            None => {
+                if told[mine].take().is_some() && name.has_found(family) {
+                    tracing::info!(host, %records, "name resolution works again");
+                }
+            }
+        }
     }
 }
 
@@ -129,53 +255,21 @@ pub async fn keep_resolved(url: BaseUrl, addresses: Arc<Addresses>, times: &Hist
 ///
 /// # Errors
 /// What the resolver says.
-pub async fn resolve_once(url: &BaseUrl) -> Result<Arc<[SocketAddr]>, String> {
+pub async fn resolve_once(url: &BaseUrl, dns: &Dns) -> Result<Arc<[SocketAddr]>, String> {
     if let Ok(ip) = url.host().parse::<IpAddr>() {
         return Ok([SocketAddr::new(ip, url.port())].into());
     }
-    let (addresses, _) = resolve(&resolver()?, url).await?;
-    Ok(addresses)
-}
-
-fn resolver() -> Result<TokioResolver, String> {
-    TokioResolver::builder_tokio()
-        .and_then(hickory_resolver::ResolverBuilder::build)
-        .map_err(|error| format!("the system's resolver configuration cannot be used: {error}"))
-}
-
-async fn resolve(
-    resolver: &TokioResolver,
-    url: &BaseUrl,
-) -> Result<(Arc<[SocketAddr]>, Duration), String> {
-    // An absolute name: no search list, whose `ndots:5` costs five lookups in
-    // a pod. The hosts file knows names without the dot.
-    let name = format!("{}.", url.host().trim_end_matches('.'));
-    let found = resolver
-        .lookup_ip(name)
-        .await
-        .map_err(|error| error.to_string())?;
-    let addresses = interleave(found.iter(), url.port());
-    if addresses.is_empty() {
-        return Err("the name has no address".to_owned());
+    let resolver = lookup::resolver(dns)?;
+    let [v4, v6] = Family::ALL.map(|family| lookup::lookup(&resolver, url.host(), family));
+    let (v4, v6) = tokio::join!(v4, v6);
+    let mut name = Name::default();
+    name.note(Family::V4, &v4);
+    name.note(Family::V6, &v6);
+    match name.resolution(url.port()) {
+        Resolution::Known(addresses) => Ok(addresses),
+        Resolution::Failed(reason) => Err(reason.to_string()),
+        Resolution::Pending => Err("no answer".to_owned()),
     }
-    let valid_for = found
-        .valid_until()
-        .saturating_duration_since(Instant::now());
-    Ok((addresses.into(), valid_for))
-}
-
-/// Alternates between families (RFC 8305 section 4), so that a broken one
-/// costs one attempt and not half of the list.
-fn interleave(found: impl Iterator<Item = IpAddr>, port: u16) -> Vec<SocketAddr> {
-    let (v6, v4): (Vec<_>, Vec<_>) = found
-        .map(|ip| SocketAddr::new(ip, port))
-        .partition(SocketAddr::is_ipv6);
-    let longest = v6.len().max(v4.len());
-    (0..longest)
-        .flat_map(|index| [v4.get(index), v6.get(index)])
-        .flatten()
-        .copied()
-        .collect()
 }
 
 #[cfg(test)]

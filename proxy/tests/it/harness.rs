@@ -5,6 +5,7 @@
 //! tests run side by side.
 
 pub(crate) mod client;
+pub(crate) mod dns;
 pub(crate) mod frames;
 pub(crate) mod h2;
 pub(crate) mod metrics;

@@ -12,6 +12,7 @@ mod admin;
 mod cancellation;
 mod client_timeouts;
 mod condition;
+mod dns;
 mod downstream_h2;
 mod drain_delay;
 mod errors;

@@ -321,6 +321,7 @@ fn every_metric_of_the_contract_is_there() {
             &["upstream", "state"],
         ),
         ("holysheep_upstream_dns_seconds", "histogram", &["upstream"]),
+        ("holysheep_upstream_dns_failures", "counter", &["upstream"]),
         (
             "holysheep_upstream_tls_handshake_seconds",
             "histogram",

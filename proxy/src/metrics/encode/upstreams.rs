@@ -63,8 +63,18 @@ impl Collector {
         self.times(
             encoder,
             "holysheep_upstream_dns_seconds",
-            "Resolutions of upstream's name",
-            |link| Snapshot::of([self.control.dns(link.index)]),
+            "Questions for upstream's addresses, one for each family",
+            |link| Snapshot::of([&self.control.dns(link.index).times]),
+        )?;
+        let failures = self.links.iter().map(|link| {
+            let failures = self.control.dns(link.index).failures.get();
+            (vec![named(link)], failures)
+        });
+        counters(
+            encoder,
+            "holysheep_upstream_dns_failures",
+            "Questions for upstream's addresses without an answer to go by",
+            failures,
         )
     }
 
