@@ -80,6 +80,18 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- default (ternary "80" "443" (eq $url.scheme "http")) $port -}}
 {{- end }}
 
+{{/* Ports of the name servers in config.file.dns.servers that are not the usual one. */}}
+{{- define "holysheep-proxy.dns-ports" -}}
+{{- $ports := list -}}
+{{- range (default dict .Values.config.file.dns).servers -}}
+{{- $port := regexFind "[0-9]+$" (regexFind "^([0-9.]+|.*\\]):[0-9]+$" .) -}}
+{{- if and $port (ne $port "53") -}}
+{{- $ports = append $ports (int $port) -}}
+{{- end -}}
+{{- end -}}
+{{- $ports | uniq | toJson -}}
+{{- end }}
+
 {{/* The grace period: the drain's two parts, and some seconds to end. */}}
 {{- define "holysheep-proxy.grace" -}}
 {{- add .Values.config.drainDelaySeconds .Values.config.drainTimeoutSeconds 10 -}}
