@@ -30,7 +30,7 @@ pub use file::ConfigFile;
 pub use live::{Live, differences};
 pub use models::{ModelMap, Target};
 pub use probes::{ProbeSource, Probes};
-pub use resilience::{Breaker, Ejection, Retries};
+pub use resilience::{Breaker, Ejection, Hedging, Retries};
 pub use routes::{ClientLeaves, Treatment, Treatments};
 pub use secret::Secret;
 pub use tcp::{AfterIdle, InitialWindow, Tcp};
@@ -173,6 +173,8 @@ pub struct Config {
     pub models: ModelMap,
     /// When a request may be sent again.
     pub retries: Retries,
+    /// When a request goes to two endpoints.
+    pub hedging: Hedging,
     /// When an endpoint gets no requests for a while.
     pub ejection: Ejection,
     /// When an upstream gets none.

@@ -82,6 +82,14 @@ pub struct Route {
 }
 
 impl Route {
+    /// Whether asking twice does no harm: nothing is stored or begun, and next to nothing is paid for.
+    pub fn is_repeatable(&self) -> bool {
+        let is_lookup = matches!(self.action, Models) || self.template.starts_with("/v1/models");
+        is_lookup
+            || matches!(self.operation, Some(Embeddings | Rerank))
+            || ["/v1/moderations", "/v1/messages/count_tokens"].contains(&self.template)
+    }
+
     /// Whether it is about what is stored upstream, so that no other can serve it.
     pub fn is_stored(&self) -> bool {
         let begins = |start| self.template.starts_with(start);

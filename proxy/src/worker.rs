@@ -94,6 +94,8 @@ pub struct Worker {
     pub origins: Box<[Origin]>,
     /// What is left of the budget for repeated requests.
     pub budget: Budget,
+    /// The same for second requests beside first ones.
+    pub hedges: Budget,
     /// The model list.
     pub models: Arc<ModelsCache>,
     /// Heartbeats of all workers.
@@ -205,6 +207,7 @@ async fn tick(worker: Rc<Worker>) {
         worker.batch.borrow_mut().sync_clock();
         worker.flush_log();
         worker.budget.tick(BEAT);
+        worker.hedges.tick(BEAT);
         let now = worker.now().into_std();
         for origin in &worker.origins {
             origin.look(now);
@@ -227,6 +230,7 @@ impl Worker {
             id,
             origins: origins.collect(),
             budget: Budget::default(),
+            hedges: Budget::default(),
             models: Arc::clone(&shared.models),
             health: Arc::clone(&shared.health),
             readiness: Arc::clone(&shared.readiness),

@@ -49,6 +49,7 @@ impl Config {
             upstreams,
             models,
             retries: given.retries.checked(&mut problems),
+            hedging: given.hedging.checked(&mut problems),
             ejection: given.ejection.checked(&mut problems),
             breaker: given.breaker.checked(&mut problems),
             dns: given.dns.checked(&mut problems),

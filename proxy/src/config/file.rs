@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serializer};
 use super::dns::DnsFile;
 use super::models::TargetFile;
 use super::probes::ProbesFile;
-use super::resilience::{BreakerFile, EjectionFile, RetriesFile};
+use super::resilience::{BreakerFile, EjectionFile, HedgingFile, RetriesFile};
 use super::routes::{ResponsesFile, RouteFile};
 pub use super::upstream::UpstreamFile;
 use super::{Auth, ConfigError, EbpfMode, Limits, LogFormat, Timeouts};
@@ -47,6 +47,8 @@ pub struct ConfigFile {
     pub models: BTreeMap<String, Vec<TargetFile>>,
     /// When a request may be sent again.
     pub retries: RetriesFile,
+    /// When a request goes to two endpoints.
+    pub hedging: HedgingFile,
     /// When an endpoint gets no requests.
     pub ejection: EjectionFile,
     /// When an upstream gets none.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Breaker, Config, Ejection, Limits, Probes, Retries, Timeouts};
+use super::{Breaker, Config, Ejection, Hedging, Limits, Probes, Retries, Timeouts};
 
 /// What a worker looks at anew for each request or connection.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +15,8 @@ pub struct Live {
     pub limits: Limits,
     /// When a request may be sent again.
     pub retries: Retries,
+    /// When a request goes to two endpoints.
+    pub hedging: Hedging,
     /// When an endpoint gets no requests.
     pub ejection: Ejection,
     /// When an upstream gets none.
@@ -46,6 +48,7 @@ impl Config {
             timeouts: self.timeouts,
             limits: self.limits,
             retries: self.retries,
+            hedging: self.hedging,
             ejection: self.ejection,
             breaker: self.breaker,
             timing_header: self.timing_header,
@@ -62,6 +65,7 @@ impl Config {
             timeouts,
             limits,
             retries,
+            hedging,
             ejection,
             breaker,
             timing_header,
@@ -73,6 +77,7 @@ impl Config {
             timeouts,
             limits,
             retries,
+            hedging,
             ejection,
             breaker,
             timing_header,

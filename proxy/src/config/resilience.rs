@@ -46,6 +46,28 @@ pub struct RetriesFile {
     pub unacknowledged: Option<Span>,
 }
 
+/// When a request goes to a second endpoint while the first has not answered. By route there is also
+/// [`super::Treatment::hedge_after`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Hedging {
+    /// A request of which the first endpoint's system has acknowledged nothing for so long; zero waits for
+    /// [`Retries::unacknowledged`], which takes it back first.
+    #[serde(serialize_with = "as_text")]
+    pub unacknowledged: Duration,
+    /// Second requests in a hundred, at most, but for a few.
+    pub budget_percent: u32,
+}
+
+/// `hedging:`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HedgingFile {
+    /// See [`Hedging::unacknowledged`].
+    pub unacknowledged: Option<Span>,
+    /// See [`Hedging::budget_percent`].
+    pub budget_percent: Option<u32>,
+}
+
 /// When an endpoint, one of the addresses of an upstream, gets no requests for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Ejection {
@@ -155,6 +177,18 @@ impl RetriesFile {
             (retries.backoff, retries.max_wait),
         );
         retries
+    }
+}
+
+impl HedgingFile {
+    pub(super) fn checked(&self, problems: &mut Vec<Problem>) -> Hedging {
+        let hedging = Hedging {
+            unacknowledged: or(self.unacknowledged, 0),
+            budget_percent: self.budget_percent.unwrap_or(5),
+        };
+        let percent = hedging.budget_percent.into();
+        within(problems, "hedging.budget_percent", percent, 0..=100);
+        hedging
     }
 }
 

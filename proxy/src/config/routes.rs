@@ -80,6 +80,8 @@ pub struct RouteFile {
     pub client_leaves: Option<ClientLeaves>,
     /// See [`Treatment::keep_alive`].
     pub keep_alive: Option<Span>,
+    /// See [`Treatment::hedge_after`].
+    pub hedge_after: Option<Span>,
 }
 
 /// How the requests of one route are treated.
@@ -99,6 +101,10 @@ pub struct Treatment {
     /// A stream's client gets a sign of life whenever nothing else has come for so long; zero sends none.
     #[serde(serialize_with = "as_text")]
     pub keep_alive: Duration,
+    /// A request that has had no answer for so long is also sent to another endpoint, and the first answer counts; zero
+    /// never does that. Only where asking twice does no harm.
+    #[serde(serialize_with = "as_text")]
+    pub hedge_after: Duration,
 }
 
 /// How requests are treated: in general, and by route where that differs.
@@ -151,6 +157,7 @@ pub(super) fn checked(
         total: timeouts.total,
         client_leaves: responses.client_leaves.unwrap_or_default(),
         keep_alive: or(responses.keep_alive, Duration::ZERO),
+        hedge_after: Duration::ZERO,
     };
     check("responses", &general, problems);
     let mut routes = BTreeMap::new();
@@ -173,7 +180,16 @@ pub(super) fn checked(
             total: or(own.total, general.total),
             client_leaves: own.client_leaves.unwrap_or(general.client_leaves),
             keep_alive: or(own.keep_alive, general.keep_alive),
+            hedge_after: or(own.hedge_after, general.hedge_after),
         };
+        if !treatment.hedge_after.is_zero() && !route.is_repeatable() {
+            problems.push(Problem {
+                field: format!("routes.{path}.hedge_after").into(),
+                message: "asking twice would be paid for twice, or do its work twice; expected it for the \
+                          list of models, embeddings, moderations, rerank and count_tokens only"
+                    .to_owned(),
+            });
+        }
         check(&format!("routes.{path}"), &treatment, problems);
         routes.insert(route.template, treatment);
     }
@@ -268,6 +284,10 @@ mod tests {
             (
                 "routes: {/v1/files: {keep_alive: 1ms}}",
                 "routes./v1/files.keep_alive: is too short",
+            ),
+            (
+                "routes: {/v1/chat/completions: {hedge_after: 1s}}",
+                "routes./v1/chat/completions.hedge_after: asking twice would be paid for twice",
             ),
             (
                 "responses: {keep_alive: 1ms}",

@@ -339,6 +339,15 @@ impl<B: Buffer> WriteBuffer<B> {
         }
     }
 
+    /// Everything since [`WriteBuffer::start`], if it is still here.
+    pub const fn whole(&self) -> Option<&B> {
+        if self.trimmed {
+            None
+        } else {
+            Some(&self.bytes)
+        }
+    }
+
     /// Takes everything since [`WriteBuffer::start`], if it is still here.
     pub fn take_whole(&mut self) -> Option<B>
     where

@@ -67,6 +67,14 @@ impl Guarded {
         &self.bytes
     }
 
+    /// The same once more, its secret as well guarded.
+    pub fn copy(&self) -> Self {
+        Self {
+            bytes: self.bytes.clone(),
+            secret: self.secret.clone(),
+        }
+    }
+
     /// Number of bytes.
     #[inline]
     pub const fn len(&self) -> usize {

@@ -46,6 +46,34 @@ impl Outcome {
     }
 }
 
+/// What became of a second request sent beside a first one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hedged {
+    /// It was answered first.
+    Won,
+    /// The first one was answered first.
+    Lost,
+    /// It failed.
+    Failed,
+    /// It was not sent: the budget was spent.
+    Denied,
+}
+
+impl Hedged {
+    /// In the order of their counters.
+    pub const ALL: [Self; 4] = [Self::Won, Self::Lost, Self::Failed, Self::Denied];
+
+    /// As a label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Won => "won",
+            Self::Lost => "lost",
+            Self::Failed => "failed",
+            Self::Denied => "denied",
+        }
+    }
+}
+
 /// Why a request was sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retried {
@@ -122,6 +150,8 @@ pub struct UpstreamMetrics {
     pub worn: Counter,
     /// `holysheep_upstream_retries_total`, by [`Retried`]
     retries: [Counter; Retried::ALL.len()],
+    /// `holysheep_upstream_hedges_total`, by [`Hedged`]
+    hedges: [Counter; Hedged::ALL.len()],
     /// `holysheep_upstream_retries_denied_total`: the budget was spent.
     pub retries_denied: Counter,
     /// `holysheep_upstream_ejections_by_kernel_total`
@@ -145,6 +175,7 @@ impl Default for UpstreamMetrics {
             cold: Counter::default(),
             worn: Counter::default(),
             retries: Default::default(),
+            hedges: Default::default(),
             retries_denied: Counter::default(),
             ejected_by_kernel: Counter::default(),
             gen_ai: GenAiMetrics::default(),
@@ -177,6 +208,20 @@ impl UpstreamMetrics {
         if let Some(counter) = self.retries.get(reason as usize) {
             counter.inc();
         }
+    }
+
+    /// What became of a second request.
+    pub fn hedged(&self, what: Hedged) {
+        // As above.
+        if let Some(counter) = self.hedges.get(what as usize) {
+            counter.inc();
+        }
+    }
+
+    /// How often that was so, by its label.
+    pub fn hedges(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.hedges.iter().map(Counter::get);
+        Hedged::ALL.iter().map(|what| what.as_str()).zip(counts)
     }
 
     /// How often requests were sent again, by the reason's label.

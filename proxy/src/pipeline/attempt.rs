@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::body::Observed;
 use super::course::Course;
+use super::hedge::{self, Hedge};
 use crate::account::RequestRecord;
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
@@ -125,17 +126,24 @@ pub(super) async fn interruptible<D: Downstream, T>(
     .await
 }
 
-/// Sends the request and waits for the response head.
+/// Sends the request and waits for the response head; if that takes long, perhaps with a second request elsewhere.
 ///
 /// # Errors
 /// Why there is none.
 pub(super) async fn send<D: Downstream>(
-    worker: &Worker,
+    worker: &Rc<Worker>,
+    course: &Course,
     exchange: &mut AnyExchange,
     body: &mut Observed<'_, D>,
     record: &mut RequestRecord,
 ) -> Result<(), ProxyError> {
-    let result = head(worker, exchange, body, record).await;
+    let hedge = Hedge::of(worker, course, record);
+    let until = hedge.map(|hedge| hedge.after);
+    let result = match head(worker, exchange, body, record, until).await {
+        Ok(Progress::Head) => Ok(()),
+        Ok(Progress::Due) => Box::pin(hedge::send(worker, course, exchange, body, record)).await,
+        Err(error) => Err(error),
+    };
     let model = body.asked().and_then(|asked| asked.model.take());
     record.model = record.model.take().or(model);
     record.kernel = exchange.timeline(&worker.sockets);
@@ -148,6 +156,15 @@ pub(super) async fn send<D: Downstream>(
     result
 }
 
+/// What waiting for a response's head has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// It is there.
+    Head,
+    /// It is time for a second request.
+    Due,
+}
+
 /// What has been waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Waited {
@@ -157,19 +174,21 @@ struct Waited {
     is_acknowledged: bool,
 }
 
-async fn head<D: Downstream>(
+/// Waits for the head of the response; once the request has left, `until` so much time has passed.
+pub(super) async fn head<D: Downstream>(
     worker: &Worker,
     exchange: &mut AnyExchange,
     body: &mut Observed<'_, D>,
     record: &mut RequestRecord,
-) -> Result<(), ProxyError> {
+    until: Option<Duration>,
+) -> Result<Progress, ProxyError> {
     let mut patience = Patience::new(worker, record);
     let unacknowledged = worker.live().retries.unacknowledged;
     let mut is_acknowledged = unacknowledged.is_zero();
     let mut waited_for = None;
     poll_fn(|cx| {
         if let Poll::Ready(result) = exchange.poll_head(cx, body) {
-            return Poll::Ready(result);
+            return Poll::Ready(result.map(|()| Progress::Head));
         }
         if body.client.poll_closed(cx).is_ready() {
             return Poll::Ready(Err(ProxyError::ClientClosed));
@@ -186,9 +205,11 @@ async fn head<D: Downstream>(
                 is_acknowledged,
             };
             let is_short = is_upstreams && !is_acknowledged && unacknowledged < limit;
+            let due = until.filter(|until| is_sent && *until < limit);
             if waited_for.replace(waits_for) != Some(waits_for) {
                 let gives_signs = is_sent && body.asked().is_some_and(|asked| asked.is_stream);
                 let limit = if is_short { unacknowledged } else { limit };
+                let limit = due.map_or(limit, |due| due.min(limit));
                 patience.wait(body.client.timer(), worker.now(), limit, gives_signs);
             }
             let Poll::Ready(event) = patience.poll(cx, body.client.timer()) else {
@@ -200,6 +221,9 @@ async fn head<D: Downstream>(
                     return Poll::Ready(Err(error));
                 }
                 continue;
+            }
+            if due.is_some() && !patience.is_at_end() {
+                return Poll::Ready(Ok(Progress::Due));
             }
             let error = match is_sent {
                 _ if is_short && !exchange.is_unacknowledged(&worker.sockets) => {

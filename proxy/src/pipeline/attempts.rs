@@ -60,6 +60,7 @@ pub(super) async fn run<D: Downstream>(
 ) -> Result<AnyExchange, Ended> {
     let retries = worker.live().retries;
     worker.budget.request(retries.budget_percent);
+    worker.hedges.request(worker.live().hedging.budget_percent);
     let mut course = Course::new(&outbound);
     let mut message = Some(outbound.message);
     if worker.origins.len() > 1 {
@@ -112,7 +113,7 @@ async fn attempt<D: Downstream>(
         Ok(exchange) => exchange,
         Err(error) => return Came::Nothing(error.into()),
     };
-    if let Err(error) = send(worker, &mut exchange, body, record).await {
+    if let Err(error) = send(worker, course, &mut exchange, body, record).await {
         let exchange = Some(Box::new(exchange));
         return Came::Nothing(Ended { error, exchange });
     }

@@ -58,6 +58,21 @@ impl AnyExchange {
         }
     }
 
+    /// See [`Exchange::copy`]; in h2 there is none.
+    pub fn copy(&self) -> Option<Message> {
+        match self {
+            Self::H1(exchange) => exchange.copy(),
+            Self::H2(_) => None,
+        }
+    }
+
+    /// See [`Exchange::abort`]; in h2 dropping resets the stream.
+    pub fn abort(&self) {
+        if let Self::H1(exchange) = self {
+            exchange.abort();
+        }
+    }
+
     /// See [`Exchange::take_back`].
     pub fn take_back(&mut self) -> Option<Message> {
         match self {

@@ -14,14 +14,17 @@ use super::endpoint::{Endpoint, Endpoints, Load};
 use crate::kernel::EndpointView;
 use crate::metrics::{UpstreamMetrics, WorkerMetrics};
 
-/// After so long an answer counts for a third in the average, and one that is as old has lost half of its weight.
-const MEMORY: f32 = 10.0;
-/// What an endpoint is taken to need of which nothing is known; microseconds.
-const UNKNOWN: f32 = 50_000.0;
+/// Seconds after which an answer counts for half in the average, and after which an average is taken for a third of what it
+/// was if nothing has been asked since: what was slow once may no longer be.
+const MEMORY: f32 = 3.0;
+/// What an endpoint is taken to need of which nothing is known otherwise; microseconds.
+const UNKNOWN: f32 = 1e9;
 /// By how much an endpoint that only fails is dearer than one that never does.
 const FAILING: f32 = 20.0;
 /// The share of the last outcome in the average of failures.
 const LATEST: f32 = 0.2;
+/// Seconds after which failures count for half: one that has failed once is soon tried again, and ejected if that goes on.
+const FORGIVING: f32 = 1.0;
 /// By how much the kernel's view can make an endpoint dearer.
 const DEAREST: f32 = 8.0;
 /// Segments sent again without any acknowledgement after which an endpoint is taken to be gone.
@@ -45,6 +48,7 @@ pub struct Local {
     answered: Cell<Instant>,
     /// The share of failures, lately.
     failing: Cell<f32>,
+    failed: Cell<Instant>,
     /// The kernel's view, as a factor.
     strain: Cell<f32>,
     seen: Cell<EndpointView>,
@@ -77,6 +81,7 @@ impl Local {
             gone: Cell::new(false),
             answered: Cell::new(Instant::now()),
             failing: Cell::new(0.0),
+            failed: Cell::new(Instant::now()),
             strain: Cell::new(1.0),
             seen: Cell::default(),
             is_checking: Cell::new(false),
@@ -115,21 +120,28 @@ impl Local {
         self.idle.borrow().len() + self.unused.borrow().len()
     }
 
-    /// What a request would wait there, in a unit of its own.
+    /// What a request would wait there, in a unit of its own. Of an endpoint nothing is known of one request finds out: one
+    /// that `connects` anyway, or that has a connection there.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    pub(super) fn cost(&self, now: Instant) -> f32 {
+    pub(super) fn cost(&self, now: Instant, connects: bool) -> f32 {
+        let in_flight = self.load().in_flight();
         let known = match self.load().first_byte() {
+            0 if in_flight == 0 && (connects || self.waiting() > 0) => 0.0,
             0 => UNKNOWN,
-            // What was slow once may no longer be: without new answers it is forgotten.
-            micros => micros as f32 / (1.0 + self.age(now) / MEMORY),
+            micros if in_flight == 0 => micros as f32 * (-self.age(now) / MEMORY).exp(),
+            // What is asked now may be all the slower.
+            micros => micros as f32,
         };
-        let queue = (self.load().in_flight() + 1) as f32;
-        queue * known * (1.0 + FAILING * self.failing.get()) * self.strain.get()
+        let queue = (in_flight + 1) as f32;
+        queue * known * (1.0 + FAILING * self.failing(now)) * self.strain.get()
     }
 
     fn age(&self, now: Instant) -> f32 {
-        now.saturating_duration_since(self.answered.get())
-            .as_secs_f32()
+        since(self.answered.get(), now)
+    }
+
+    fn failing(&self, now: Instant) -> f32 {
+        self.failing.get() / (1.0 + since(self.failed.get(), now) / FORGIVING)
     }
 
     /// A response has begun so long after its request.
@@ -158,8 +170,9 @@ impl Local {
 
     /// Something that is its fault went wrong.
     pub fn failed(&self, limits: &super::circuit::Limits, now: Instant) {
-        let failing = self.failing.get();
+        let failing = self.failing(now);
         self.failing.set(failing + (1.0 - failing) * LATEST);
+        self.failed.set(now);
         self.load().count_failure();
         self.all.failed(&self.shared, limits, now);
     }
@@ -192,11 +205,15 @@ impl Local {
     }
 }
 
+fn since(then: Instant, now: Instant) -> f32 {
+    now.saturating_duration_since(then).as_secs_f32()
+}
+
 /// Of two endpoints picked by chance the cheaper one comes first; the rest follows in the order of its cost.
 pub(super) fn order(all: &[Rc<Local>], random: &mut fastrand::Rng, now: Instant) -> Vec<Rc<Local>> {
     let mut costs: Vec<_> = all
         .iter()
-        .map(|local| (local.cost(now), Rc::clone(local)))
+        .map(|local| (local.cost(now, true), Rc::clone(local)))
         .collect();
     costs.sort_by(|(one, _), (other, _)| one.total_cmp(other));
     if costs.len() > 2 {

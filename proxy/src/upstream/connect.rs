@@ -214,6 +214,26 @@ impl Dialer {
         Ok((connection, local))
     }
 
+    /// Opens a connection for HTTP/1.1 to this endpoint and to no other. That there is none says nothing of the upstream.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn connection_to(
+        &self,
+        local: &Rc<Local>,
+    ) -> Result<(Connection, Rc<Local>), ConnectError> {
+        let limit = self.timeout.get();
+        let open = self.open(limit, UpstreamProtocol::Http1, vec![Rc::clone(local)]);
+        let opened = tokio::time::timeout(limit, open).await;
+        let (io, local) = opened
+            .unwrap_or(Err(ConnectError::Timeout(limit)))
+            .inspect_err(|_| self.metrics().connect_failures.inc())?;
+        self.metrics().connects.inc();
+        let mut connection = Connection::new(io);
+        connection.sample(&self.sockets, self.metrics(), Instant::now());
+        Ok((connection, local))
+    }
+
     /// Opens a connection that is to speak this protocol to one of the endpoints, the first ones first; to any, if none is
     /// known yet.
     ///

@@ -157,6 +157,19 @@ impl Exchange {
         self.take_back()
     }
 
+    /// The whole request once more, if all of it has come and is still here.
+    pub fn copy(&self) -> Option<Message> {
+        let bytes = self.connection.output.whole()?.copy();
+        let request = &self.request;
+        request.is_complete.then(|| Message { bytes, ..*request })
+    }
+
+    /// Has the request end with a reset, so that nothing of it gets to upstream that has not yet.
+    pub fn abort(&self) {
+        // It is about to be dropped in any case.
+        let _ = self.connection.io.abort();
+    }
+
     /// Takes the request back, whatever upstream has had of it, if all of it is still here.
     pub fn take_back(&mut self) -> Option<Message> {
         let bytes = self.connection.output.take_whole()?;

@@ -86,8 +86,9 @@ impl Origin {
     /// Looks after what changes by itself: addresses, what the kernel sees, keys, and endpoints whose pause is over.
     pub fn look(&self, now: Instant) {
         let roster = self.dialer.roster();
-        for gone in roster.refresh() {
-            self.pool.clear_at(&gone);
+        if let Some(gone) = roster.refresh() {
+            gone.iter().for_each(|gone| self.pool.clear_at(gone));
+            self.pool.ask_for_more();
         }
         roster.look(self.dialer.sockets(), now);
         // What is the same for all workers one of them sees to.

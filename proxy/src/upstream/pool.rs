@@ -100,16 +100,19 @@ impl Pool {
             [only] => self.take_at(only, now),
             all => self.take_best(all, now),
         });
-        self.ask_for_more();
+        if self.count.get() < self.min_idle {
+            self.wanted.notify_one();
+        }
         found
     }
 
     /// The same, but rather anywhere else than at the endpoint with the address `avoid`.
     pub fn take_elsewhere(&self, avoid: Option<SocketAddr>, now: Instant) -> Option<Leased> {
-        let order = self.roster().in_order(avoid, now);
-        let admits = |local: &&Rc<Local>| {
-            Some(local.shared.address) != avoid && local.shared.circuit.admits(now)
-        };
+        let mut order = self.roster().in_order(avoid, now);
+        order.retain(|local| Some(local.shared.address) != avoid && local.waiting() > 0);
+        // One that is on trial goes first, or it would stay so for as long as others have connections.
+        order.sort_by_key(|local| local.shared.circuit.is_closed());
+        let admits = |local: &&Rc<Local>| local.shared.circuit.admits(now);
         let mut usable = order.iter().filter(admits);
         let found = usable.find_map(|local| self.take_at(local, now));
         self.ask_for_more();
@@ -122,7 +125,7 @@ impl Pool {
         if !one.shared.circuit.is_closed() || !other.shared.circuit.is_closed() {
             return self.take_elsewhere(None, now);
         }
-        let costs = (one.cost(now), other.cost(now));
+        let costs = (one.cost(now, false), other.cost(now, false));
         let (first, second, ratio) = match costs.0 <= costs.1 {
             true => (one, other, costs.1 / costs.0),
             false => (other, one, costs.0 / costs.1),
@@ -206,9 +209,18 @@ impl Pool {
         }
     }
 
-    fn ask_for_more(&self) {
-        if self.count.get() < self.min_idle {
+    /// Has connections opened ahead of need, if there are too few.
+    pub(super) fn ask_for_more(&self) {
+        if self.missing() > 0 {
             self.wanted.notify_one();
+        }
+    }
+
+    /// How many connections are to be opened ahead of need.
+    fn missing(&self) -> usize {
+        match self.min_idle {
+            0 => 0,
+            _ => (self.minimum().saturating_sub(self.count.get())).max(self.roster().lonely()),
         }
     }
 
@@ -220,9 +232,8 @@ impl Pool {
             if self.dialer.has_failed() {
                 self.dialer.back_off().await;
             }
-            let wanted = self.minimum().max(usize::from(self.dialer.has_failed()));
-            let missing = wanted.saturating_sub(self.count.get());
-            for _ in 0..missing {
+            let is_alone = self.count.get() == 0 && self.dialer.has_failed();
+            for _ in 0..self.missing().max(usize::from(is_alone)) {
                 if !self.open_ahead().await {
                     break;
                 }
@@ -236,11 +247,24 @@ impl Pool {
 
     /// Opens one connection ahead of need; whether it could be opened.
     async fn open_ahead(&self) -> bool {
-        let mut order = self.roster().in_order(None, Instant::now());
-        if let Some(neediest) = self.roster().neediest() {
-            order.sort_by_key(|local| !Rc::ptr_eq(local, &neediest));
-        }
-        match self.dialer.connection(order).await {
+        let neediest = self.roster().neediest();
+        let opened = match &neediest {
+            // There are enough, if not everywhere.
+            Some(neediest) if (1..=self.count.get()).contains(&self.minimum()) => {
+                self.dialer.connection_to(neediest).await
+            }
+            _ => {
+                let mut order = self.roster().in_order(None, Instant::now());
+                let is_other = |local: &Rc<Local>| {
+                    neediest
+                        .as_ref()
+                        .is_none_or(|neediest| !Rc::ptr_eq(local, neediest))
+                };
+                order.sort_by_key(is_other);
+                self.dialer.connection(order).await
+            }
+        };
+        match opened {
             Ok((connection, local)) => {
                 self.keep(&local, true, connection, Instant::now());
                 true
@@ -255,7 +279,7 @@ impl Pool {
     /// Finds out whether an endpoint whose pause is over can be connected to, TLS included. If so a request may try.
     pub async fn check(self: Rc<Self>, local: Rc<Local>) {
         let circuit = &local.shared.circuit;
-        match self.dialer.connection(vec![Rc::clone(&local)]).await {
+        match self.dialer.connection_to(&local).await {
             Ok((connection, _)) => {
                 circuit.half_open(Instant::now());
                 self.keep(&local, true, connection, Instant::now());
@@ -305,9 +329,7 @@ impl Pool {
                 self.count_dropped(before - stack.len());
             }
         }
-        if self.count.get() < self.minimum() {
-            self.wanted.notify_one();
-        }
+        self.ask_for_more();
     }
 
     fn is_fresh(&self, connection: &Connection, now: Instant) -> bool {

@@ -116,15 +116,26 @@ impl Roster {
         })
     }
 
-    /// Takes over the addresses that the name has now; gives the endpoints it no longer has.
-    pub(super) fn refresh(&self) -> Vec<Rc<Local>> {
+    /// Endpoints that get requests and have neither a connection nor a request.
+    pub(super) fn lonely(&self) -> usize {
+        self.with(|all| {
+            let is_lonely = |local: &&Rc<Local>| {
+                let has_none = local.waiting() == 0 && local.load().in_flight() == 0;
+                has_none && local.shared.circuit.is_closed()
+            };
+            all.iter().filter(is_lonely).count()
+        })
+    }
+
+    /// Takes over the addresses that the name has now, if they are others; gives the endpoints it no longer has.
+    pub(super) fn refresh(&self) -> Option<Vec<Rc<Local>>> {
         let now = self.link.addresses.now();
         if Arc::ptr_eq(&now, &self.resolution.borrow()) {
-            return Vec::new();
+            return None;
         }
         self.resolution.replace(Arc::clone(&now));
         let Resolution::Known(addresses) = &*now else {
-            return Vec::new();
+            return None;
         };
         let old = self.all();
         let find = |address| {
@@ -146,7 +157,7 @@ impl Roster {
             local.gone.set(true);
         }
         *self.locals.borrow_mut() = new;
-        gone
+        Some(gone)
     }
 
     /// Looks at what the kernel sees of each endpoint's connections.

@@ -6,6 +6,7 @@
 
 pub(crate) mod client;
 pub(crate) mod dns;
+pub(crate) mod endpoints;
 pub(crate) mod frames;
 pub(crate) mod h2;
 pub(crate) mod metrics;

@@ -170,22 +170,44 @@ impl Collector {
     }
 
     fn retries(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut rows = Vec::new();
-        for link in self.links.iter() {
-            for reason in upstream::Retried::ALL.map(upstream::Retried::as_str) {
-                let count = self.sum_at(link, |upstream| {
-                    let found = upstream.retries().find(|(name, _)| *name == reason);
-                    found.map_or(0, |(_, count)| count)
-                });
-                rows.push((vec![named(link), ("reason", reason)], count));
-            }
-        }
+        let retries = self.links.iter().flat_map(|link| {
+            let labels = upstream::Retried::ALL.map(upstream::Retried::as_str);
+            let counts =
+                labels.map(|reason| self.sum_named(link, reason, UpstreamMetrics::retries));
+            counts.map(|(reason, count)| (vec![named(link), ("reason", reason)], count))
+        });
         counters(
             encoder,
             "holysheep_upstream_retries",
             "Requests sent again after an attempt at this upstream, by why",
-            rows,
+            retries,
+        )?;
+        let hedges = self.links.iter().flat_map(|link| {
+            let labels = upstream::Hedged::ALL.map(upstream::Hedged::as_str);
+            let counts = labels.map(|result| self.sum_named(link, result, UpstreamMetrics::hedges));
+            counts.map(|(result, count)| (vec![named(link), ("result", result)], count))
+        });
+        counters(
+            encoder,
+            "holysheep_upstream_hedges",
+            "Second requests sent while a first had not been answered, by what became of them",
+            hedges,
         )
+    }
+
+    /// All workers' counts under one label.
+    fn sum_named<'a, I>(
+        &'a self,
+        link: &'a Link,
+        label: &'static str,
+        of: impl Fn(&'a UpstreamMetrics) -> I,
+    ) -> (&'static str, u64)
+    where
+        I: Iterator<Item = (&'static str, u64)>,
+    {
+        let all = self.of(link).flat_map(of);
+        let counts = all.filter(|(name, _)| *name == label);
+        (label, counts.map(|(_, count)| count).sum())
     }
 
     pub(super) fn endpoints(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

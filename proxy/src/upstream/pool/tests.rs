@@ -155,7 +155,7 @@ async fn connections_to_addresses_that_are_gone_are_dropped() {
     let link = Arc::clone(pool.roster().link());
     link.addresses
         .publish(Resolution::Known(addresses[..].into()));
-    for gone in pool.roster().refresh() {
+    for gone in pool.roster().refresh().unwrap() {
         pool.clear_at(&gone);
     }
     // Not even the one that was in use comes back.
