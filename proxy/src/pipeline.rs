@@ -252,9 +252,16 @@ async fn forward<D: Downstream>(
     let gives_signs = !worker.treatment(record.route).keep_alive.is_zero();
     let adds = outbound.adds_usage;
     let mut body = Observed::new(client, has_model, adds, !gives_signs);
-    let exchange = match attempts::run(worker, outbound, &mut body, record).await {
-        Ok(exchange) => exchange,
-        Err(ended) => return Err(give_up(worker, ended, body.client, record).await),
+    let mut slot = None;
+    let sent = attempts::run(worker, outbound, &mut body, record, &mut slot).await;
+    let exchange = match (sent, slot) {
+        (Ok(()), Some(exchange)) => exchange,
+        (sent, slot) => {
+            let error = sent.err().unwrap_or(ProxyError::UpstreamClosed);
+            let ended = give_up(worker, &error, slot, body.client, record);
+            Box::pin(ended).await;
+            return Err(error);
+        }
     };
     record.omits_usage = body.has_added;
     let client = body.client;
@@ -276,21 +283,18 @@ async fn forward<D: Downstream>(
 /// Ends a request that got no answer.
 async fn give_up<D: Downstream>(
     worker: &Rc<Worker>,
-    ended: attempts::Ended,
+    error: &ProxyError,
+    exchange: Option<AnyExchange>,
     client: &mut D,
     record: &mut RequestRecord,
-) -> ProxyError {
-    let attempts::Ended { error, exchange } = ended;
+) {
     match exchange {
-        Some(exchange) if error == ProxyError::ClientClosed => {
-            Box::pin(relay::leave::leave(worker, *exchange, record, false)).await;
+        Some(exchange) if *error == ProxyError::ClientClosed => {
+            relay::leave::leave(worker, exchange, record, false).await;
         }
-        _ if record.status != 0 => {
-            Box::pin(relay::early::fail(worker, client, record, &error)).await;
-        }
+        _ if record.status != 0 => relay::early::fail(worker, client, record, error).await,
         _ => {}
     }
-    error
 }
 
 /// Upstream's 401 and 403 are about the proxy's key, not about the client's:

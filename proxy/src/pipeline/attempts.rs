@@ -22,45 +22,33 @@ use crate::relay::patience::Patience;
 use crate::upstream::{AnyExchange, Message};
 use crate::worker::Worker;
 
-/// A request that got no answer, and its last exchange if there was one.
-pub(super) struct Ended {
-    pub(super) error: ProxyError,
-    pub(super) exchange: Option<Box<AnyExchange>>,
-}
-
-impl From<ProxyError> for Ended {
-    fn from(error: ProxyError) -> Self {
-        Self {
-            error,
-            exchange: None,
-        }
-    }
-}
+/// Where a request's last exchange is, if there was one: it is large, and not moved about.
+pub(super) type Slot = Option<AnyExchange>;
 
 /// What an attempt came to.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large variant is the usual one"
-)]
 enum Came {
     /// The answer for the client.
-    Answer(AnyExchange),
+    Answer,
     /// An answer that another attempt may better.
-    Refusal(Box<AnyExchange>, Verdict),
+    Refusal(Verdict),
     /// None.
-    Nothing(Ended),
+    Nothing(ProxyError),
 }
 
-/// Sends the request until there is an answer for its client.
+/// Sends the request until there is an answer for its client, which is in the `slot` then.
+///
+/// # Errors
+/// Why there is none; the slot has the last exchange if there was one.
 pub(super) async fn run<D: Downstream>(
     worker: &Rc<Worker>,
     outbound: Outbound,
     body: &mut Observed<'_, D>,
     record: &mut RequestRecord,
-) -> Result<AnyExchange, Ended> {
-    let retries = worker.live().retries;
-    worker.budget.request(retries.budget_percent);
-    worker.hedges.request(worker.live().hedging.budget_percent);
+    slot: &mut Slot,
+) -> Result<(), ProxyError> {
+    let live = worker.live();
+    worker.budget.request(live.retries.budget_percent);
+    worker.hedges.request(live.hedging.budget_percent);
     let mut course = Course::new(&outbound);
     let mut message = Some(outbound.message);
     if worker.origins.len() > 1 {
@@ -69,18 +57,18 @@ pub(super) async fn run<D: Downstream>(
         course.enter(worker)?;
     }
     loop {
-        let came = attempt(worker, &course, &mut message, body, record).await;
-        if let Came::Answer(exchange) = came {
-            return Ok(exchange);
+        let came = attempt(worker, &course, &mut message, body, record, slot).await;
+        if matches!(came, Came::Answer) {
+            return Ok(());
         }
         let again = Again {
             worker,
             course: &mut course,
             message: &mut message,
-            retries,
+            retries: live.retries,
         };
-        if let Some(end) = Box::pin(again.prepare(came, body, record)).await {
-            return end.map(|exchange| *exchange);
+        if let Some(end) = Box::pin(again.prepare(came, body, record, slot)).await {
+            return end;
         }
     }
 }
@@ -108,14 +96,14 @@ async fn attempt<D: Downstream>(
     message: &mut Option<Message>,
     body: &mut Observed<'_, D>,
     record: &mut RequestRecord,
+    slot: &mut Slot,
 ) -> Came {
-    let mut exchange = match begin(worker, course, message, body, record).await {
-        Ok(exchange) => exchange,
-        Err(error) => return Came::Nothing(error.into()),
+    let exchange = match begin(worker, course, message, body, record).await {
+        Ok(exchange) => slot.insert(exchange),
+        Err(error) => return Came::Nothing(error),
     };
-    if let Err(error) = send(worker, course, &mut exchange, body, record).await {
-        let exchange = Some(Box::new(exchange));
-        return Came::Nothing(Ended { error, exchange });
+    if let Err(error) = send(worker, course, exchange, body, record).await {
+        return Came::Nothing(error);
     }
     let now = record.head_came.unwrap_or_else(Instant::now);
     let status = exchange.head().status();
@@ -124,12 +112,12 @@ async fn attempt<D: Downstream>(
         exchange.endpoint().answered(first_byte, now);
         course.succeeded(worker, now);
         course.origin(worker).link.keys.accepted(course.place.1);
-        return Came::Answer(exchange);
+        return Came::Answer;
     }
-    refused(worker, course, &exchange, status, now);
+    refused(worker, course, exchange, status, now);
     match verdict::of(&exchange.head(), worker.config.auth) {
-        Some(verdict) => Came::Refusal(Box::new(exchange), verdict),
-        None => Came::Answer(exchange),
+        Some(verdict) => Came::Refusal(verdict),
+        None => Came::Answer,
     }
 }
 
@@ -148,7 +136,7 @@ fn refused(worker: &Worker, course: &Course, exchange: &AnyExchange, status: u16
 }
 
 /// How a request ends.
-type End = Result<Box<AnyExchange>, Ended>;
+type End = Result<(), ProxyError>;
 
 /// What another attempt needs.
 struct Again<'a> {
@@ -165,11 +153,12 @@ impl Again<'_> {
         came: Came,
         body: &mut Observed<'_, D>,
         record: &mut RequestRecord,
+        slot: &mut Slot,
     ) -> Option<End> {
         let next = match came {
-            Came::Answer(exchange) => Err(Ok(Box::new(exchange))),
-            Came::Nothing(ended) => self.after_nothing(ended, record).map_err(Err),
-            Came::Refusal(exchange, verdict) => self.after_refusal(exchange, verdict, record),
+            Came::Answer => Err(Ok(())),
+            Came::Nothing(error) => self.after_nothing(error, record, slot).map_err(Err),
+            Came::Refusal(verdict) => self.after_refusal(verdict, record, slot),
         };
         let pause = match next {
             Ok(pause) => pause,
@@ -179,7 +168,7 @@ impl Again<'_> {
         if !pause.is_zero() {
             let slept = tokio::time::sleep(pause);
             if let Err(error) = interruptible(self.worker, body, slept).await {
-                return Some(Err(error.into()));
+                return Some(Err(error));
             }
         }
         None
@@ -188,35 +177,36 @@ impl Again<'_> {
     /// The pause before another attempt after one that brought nothing.
     fn after_nothing(
         &mut self,
-        mut ended: Ended,
+        error: ProxyError,
         record: &mut RequestRecord,
-    ) -> Result<Duration, Ended> {
-        let retry = ended.error.class().retry;
-        let unread = match (&mut ended.exchange, retry) {
+        slot: &mut Slot,
+    ) -> Result<Duration, ProxyError> {
+        let retry = error.class().retry;
+        let unread = match (&mut *slot, retry) {
             (Some(exchange), Retry::Unread) => exchange.reclaim(&self.worker.sockets),
             _ => None,
         };
-        let reason = match (&ended.error, &unread) {
+        let reason = match (&error, &unread) {
             (ProxyError::UpstreamFirstByteTimeout(_), Some(_)) => Retried::Unacknowledged,
             (_, Some(_)) => Retried::Unread,
             (_, None) => Retried::NoConnection,
         };
         let is_other = self.course.has_other(self.worker, record.route);
-        self.blame(&ended, reason);
-        let is_unsent = ended.exchange.is_none() && retry == Retry::Unsent;
+        self.blame(&error, reason, slot.as_ref());
+        let is_unsent = slot.is_none() && retry == Retry::Unsent;
         // To connect once more may help against a restart, and against nothing else.
-        let is_refused = matches!(ended.error, ProxyError::UpstreamConnectFailed(_));
+        let is_refused = matches!(error, ProxyError::UpstreamConnectFailed(_));
         let may = unread.is_some() || is_unsent && (is_other || is_refused);
         if !may || !self.may_repeat() {
-            return Err(ended);
+            return Err(error);
         }
         if unread.is_some() {
             *self.message = unread;
         }
-        let code = ended.error.class().code;
-        self.count(Outcome::Failed(code), reason, record);
-        let endpoint = ended.exchange.as_ref().map(|exchange| exchange.endpoint());
-        self.course.avoid = endpoint.map(|endpoint| endpoint.shared.address);
+        self.count(Outcome::Failed(error.class().code), reason, record);
+        // Dropping the exchange closes its connection.
+        let exchange = slot.take();
+        self.course.avoid = exchange.map(|exchange| exchange.endpoint().shared.address);
         let endpoints = self.course.origin(self.worker).dialer.roster().all().len();
         // A connection that had idled too long says nothing of its endpoint.
         let is_stale = reason == Retried::Unread && self.course.repeats == 0;
@@ -224,18 +214,15 @@ impl Again<'_> {
             return Ok(Duration::ZERO);
         }
         let next = self.elsewhere(None, record);
-        next.map_err(|error| Ended {
-            error: error.unwrap_or(ended.error),
-            exchange: ended.exchange,
-        })
+        next.map_err(|instead| instead.unwrap_or(error))
     }
 
     /// The pause before another attempt after a refusal.
     fn after_refusal(
         &mut self,
-        mut exchange: Box<AnyExchange>,
         verdict: Verdict,
         record: &mut RequestRecord,
+        slot: &mut Slot,
     ) -> Result<Duration, End> {
         let keys = &self.course.origin(self.worker).link.keys;
         let (key, now) = (self.course.place.1, Instant::now());
@@ -244,13 +231,14 @@ impl Again<'_> {
             && self.has_attempts();
         let is_other = self.course.has_other(self.worker, record.route);
         let is_soon = verdict.after.unwrap_or_default() <= self.retries.max_wait;
-        let is_here = verdict.reason != Retried::KeyRefused && is_soon;
+        let takes_more = self.course.origin(self.worker).link.breaker.is_closed();
+        let is_here = verdict.reason != Retried::KeyRefused && is_soon && takes_more;
         let is_of_use = is_other || is_here && verdict.should != Some(false);
         // Another key is there to be used: no limit but the number of keys.
         let may = is_other_key || is_of_use && self.may_repeat();
-        let taken = if may { exchange.take_back() } else { None };
-        let Some(taken) = taken else {
-            return Err(Ok(exchange));
+        let taken = slot.as_mut().filter(|_| may);
+        let Some(taken) = taken.and_then(AnyExchange::take_back) else {
+            return Err(Ok(()));
         };
         let message = self.message.insert(taken);
         let next = match is_other_key {
@@ -263,16 +251,18 @@ impl Again<'_> {
             false => self.elsewhere(verdict.after, record),
         };
         self.count(Outcome::Status(verdict.status), verdict.reason, record);
-        self.course.avoid = Some(exchange.endpoint().shared.address);
-        relay::discard(self.worker, *exchange);
-        next.map_err(|error| Err(error.unwrap_or(ProxyError::UpstreamClosed).into()))
+        if let Some(exchange) = slot.take() {
+            self.course.avoid = Some(exchange.endpoint().shared.address);
+            relay::discard(self.worker, exchange);
+        }
+        next.map_err(|error| Err(error.unwrap_or(ProxyError::UpstreamClosed)))
     }
 
     /// Takes note of a failure that is upstream's fault.
-    fn blame(&self, ended: &Ended, reason: Retried) {
+    fn blame(&self, error: &ProxyError, reason: Retried, exchange: Option<&AnyExchange>) {
         // That a connection was closed which had idled is nobody's.
         let is_upstreams = matches!(
-            ended.error,
+            error,
             ProxyError::UpstreamConnectFailed(_)
                 | ProxyError::UpstreamDnsFailed(_)
                 | ProxyError::UpstreamCertificateExpired
@@ -288,7 +278,7 @@ impl Again<'_> {
         }
         let now = Instant::now();
         // Connecting knows by itself which endpoints have failed.
-        if let Some(exchange) = &ended.exchange {
+        if let Some(exchange) = exchange {
             let limits = self.course.origin(self.worker).dialer.roster().limits();
             exchange.endpoint().failed(&limits, now);
         }

@@ -27,6 +27,8 @@ const LATEST: f32 = 0.2;
 const FORGIVING: f32 = 1.0;
 /// By how much the kernel's view can make an endpoint dearer.
 const DEAREST: f32 = 8.0;
+/// Round trips that differ by much less than this are the same.
+const ROUND_TRIP: Duration = Duration::from_millis(20);
 /// Segments sent again without any acknowledgement after which an endpoint is taken to be gone.
 const UNANSWERED: u32 = 3;
 
@@ -49,8 +51,10 @@ pub struct Local {
     /// The share of failures, lately.
     failing: Cell<f32>,
     failed: Cell<Instant>,
-    /// The kernel's view, as a factor.
+    /// What the kernel sees of its connections' troubles, as a factor.
     strain: Cell<f32>,
+    /// The same of their round trips.
+    distance: Cell<f32>,
     seen: Cell<EndpointView>,
     /// Whether it can be connected to is being found out.
     pub(super) is_checking: Cell<bool>,
@@ -83,6 +87,7 @@ impl Local {
             failing: Cell::new(0.0),
             failed: Cell::new(Instant::now()),
             strain: Cell::new(1.0),
+            distance: Cell::new(1.0),
             seen: Cell::default(),
             is_checking: Cell::new(false),
         })
@@ -133,7 +138,8 @@ impl Local {
             micros => micros as f32,
         };
         let queue = (in_flight + 1) as f32;
-        queue * known * (1.0 + FAILING * self.failing(now)) * self.strain.get()
+        let seen = (self.strain.get() * self.distance.get()).min(DEAREST);
+        queue * known * (1.0 + FAILING * self.failing(now)) * seen
     }
 
     fn age(&self, now: Instant) -> f32 {
@@ -177,10 +183,13 @@ impl Local {
         self.all.failed(&self.shared, limits, now);
     }
 
-    /// Takes note of what the kernel sees of its connections. Whether it is time to send nothing there, although no request
+    /// Takes note of what the kernel sees of its connections, `nearest` being the shortest round trip to any endpoint. Whether it is time to send nothing there, although no request
     /// has failed yet.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    pub(super) fn look(&self, view: &EndpointView) -> bool {
+    pub(super) fn look(&self, view: &EndpointView, nearest: Duration) -> bool {
+        let here = (view.rtt.unwrap_or(nearest) + ROUND_TRIP).as_secs_f32();
+        self.distance
+            .set(here / (nearest + ROUND_TRIP).as_secs_f32());
         let before = self.seen.replace(*view);
         let new = |of: fn(&EndpointView) -> u32| of(view).wrapping_sub(of(&before)) as f32;
         let trouble = new(|view| view.retransmits)
@@ -229,4 +238,94 @@ pub(super) fn pair(count: usize, random: &mut fastrand::Rng) -> (usize, usize) {
     let one = random.usize(..count);
     let other = random.usize(..count - 1);
     (one, if other < one { other } else { other + 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn local() -> Rc<Local> {
+        let all = Arc::new(Endpoints::new(1));
+        let endpoint = all.adopt(&["127.0.0.1:1".parse().unwrap()]).remove(0);
+        Local::new(endpoint, &all, &Arc::default(), (0, 0))
+    }
+
+    #[test]
+    fn a_slow_endpoint_is_dearer_until_nothing_was_heard_of_it_for_a_while() {
+        let (slow, fast, now) = (local(), local(), Instant::now());
+        slow.answered(Duration::from_millis(400), now);
+        fast.answered(Duration::from_millis(20), now);
+        assert!(slow.cost(now, false) > 10.0 * fast.cost(now, false));
+        let later = now + Duration::from_secs(10);
+        fast.answered(Duration::from_millis(20), later);
+        assert!(slow.cost(later, false) < fast.cost(later, false));
+        // But not while it has a request that it does not answer.
+        slow.load().begin();
+        assert!(slow.cost(later, false) > 10.0 * fast.cost(later, false));
+    }
+
+    #[test]
+    fn failures_make_dearer_for_a_moment() {
+        let (failing, other, now) = (local(), local(), Instant::now());
+        for local in [&failing, &other] {
+            local.answered(Duration::from_millis(20), now);
+        }
+        let limits = super::super::circuit::Limits {
+            failures: 100,
+            pause: Duration::from_secs(1),
+            max_pause: Duration::from_secs(1),
+        };
+        failing.failed(&limits, now);
+        assert!(failing.cost(now, false) > 4.0 * other.cost(now, false));
+        let later = now + Duration::from_secs(4);
+        assert!(failing.cost(later, false) < 2.0 * other.cost(later, false));
+    }
+
+    #[test]
+    fn what_the_kernel_sees_makes_dearer_within_bounds() {
+        let (near, far, now) = (local(), local(), Instant::now());
+        let ms = Duration::from_millis;
+        for local in [&near, &far] {
+            local.answered(ms(100), now);
+        }
+        let view = |rtt, retransmits| EndpointView {
+            rtt: Some(ms(rtt)),
+            retransmits,
+            ..EndpointView::default()
+        };
+        near.look(&view(5, 0), ms(5));
+        far.look(&view(80, 0), ms(5));
+        let ratio = far.cost(now, false) / near.cost(now, false);
+        assert!((3.9..4.1).contains(&ratio), "{ratio}");
+        far.look(&view(80, 1000), ms(5));
+        let ratio = far.cost(now, false) / near.cost(now, false);
+        assert!((7.9..8.1).contains(&ratio), "{ratio}");
+        // Nothing new, again and again: it is forgotten.
+        for _ in 0..10 {
+            far.look(&view(5, 1000), ms(5));
+        }
+        let ratio = far.cost(now, false) / near.cost(now, false);
+        assert!((0.9..1.1).contains(&ratio), "{ratio}");
+    }
+
+    #[test]
+    fn an_endpoint_that_acknowledges_nothing_is_gone() {
+        let view = EndpointView {
+            unanswered: 3,
+            since_acked: Some(Duration::from_secs(1)),
+            since_lost: Some(Duration::from_millis(10)),
+            ..EndpointView::default()
+        };
+        assert!(local().look(&view, Duration::ZERO));
+        let acked = EndpointView {
+            since_acked: Some(Duration::from_millis(1)),
+            ..view
+        };
+        assert!(!local().look(&acked, Duration::ZERO));
+        let few = EndpointView {
+            unanswered: 2,
+            ..view
+        };
+        assert!(!local().look(&few, Duration::ZERO));
+    }
 }

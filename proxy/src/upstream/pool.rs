@@ -120,11 +120,18 @@ impl Pool {
     }
 
     fn take_best(&self, all: &[Rc<Local>], now: Instant) -> Option<Leased> {
-        let (one, other) = self.roster().pair(all.len());
-        let (one, other) = (all.get(one)?, all.get(other)?);
-        if !one.shared.circuit.is_closed() || !other.shared.circuit.is_closed() {
+        let is_closed = |local: &&Rc<Local>| local.shared.circuit.is_closed();
+        let closed = || all.iter().filter(is_closed);
+        let count = closed().count();
+        let is_tried = |local: &Rc<Local>| !is_closed(&local) && local.waiting() > 0;
+        if count == 0 || count < all.len() && all.iter().any(is_tried) {
             return self.take_elsewhere(None, now);
         }
+        if count == 1 {
+            return self.take_at(closed().next()?, now);
+        }
+        let (one, other) = self.roster().pair(count);
+        let (one, other) = (closed().nth(one)?, closed().nth(other)?);
         let costs = (one.cost(now, false), other.cost(now, false));
         let (first, second, ratio) = match costs.0 <= costs.1 {
             true => (one, other, costs.1 / costs.0),

@@ -167,11 +167,14 @@ impl Roster {
         if all.len() < 2 {
             return;
         }
-        for local in all.iter() {
-            let Some(view) = sockets.view(local.shared.address) else {
-                continue;
-            };
-            let is_gone = local.look(&view);
+        let views = all.iter().filter_map(|local| {
+            let view = sockets.view(local.shared.address)?;
+            Some((local, view))
+        });
+        let views: Vec<_> = views.collect();
+        let nearest = views.iter().filter_map(|(_, view)| view.rtt).min();
+        for (local, view) in &views {
+            let is_gone = local.look(view, nearest.unwrap_or_default());
             if is_gone && self.ejection.get().kernel {
                 local.eject(&self.limits(), now);
             }
