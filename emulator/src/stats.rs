@@ -17,6 +17,9 @@ pub struct Stats {
     pub connections_accepted: u64,
     /// Connections open now.
     pub connections_open: u64,
+    /// Connections closed in an orderly way while bytes lay there that had come in the last moment and were never read. The
+    /// system had acknowledged them, so that the other side cannot know it.
+    pub connections_closed_unread: u64,
     /// TLS handshakes with a full key exchange.
     pub tls_handshakes_full: u64,
     /// TLS handshakes that resumed a session.
@@ -80,6 +83,7 @@ impl Counter {
 pub(crate) struct Counters {
     pub(crate) connections_accepted: Counter,
     pub(crate) connections_open: Counter,
+    pub(crate) connections_closed_unread: Counter,
     pub(crate) tls_handshakes_full: Counter,
     pub(crate) tls_handshakes_resumed: Counter,
     pub(crate) tls_handshakes_failed: Counter,
@@ -109,6 +113,7 @@ impl Counters {
         Stats {
             connections_accepted: self.connections_accepted.value(),
             connections_open: self.connections_open.value(),
+            connections_closed_unread: self.connections_closed_unread.value(),
             tls_handshakes_full: self.tls_handshakes_full.value(),
             tls_handshakes_resumed: self.tls_handshakes_resumed.value(),
             tls_handshakes_failed: self.tls_handshakes_failed.value(),
@@ -129,6 +134,7 @@ impl Counters {
     pub(crate) fn reset(&self) {
         for counter in [
             &self.connections_accepted,
+            &self.connections_closed_unread,
             &self.tls_handshakes_full,
             &self.tls_handshakes_resumed,
             &self.tls_handshakes_failed,

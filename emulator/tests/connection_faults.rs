@@ -3,10 +3,11 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use holysheep_emulator::{Fault, FaultError, FaultScope};
+use holysheep_emulator::{Fault, FaultError, FaultScope, Stats, Tls};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::client::{CHAT, Client, QUESTION, SOON, start};
+use crate::client::{CHAT, Client, QUESTION, SOON, start, start_with};
 
 #[tokio::test]
 async fn a_refusing_port_opens_again_with_its_number() {
@@ -126,4 +127,24 @@ async fn idle_connections_close_at_ages_of_their_own() {
     assert!(*least >= Duration::from_millis(20), "{ages:?}");
     // The seed is always the same; these are far apart.
     assert!(*most - *least > Duration::from_millis(20), "{ages:?}");
+}
+
+#[tokio::test]
+async fn what_is_left_unread_when_a_connection_ends_is_on_the_books() {
+    let emulator = start_with(|builder| builder.tls(Tls::Plain)).await;
+    for (behind, unread) in [(0, 0), (4 << 20, 1)] {
+        let mut stream = TcpStream::connect(emulator.addr()).await.unwrap();
+        let length = QUESTION.len();
+        let head = format!(
+            "POST {CHAT} HTTP/1.1\r\nhost: x\r\nx-emulator-fault: close-after\r\ncontent-length: {length}\r\n\r\n"
+        );
+        let mut bytes = [head.as_bytes(), QUESTION.as_bytes()].concat();
+        // More than is read ahead.
+        bytes.resize(bytes.len() + behind, b'x');
+        // It may be reset before all of it has left.
+        let _reset = stream.write_all(&bytes).await;
+        let is_over = |stats: &Stats| stats.connections_open == 0 && stats.requests > 0;
+        let stats = emulator.wait_until(SOON, is_over).await.unwrap();
+        assert_eq!(stats.connections_closed_unread, unread);
+    }
 }

@@ -97,19 +97,17 @@ async fn serve_http<T: Transport>(shared: &Arc<Shared>, transport: T, link: Link
     };
     let driven = if link.http2 {
         let connection = http2::Builder::new(Spawn).serve_connection(io.another(), service);
-        drive(connection, http2::Connection::graceful_shutdown, &link).await
+        let close = http2::Connection::graceful_shutdown;
+        drive(connection, close, &link, &io).await
     } else {
         let connection = http1::Builder::new().serve_connection(io.another(), service);
         let connection = connection.with_upgrades();
-        drive(
-            connection,
-            http1::UpgradeableConnection::graceful_shutdown,
-            &link,
-        )
-        .await
+        let close = http1::UpgradeableConnection::graceful_shutdown;
+        drive(connection, close, &link, &io).await
     };
     let mut io = io;
     match driven {
+        Driven::Ended if io.ends_unread() => shared.counters.connections_closed_unread.add(1),
         Driven::Ended => {}
         Driven::Reset => io.reset_on_close(),
         Driven::Write(bytes) => wire::write(&mut io, bytes).await,
@@ -117,7 +115,12 @@ async fn serve_http<T: Transport>(shared: &Arc<Shared>, transport: T, link: Link
 }
 
 /// Polls hyper's connection until it ends or an order takes it away; it is dropped on return.
-async fn drive<C: Future>(connection: C, close: fn(Pin<&mut C>), link: &Link) -> Driven {
+async fn drive<C: Future, T: Transport>(
+    connection: C,
+    close: fn(Pin<&mut C>),
+    link: &Link,
+    io: &SharedIo<T>,
+) -> Driven {
     let mut connection = std::pin::pin!(connection);
     loop {
         let idle_until = link.idle_until();
@@ -137,6 +140,11 @@ async fn drive<C: Future>(connection: C, close: fn(Pin<&mut C>), link: &Link) ->
             },
             () = sleep_until(idle_until) => {
                 if link.idle_until().is_some_and(|end| end <= Instant::now()) {
+                    if io.has_unread() {
+                        // A request has come that was not looked at yet: not idle after all.
+                        tokio::task::yield_now().await;
+                        continue;
+                    }
                     link.lock().idle_limit = None;
                     close(connection.as_mut());
                 }

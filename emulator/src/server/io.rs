@@ -4,6 +4,7 @@
 //! `server/connection.rs` keeps one handle and gives hyper the other.
 
 use std::io;
+use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -67,6 +68,23 @@ impl<T: Transport> SharedIo<T> {
     /// From now on closing the socket sends RST instead of FIN.
     pub(crate) fn reset_on_close(&self) {
         reset_on_close(self.lock().transport.tcp());
+    }
+
+    /// Whether the socket has bytes that nobody has read.
+    pub(crate) fn has_unread(&self) -> bool {
+        let inner = self.lock();
+        let socket = socket2::SockRef::from(inner.transport.tcp());
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        socket.peek(&mut byte).is_ok_and(|count| count > 0)
+    }
+
+    /// Ends both directions. Whether bytes are left that nobody will read: what comes from here on is not acknowledged.
+    pub(crate) fn ends_unread(&self) -> bool {
+        let inner = self.lock();
+        // One that the other side has reset has no directions left.
+        let _ended = socket2::SockRef::from(inner.transport.tcp()).shutdown(Shutdown::Both);
+        drop(inner);
+        self.has_unread()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<T>> {
