@@ -12,6 +12,7 @@ pub(crate) mod h2;
 pub(crate) mod metrics;
 pub(crate) mod program;
 pub(crate) mod upstream;
+mod upstreams;
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -104,6 +105,7 @@ pub(crate) struct RigBuilder {
     workers: usize,
     key: bool,
     emulator: EmulatorSettings,
+    others: Vec<EmulatorSettings>,
     edit: Edit,
 }
 
@@ -127,6 +129,13 @@ impl RigBuilder {
 
     pub(crate) fn emulator(mut self, set: impl FnOnce(Builder) -> Builder + 'static) -> Self {
         self.emulator = Box::new(set);
+        self
+    }
+
+    /// One more upstream, the first of `upstreams:` if it is the first that is added, and so on. Unless the configuration
+    /// says otherwise it is called `second`, or `third`, and has the rig's key.
+    pub(crate) fn another(mut self, set: impl FnOnce(Builder) -> Builder + 'static) -> Self {
+        self.others.push(Box::new(set));
         self
     }
 
@@ -158,10 +167,11 @@ impl RigBuilder {
             let ca = directory.write("ca.pem", authority.ca_pem());
             upstream.ca_file.get_or_insert(ca);
         }
-        if self.key {
-            let key = directory.write("key", EMULATOR_KEY);
+        let key = directory.write("key", EMULATOR_KEY);
+        if self.key && upstream.api_keys.is_empty() {
             upstream.api_key_file.get_or_insert(key);
         }
+        let others = upstreams::start(self.others, &emulator, &mut file, &directory);
         // A test that leaves a request behind does not have to wait for it.
         let drain = Span(Duration::from_millis(300));
         file.timeouts.drain.get_or_insert(drain);
@@ -175,6 +185,7 @@ impl RigBuilder {
         Rig {
             app: Some(App::start(config).unwrap()),
             emulator,
+            others,
             directory,
         }
     }
@@ -185,6 +196,8 @@ pub(crate) struct Rig {
     // Stopped first, while its upstream is still there.
     app: Option<App>,
     pub(crate) emulator: Emulator,
+    /// Those that [`RigBuilder::another`] has added.
+    pub(crate) others: Vec<Emulator>,
     pub(crate) directory: Directory,
 }
 
@@ -204,6 +217,7 @@ impl Rig {
             workers: 1,
             key: true,
             emulator: Box::new(|builder| builder),
+            others: Vec::new(),
             edit: Box::new(|_, _, _| {}),
         }
     }

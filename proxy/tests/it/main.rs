@@ -18,6 +18,7 @@ mod drain_delay;
 mod endpoints;
 mod errors;
 mod expect_continue;
+mod fault_matrix;
 mod forwarding;
 mod h2_floods;
 mod harness;
