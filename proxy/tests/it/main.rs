@@ -39,6 +39,7 @@ mod realtime;
 mod reload;
 mod response_fields;
 mod signs_of_life;
+mod stale_connections;
 mod startup;
 mod streaming;
 mod tls_listener;
