@@ -37,6 +37,7 @@ impl prometheus_client::collector::Collector for Collector {
         self.durations(&mut encoder)?;
         self.proxy(&mut encoder)?;
         self.upstreams(&mut encoder)?;
+        self.breakers(&mut encoder)?;
         self.endpoints(&mut encoder)?;
         self.keys(&mut encoder)?;
         self.listeners(&mut encoder)?;

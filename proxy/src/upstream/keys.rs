@@ -80,6 +80,11 @@ impl Key {
         self.secret.load().is_some()
     }
 
+    /// Whether there is meant to be one: clients may bring their own.
+    pub fn is_meant(&self) -> bool {
+        self.file.is_some() || self.is_there()
+    }
+
     /// Whether it is used, as far as upstream is concerned.
     pub fn is_usable(&self, now: Instant) -> bool {
         self.is_there() && self.not_before.load(Relaxed) <= millis(now)

@@ -210,7 +210,7 @@ impl Collector {
         (label, counts.map(|(_, count)| count).sum())
     }
 
-    pub(super) fn endpoints(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    pub(super) fn breakers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let breakers = self.links.iter().flat_map(|link| {
             states(link.breaker.state()).map(|(state, holds)| {
                 let labels: Labels<'_> = vec![named(link), ("state", state)];
@@ -229,7 +229,10 @@ impl Collector {
             "holysheep_upstream_breaker_opened",
             "How often an upstream was left alone because it had failed repeatedly",
             opened.map(|link| (vec![named(link)], link.breaker.opened())),
-        )?;
+        )
+    }
+
+    pub(super) fn endpoints(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let all = self.links.iter().flat_map(|link| {
             let known = link.endpoints.all().into_iter().take(MAX_ENDPOINTS);
             known.map(move |endpoint| (link, endpoint.address.to_string(), endpoint))
@@ -297,7 +300,8 @@ impl Collector {
         let now = std::time::Instant::now();
         let keys = || {
             let links = self.links.iter();
-            links.flat_map(|link| link.keys.all().iter().map(move |key| (link, key)))
+            let all = links.flat_map(|link| link.keys.all().iter().map(move |key| (link, key)));
+            all.filter(|(_, key)| key.is_meant())
         };
         gauges(
             encoder,

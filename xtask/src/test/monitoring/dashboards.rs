@@ -12,10 +12,15 @@ use super::{expression, rules};
 use crate::workspace::Workspace;
 
 /// Fixed, because links of people hold them.
-const UIDS: [&str; 3] = ["holysheep-cost", "holysheep-kernel", "holysheep-overview"];
+const UIDS: [&str; 4] = [
+    "holysheep-cost",
+    "holysheep-kernel",
+    "holysheep-overview",
+    "holysheep-upstreams",
+];
 
 /// What Grafana 10 and 11 know; older kinds of panels are gone there.
-const KINDS: [&str; 4] = ["timeseries", "stat", "heatmap", "table"];
+const KINDS: [&str; 5] = ["timeseries", "stat", "state-timeline", "heatmap", "table"];
 
 const VARIABLES: [&str; 5] = ["datasource", "namespace", "component", "pod", "upstream"];
 

@@ -2,7 +2,7 @@
 //! Deployment's, and one that cannot reach upstream.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -71,11 +71,9 @@ pub(super) fn run(workspace: &Workspace, chart: &Chart, outcome: &mut Outcome) -
     let mut group = Group::new()?;
     let binary = workspace.binary("debug", "holysheep-emulator");
     let emulator = Emulator::start(&mut group, &binary, &scratch.join("ca.pem"))?;
-    let configuration = scratch.join("proxy.yaml");
-    fs::write(&configuration, CONFIGURATION)?;
     let mut ports = Vec::new();
     for pod in &PODS {
-        ports.push(pod.start(workspace, &mut group, &emulator, &configuration)?);
+        ports.push(pod.start(workspace, &mut group, &emulator)?);
     }
     let has_programs = programs_run(ports[0].admin);
     if !has_programs {
@@ -121,7 +119,6 @@ impl Pod {
         workspace: &Workspace,
         group: &mut Group,
         emulator: &Emulator,
-        configuration: &Path,
     ) -> Result<Ports> {
         let ports = Ports {
             data: services::free_address()?,
@@ -142,7 +139,9 @@ impl Pod {
         if self.component == "daemonset" {
             proxy.args(["--probe-source", &load::NODE.to_string()]);
         } else {
-            proxy.arg("--config").arg(configuration);
+            proxy
+                .arg("--config")
+                .arg(self.configuration(workspace, emulator)?);
         }
         let log = workspace
             .scratch(SCRATCH)?
@@ -154,6 +153,24 @@ impl Pod {
                 .with_context(|| format!("see {}", log.display()))?;
         }
         Ok(ports)
+    }
+}
+
+impl Pod {
+    /// A file with it. Who reaches upstream has a second one with two keys, so that what is by upstream and key has several.
+    fn configuration(&self, workspace: &Workspace, emulator: &Emulator) -> Result<PathBuf> {
+        let scratch = workspace.scratch(SCRATCH)?;
+        let mut text = CONFIGURATION.to_owned();
+        if self.reaches_upstream {
+            let key = scratch.join("key");
+            fs::write(&key, &emulator.key)?;
+            let keys = ["one", "other"].map(|name| json!({"name": name, "file": key}));
+            let second = json!({"name": "second", "base_url": emulator.base_url, "ca_file": emulator.ca, "api_keys": keys});
+            text = format!("{text}upstreams: [{second}]\n");
+        }
+        let file = scratch.join(format!("{}.yaml", self.process));
+        fs::write(&file, text)?;
+        Ok(file)
     }
 }
 

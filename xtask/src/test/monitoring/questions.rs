@@ -8,9 +8,10 @@ use super::{dashboards, expression, justified};
 const WINDOW: &str = "15s";
 
 /// Alerts that what goes wrong here has to raise, with what they must be about.
-const RAISED: [(&str, &str); 7] = [
+const RAISED: [(&str, &str); 8] = [
     ("HolySheepProxyErrorBudgetBurnFast", ""),
     ("HolySheepProxyKeyRefused", ""),
+    ("HolySheepProxyBreakerOpen", "upstream=\"holysheep\""),
     (
         "HolySheepProxyNotReady",
         "pod=\"holysheep-proxy-6c9f7d9b5-zzzzz\"",
