@@ -8,6 +8,10 @@ and what the image has variables for, comes by environment variables (_pod.tpl),
 {{- if include "holysheep-proxy.key-secret" . -}}
 {{- $_ := set $upstream "api_key_file" "/etc/holysheep/key/api-key" -}}
 {{- end -}}
+{{- if .Values.holysheep.apiKeys -}}
+{{- $keys := dict "name" (include "holysheep-proxy.first-upstream" .) "keys" .Values.holysheep.apiKeys -}}
+{{- $_ := set $upstream "api_keys" (include "holysheep-proxy.api-keys" $keys | fromJsonArray) -}}
+{{- end -}}
 {{- if .Values.holysheep.caConfigMap -}}
 {{- $_ := set $upstream "ca_file" "/etc/holysheep/ca/ca.crt" -}}
 {{- end -}}
@@ -23,13 +27,24 @@ and what the image has variables for, comes by environment variables (_pod.tpl),
 {{- $tls := dict "listen" (printf "%s:%v" $address $ports.https) "certificate" "/etc/holysheep/tls/tls.crt" "key" "/etc/holysheep/tls/tls.key" -}}
 {{- $_ := set $config "tls" $tls -}}
 {{- end -}}
+{{- with .Values.upstreams -}}
+{{- $_ := set $config "upstreams" (include "holysheep-proxy.upstreams" $ | fromJsonArray) -}}
+{{- end -}}
+{{- with .Values.models -}}
+{{- $_ := set $config "models" (deepCopy .) -}}
+{{- end -}}
+{{- range $name := list "retries" "ejection" "breaker" "dns" -}}
+{{- with get $.Values $name -}}
+{{- $_ := set $config $name (include "holysheep-proxy.section" . | fromYaml) -}}
+{{- end -}}
+{{- end -}}
 {{- toYaml (mergeOverwrite $config (deepCopy .Values.config.file)) -}}
 {{- end }}
 
 {{/* What changes with whatever a running proxy does not read again by itself (docs/configuration.md): what is left out here it does. */}}
 {{- define "holysheep-proxy.restart-checksum" -}}
 {{- $config := include "holysheep-proxy.config" . | fromYaml -}}
-{{- $rest := omit $config "timeouts" "limits" "timing_header" "models_cache" "usage" "responses" "routes" "log" "probes" -}}
+{{- $rest := omit $config "timeouts" "limits" "retries" "ejection" "breaker" "timing_header" "models_cache" "usage" "responses" "routes" "log" "probes" -}}
 {{- $log := omit (default dict $config.log) "level" -}}
 {{- $probes := omit $config.probes "worker_limit" "upstream_limit" "accept_limit" -}}
 {{- list $rest $log $probes | toJson | sha256sum -}}

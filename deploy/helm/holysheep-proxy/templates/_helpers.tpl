@@ -73,17 +73,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- default (printf "%s-server-tls" (include "holysheep-proxy.fullname" .)) .Values.tls.secretName -}}
 {{- end }}
 
-{{/* Upstream's port, for the NetworkPolicy. */}}
-{{- define "holysheep-proxy.upstream-port" -}}
-{{- $url := urlParse .Values.holysheep.apiBaseUrl -}}
-{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
-{{- default (ternary "80" "443" (eq $url.scheme "http")) $port -}}
-{{- end }}
-
-{{/* Ports of the name servers in config.file.dns.servers that are not the usual one. */}}
+{{/* Ports of the name servers in dns.servers that are not the usual one. */}}
 {{- define "holysheep-proxy.dns-ports" -}}
 {{- $ports := list -}}
-{{- range (default dict .Values.config.file.dns).servers -}}
+{{- range (default dict (include "holysheep-proxy.config" . | fromYaml).dns).servers -}}
 {{- $port := regexFind "[0-9]+$" (regexFind "^([0-9.]+|.*\\]):[0-9]+$" .) -}}
 {{- if and $port (ne $port "53") -}}
 {{- $ports = append $ports (int $port) -}}
@@ -102,9 +95,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if .Values.persistence.enabled }}
 {{- fail "persistence.enabled: the proxy keeps no state, so there is nothing to persist; set it to false" }}
 {{- end }}
-{{- if and (eq .Values.config.auth "open") (not (include "holysheep-proxy.key-secret" .)) }}
-{{- fail "holysheep.existingSecret: with config.auth=open the proxy sends its own key upstream; name the Secret that has it (or set holysheep.apiKeySecret to the key itself)" }}
+{{- if and (eq .Values.config.auth "open") (not (include "holysheep-proxy.key-secret" .)) (not .Values.holysheep.apiKeys) }}
+{{- fail "holysheep.existingSecret: with config.auth=open the proxy sends its own key upstream; name the Secret that has it (or set holysheep.apiKeys for several, or holysheep.apiKeySecret to the key itself)" }}
 {{- end }}
+{{- include "holysheep-proxy.refuse-upstreams" . }}
 {{- if and (include "holysheep-proxy.has-daemonset" .) .Values.daemonset.hostNetwork (eq .Values.config.auth "open") (not .Values.daemonset.acceptOpenHostNetwork) }}
 {{- fail "daemonset.hostNetwork: NetworkPolicies do not apply to the node's network, so with config.auth=open everyone who reaches the node spends your key; set config.auth=passthrough, or daemonset.acceptOpenHostNetwork=true if a firewall is in front" }}
 {{- end }}
@@ -117,12 +111,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
 {{- fail "httpRoute.parentRefs: needed with httpRoute.enabled; for example [{name: my-gateway, namespace: gateways}]" }}
 {{- end }}
-{{- range $key, $value := dict "listen" "config.bindAddress and containerPorts" "admin_listen" "config.bindAddress and containerPorts" "tls" "tls" "auth" "config.auth" }}
+{{- range $key, $value := dict "listen" "config.bindAddress and containerPorts" "admin_listen" "config.bindAddress and containerPorts" "tls" "tls" "auth" "config.auth" "upstreams" "upstreams" }}
 {{- if hasKey $.Values.config.file $key }}
 {{- fail (printf "config.file.%s: set by the chart; use %s" $key $value) }}
 {{- end }}
 {{- end }}
-{{- range $path, $value := dict "upstream.base_url" "holysheep.apiBaseUrl" "upstream.api_key_file" "holysheep.existingSecret" "upstream.ca_file" "holysheep.caConfigMap" "timeouts.drain" "config.drainTimeoutSeconds" "timeouts.drain_delay" "config.drainDelaySeconds" "probes.listen" "config.bindAddress and containerPorts" }}
+{{- range $path, $value := dict "upstream.base_url" "holysheep.apiBaseUrl" "upstream.api_key_file" "holysheep.existingSecret" "upstream.api_keys" "holysheep.apiKeys" "upstream.ca_file" "holysheep.caConfigMap" "timeouts.drain" "config.drainTimeoutSeconds" "timeouts.drain_delay" "config.drainDelaySeconds" "probes.listen" "config.bindAddress and containerPorts" }}
 {{- $keys := splitList "." $path }}
 {{- if hasKey (default dict (get $.Values.config.file (first $keys))) (last $keys) }}
 {{- fail (printf "config.file.%s: set by the chart; use %s" $path $value) }}

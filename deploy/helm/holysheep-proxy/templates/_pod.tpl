@@ -199,6 +199,16 @@ capabilities:
   mountPath: /etc/holysheep/key
   readOnly: true
 {{- end }}
+{{- if include "holysheep-proxy.key-sources" . }}
+- name: keys
+  mountPath: /etc/holysheep/keys
+  readOnly: true
+{{- end }}
+{{- if include "holysheep-proxy.ca-sources" . }}
+- name: cas
+  mountPath: /etc/holysheep/cas
+  readOnly: true
+{{- end }}
 {{- if .Values.holysheep.caConfigMap }}
 - name: ca
   mountPath: /etc/holysheep/ca
@@ -226,6 +236,19 @@ capabilities:
     defaultMode: 0440
     items:
       - {key: {{ ternary "api-key" $.Values.holysheep.secretKey (ne $.Values.holysheep.apiKeySecret "") }}, path: api-key}
+{{- end }}
+{{- with (include "holysheep-proxy.key-sources" .) }}
+- name: keys
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- . | nindent 6 }}
+{{- end }}
+{{- with (include "holysheep-proxy.ca-sources" .) }}
+- name: cas
+  projected:
+    sources:
+      {{- . | nindent 6 }}
 {{- end }}
 {{- with .Values.holysheep.caConfigMap }}
 - name: ca

@@ -197,10 +197,61 @@ def only_what_the_proxy_does_not_read_again_replaces_pods():
     usual = checksum()
     for setting in ("timeouts.idle=90s", "limits.body=20MiB", "log.level=debug", "probes.accept_limit=20s", "models_cache.ttl=1m"):
         assert checksum(f"config.file.{setting}") == usual, setting
+    for setting in ("retries.attempts=2", "ejection.pause=2s", "breaker.failures=5"):
+        assert checksum(setting) == usual, setting
     for setting in ("upstream.min_idle=8", "log.access=off", "workers=2"):
         assert checksum(f"config.file.{setting}") not in (usual, None), setting
+    for setting in ("models.gpt[0]=holysheep", "dns.timeout=1s"):
+        assert checksum(setting) not in (usual, None), setting
     assert checksum("config.auth=passthrough") != usual
     assert checksum("config.restartOnChange=false") is None
+
+
+def each_key_of_the_configuration_is_a_file_of_a_secret():
+    """And what else names a file is mounted, too; no key is anywhere but in Secrets."""
+    count = 0
+    for values, objects in rendered():
+        config = configuration(objects)
+        upstreams = [config["upstream"], *config.get("upstreams", [])]
+        files = [key["file"] for upstream in upstreams for key in upstream.get("api_keys", [])]
+        files += [upstream[key] for upstream in upstreams for key in ("api_key_file", "ca_file") if key in upstream]
+        assert len(files) == len(set(files)), f"{values}: one file for two keys"
+        for key, _, spec in pods(objects):
+            mounted = set(mounted_files(spec))
+            assert set(files) <= mounted, f"{values}: {key}: nothing mounts {set(files) - mounted}"
+        count += len(files)
+        text = yaml.safe_dump([item for item in objects if item["kind"] != "Secret"])
+        assert "cr_0123456789" not in text, f"{values}: a key outside of a Secret"
+    assert count >= 10, count
+
+
+def mounted_files(spec):
+    (container,) = spec["containers"]
+    places = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    for volume in spec["volumes"]:
+        sources = volume.get("projected", {}).get("sources", [volume])
+        for source in sources:
+            for item in (source.get("secret") or source.get("configMap") or {}).get("items", []):
+                yield f"{places[volume['name']]}/{item['path']}"
+
+
+def sections_of_values_are_sections_of_the_file():
+    """Written as the program reads them, config.file over them."""
+    config = configuration(dict(rendered())["upstreams"])
+    assert config["retries"] == {
+        "attempts": 2,
+        "backoff": "50ms",
+        "max_wait": "2s",
+        "budget_percent": 10,
+        "body": 4194304,
+        "unacknowledged": "0s",
+    }, config["retries"]
+    assert config["ejection"] == {"failures": 5, "pause": "2s", "max_pause": "30s", "kernel": False}
+    assert config["breaker"] == {"failures": 20, "pause": "500ms", "max_pause": "10s"}
+    assert config["dns"]["min_ttl"] == "5s" and config["dns"]["servers"] == ["10.96.0.10", "10.0.0.53:5353"]
+    assert config["models"]["claude-sonnet-4.5"][1] == {"upstream": "anthropic", "model": "claude-sonnet-4-5"}
+    assert [upstream["name"] for upstream in config["upstreams"]] == ["openai", "anthropic", "relay"]
+    assert config["upstreams"][2]["min_idle"] == 0 and config["upstreams"][2]["via"] is True
 
 
 def the_hpa_scales_a_deployment_that_has_no_fixed_size():
@@ -218,9 +269,12 @@ def the_program_accepts_every_configuration():
     (directory / "api-key").write_text("cr_0123456789\n")
     count = 0
     for values, objects in rendered():
-        text = configuration_text(objects).replace("/etc/holysheep/key", str(directory))
+        # Every key has the same file.
+        text = re.sub(r"/etc/holysheep/keys?/\S*", str(directory / "api-key"), configuration_text(objects))
         # An authority of the machine that renders, and nobody's real one.
         text = re.sub(r"ca_file: .*", "", text)
+        # Nothing answers there, so nothing leaves this machine.
+        text = re.sub(r"base_url: .*", "base_url: http://127.0.0.1:9/v1", text)
         for item in workloads(objects):
             (container,) = item["spec"]["template"]["spec"]["containers"]
             environment = {variable["name"]: variable.get("value", "192.0.2.1") for variable in container["env"]}
@@ -235,8 +289,7 @@ def the_program_accepts_every_configuration():
 
 def check(file, text, environment):
     file.write_text(text)
-    # Nothing answers there, so nothing leaves this machine.
-    command = [PROXY, "check", "--config", str(file), "--upstream", "http://127.0.0.1:9/v1"]
+    command = [PROXY, "check", "--config", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
     return done.returncode, done.stdout + done.stderr
 
@@ -253,6 +306,8 @@ CHECKS = [
     port_443_is_open_only_where_something_listens,
     volumes_and_mounts_agree,
     only_what_the_proxy_does_not_read_again_replaces_pods,
+    each_key_of_the_configuration_is_a_file_of_a_secret,
+    sections_of_values_are_sections_of_the_file,
     the_hpa_scales_a_deployment_that_has_no_fixed_size,
     the_program_accepts_every_configuration,
 ]

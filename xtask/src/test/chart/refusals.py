@@ -4,6 +4,8 @@ from render import HELM, helm, CHART, load, schema_of_values, template
 
 KEY = "holysheep.existingSecret=s"
 
+OPENAI = ["upstreams[0].name=openai", "upstreams[0].baseUrl=https://api.openai.com/v1", "upstreams[0].existingSecret=o"]
+
 # What is set, and what the message has to contain.
 WRONG = [
     (["kind=daemon"], ["kind", "daemonset", "deployment", "both"]),
@@ -33,6 +35,34 @@ WRONG = [
     (["config.file.timeouts.drain=5s"], ["config.file.timeouts.drain", "drainTimeoutSeconds"]),
     (["config.rateLimit.redisAddress=redis"], ["redisAddress", "[0-9]"]),
     (["holysheep.existingSecret="], ["holysheep.existingSecret", "apiKeySecret"]),
+    (["holysheep.apiKeys[0].name=a", "holysheep.apiKeys[0].existingSecret=a"], ["holysheep.apiKeys", "give one of them"]),
+    (["holysheep.apiKeys[0].name=a"], ["apiKeys", "0", "existingSecret"]),
+    (["holysheep.apiKeys[0].name=../a", "holysheep.apiKeys[0].existingSecret=a"], ["apiKeys", "0", "name", "A-Za-z"]),
+    ([*OPENAI, "upstreams[0].apiKey=sk-1"], ["upstreams", "0", "apiKey"]),
+    ([*OPENAI, "upstreams[0].existingSecret=cr_1"], ["upstreams", "0", "existingSecret"]),
+    ([*OPENAI, "upstreams[0].dialect=google"], ["upstreams", "0", "dialect", "anthropic"]),
+    ([*OPENAI, "upstreams[0].baseUrl=api.openai.com"], ["upstreams", "0", "baseUrl", "https?"]),
+    ([*OPENAI, "upstreams[0].name=holysheep"], ["upstreams[0].name", "holysheep is the name of another"]),
+    (OPENAI[:2], ["upstreams[0].existingSecret", "openai", "apiKeys"]),
+    (
+        [*OPENAI, "upstreams[0].apiKeys[0].name=a", "upstreams[0].apiKeys[0].existingSecret=a"],
+        ["upstreams[0].apiKeys", "existingSecret, too"],
+    ),
+    (
+        [*OPENAI[:2], *(f"upstreams[0].apiKeys[{n}].{k}=a" for n in "01" for k in ("name", "existingSecret"))],
+        ["upstreams[0].apiKeys[1].name", "a is the name of another"],
+    ),
+    ([*OPENAI, "config.auth=passthrough"], ["upstreams", "config.auth=open"]),
+    (["models.gpt[0]=opnai"], ["models.gpt", "opnai is no upstream", "holysheep"]),
+    (["models.gpt[0].upstream=opnai"], ["models.gpt", "opnai is no upstream"]),
+    (["models.gpt[0].name=openai"], ["models", "gpt"]),
+    (["retries.attempts=11"], ["retries", "attempts", "10"]),
+    (["retries.max_wait=1s"], ["retries", "max_wait"]),
+    (["ejection.pause=1"], ["ejection", "pause"]),
+    (["breaker.failures=0"], ["breaker", "failures", "1"]),
+    (["dns.attempts=0"], ["dns", "attempts", "1"]),
+    (["config.file.upstreams[0].name=openai"], ["config.file.upstreams", "use upstreams"]),
+    (["config.file.upstream.api_keys[0].name=a"], ["config.file.upstream.api_keys", "holysheep.apiKeys"]),
 ]
 
 

@@ -94,6 +94,8 @@ def secrets_are_files_for_one_group_and_never_in_the_environment():
         for volume in spec["volumes"]:
             if "secret" in volume:
                 assert volume["secret"]["defaultMode"] == 0o440, key
+            if any("secret" in source for source in volume.get("projected", {}).get("sources", [])):
+                assert volume["projected"]["defaultMode"] == 0o440, key
         for container in spec["containers"]:
             for variable in container.get("env", []):
                 assert "secretKeyRef" not in variable.get("valueFrom", {}), key
@@ -125,6 +127,14 @@ def a_service_as_upstream_is_reached_whatever_port_its_pods_have():
     assert {"ports": [{"port": 8443, "protocol": "TCP"}]} in rules("https://relay.example.com:8443/v1")
 
 
+def every_upstream_is_let_out_to_and_no_port_besides():
+    (values,) = [values for values in VALUES if values.stem == "upstreams"]
+    rules = by_name(load(template("4", "--values", values)))["NetworkPolicy/holysheep-proxy"]["spec"]["egress"]
+    ports = [port for rule in rules for port in rule.get("ports", []) if port["protocol"] == "TCP"]
+    assert sorted(port["port"] for port in ports) == [53, 443, 5353, 8443], ports
+    assert {"to": [{"namespaceSelector": {}}]} in rules, "the relay is a Service"
+
+
 CHECKS = [
     no_pod_has_a_token_or_a_writable_root,
     the_deployment_has_no_rights,
@@ -135,4 +145,5 @@ CHECKS = [
     secrets_are_files_for_one_group_and_never_in_the_environment,
     open_access_comes_with_a_policy,
     a_service_as_upstream_is_reached_whatever_port_its_pods_have,
+    every_upstream_is_let_out_to_and_no_port_besides,
 ]
