@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "talks to a person")]
 
 pub mod ebpf;
+mod key;
 mod steps;
 
 use std::process::ExitCode;
@@ -16,6 +17,8 @@ use crate::config::Config;
 pub struct Line {
     /// What was tried.
     pub name: &'static str,
+    /// With which of several upstreams or keys, by name; empty if there is one.
+    pub of: String,
     /// How it went.
     pub result: Outcome,
 }
@@ -42,6 +45,7 @@ pub fn run(config: &Config) -> ExitCode {
         Ok(runtime) => runtime.block_on(steps::all(config)),
         Err(error) => vec![Line {
             name: "runtime",
+            of: String::new(),
             result: Outcome::Fail(
                 error.to_string(),
                 "raise the limit of open files (ulimit -n)".to_owned(),
@@ -59,7 +63,11 @@ pub fn run(config: &Config) -> ExitCode {
             }
             Outcome::Skipped => ("skip", "because of the failure above", None),
         };
-        println!("{mark}  {:<12} {fact}", line.name);
+        let of = match line.of.as_str() {
+            "" => String::new(),
+            name => format!("{name}: "),
+        };
+        println!("{mark}  {:<12} {of}{fact}", line.name);
         if let Some(remedy) = remedy {
             println!("{:>6}{:<12} → {remedy}", "", "");
         }

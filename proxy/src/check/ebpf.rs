@@ -24,19 +24,15 @@ pub fn possible(config: &Config) -> [Line; 3] {
     };
     let from = sources.iter().map(ToString::to_string).collect::<Vec<_>>();
     [
-        Line {
-            name: "ebpf",
-            result: timing(config, &kernel),
-        },
-        Line {
-            name: "probes",
-            result: steering(config, &kernel, &from.join(", ")),
-        },
-        Line {
-            name: "windows",
-            result: windows(config, &kernel),
-        },
+        ("ebpf", timing(config, &kernel)),
+        ("probes", steering(config, &kernel, &from.join(", "))),
+        ("windows", windows(config, &kernel)),
     ]
+    .map(|(name, result)| Line {
+        name,
+        of: String::new(),
+        result,
+    })
 }
 
 fn timing(config: &Config, kernel: &Kernel) -> Outcome {

@@ -10,6 +10,7 @@ mod accounting;
 mod added_usage;
 mod admin;
 mod cancellation;
+mod check;
 mod client_timeouts;
 mod condition;
 mod dns;
