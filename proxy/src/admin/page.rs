@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::status::{FileStatus, Status, UpstreamStatus};
 use super::upstream::{EndpointStatus, KeyStatus};
+use crate::config::Auth;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}\
@@ -11,7 +12,7 @@ body{max-width:46rem;margin:2rem auto;padding:0 1rem}\
 h1{font-size:1.4rem;margin-bottom:.2rem}h2{font-size:1.1rem;margin-top:1.6rem}\
 table{border-collapse:collapse;width:100%}\
 th,td{text-align:left;padding:.25rem .5rem;border-bottom:1px solid color-mix(in srgb,currentColor 20%,transparent)}\
-th{font-weight:normal;width:40%;opacity:.75}\
+th{font-weight:normal;width:40%;opacity:.75;vertical-align:top}\
 .ready{color:light-dark(#0a6b2d,#5fd38a)}.not{color:light-dark(#a11212,#ff8d85)}";
 
 /// Renders the page.
@@ -33,9 +34,9 @@ pub fn render(status: &Status) -> String {
         page.push_str("</ul>");
     }
     proxy(&mut page, status);
-    upstream(&mut page, &status.upstream);
+    upstream(&mut page, &status.upstream, status.auth);
     for other in &status.upstreams {
-        upstream(&mut page, other);
+        upstream(&mut page, other, status.auth);
     }
     let errors: Vec<_> = status
         .errors
@@ -89,58 +90,64 @@ fn proxy(page: &mut String, status: &Status) {
     );
 }
 
-fn upstream(page: &mut String, upstream: &UpstreamStatus) {
+fn upstream(page: &mut String, upstream: &UpstreamStatus, auth: Auth) {
     let endpoints = match &upstream.resolution_error {
         Some(reason) => reason.clone(),
-        None => {
-            let endpoints = upstream.endpoints.iter().map(EndpointStatus::in_words);
-            endpoints.collect::<Vec<_>>().join("; ")
-        }
+        None => lines(&upstream.endpoints, EndpointStatus::in_words),
     };
-    let keys: Vec<_> = upstream.keys.iter().map(KeyStatus::in_words).collect();
-    let retries = upstream.retries.iter();
-    let retries: Vec<_> = retries
-        .map(|retries| format!("{}: {}", retries.reason, retries.count))
-        .collect();
-    rows(
-        page,
-        &format!("Upstream {}", upstream.name),
-        &[
-            ("Base URL", upstream.base_url.clone()),
-            ("Breaker", upstream.breaker.replace('_', " ")),
-            ("Endpoints", endpoints),
-            ("Keys", keys.join(", ")),
-            (
-                "Requests sent again",
-                match retries.is_empty() {
-                    true => "none".to_owned(),
-                    false => retries.join(", "),
-                },
-            ),
-            (
-                "Connections idle / in use",
-                format!("{} / {}", upstream.idle, upstream.active),
-            ),
-            ("Connections made", upstream.connects.to_string()),
-            (
-                "… while a request waited",
-                upstream.cold_connects.to_string(),
-            ),
-            ("… failed", upstream.connect_failures.to_string()),
-            ("… begin with", upstream.windows.start_in_words()),
-            (
-                "Windows after idling",
-                upstream.windows.after_idle.in_words(),
-            ),
-        ],
-    );
+    let keys = match (upstream.keys.is_empty(), auth) {
+        (false, _) => lines(&upstream.keys, KeyStatus::in_words),
+        (true, Auth::Passthrough) => "the clients' own".to_owned(),
+        (true, Auth::Open) => "none".to_owned(),
+    };
+    let retries = match upstream.retries.is_empty() {
+        true => "none".to_owned(),
+        false => lines(&upstream.retries, |retries| {
+            format!("{}: {}", retries.reason.replace('_', " "), retries.count)
+        }),
+    };
+    let mut table = vec![
+        ("Base URL", upstream.base_url.clone()),
+        (
+            "Can be used",
+            match &upstream.unusable {
+                Some(reason) => format!("no: {reason}"),
+                None => "yes".to_owned(),
+            },
+        ),
+        ("Breaker", upstream.breaker_in_words()),
+        ("Endpoints", endpoints),
+        ("Keys", keys),
+        ("Requests sent again", retries),
+        (
+            "Connections idle / in use",
+            format!("{} / {}", upstream.idle, upstream.active),
+        ),
+        ("Connections made", upstream.connects.to_string()),
+        (
+            "… while a request waited",
+            upstream.cold_connects.to_string(),
+        ),
+        ("… failed", upstream.connect_failures.to_string()),
+    ];
+    if let Some(windows) = &upstream.windows {
+        table.push(("… begin with", windows.start_in_words()));
+        table.push(("Windows after idling", windows.after_idle.in_words()));
+    }
+    rows(page, &format!("Upstream {}", upstream.name), &table);
+}
+
+/// Each on a line of its own.
+fn lines<T>(all: &[T], in_words: impl Fn(&T) -> String) -> String {
+    all.iter().map(in_words).collect::<Vec<_>>().join("\n")
 }
 
 fn rows(page: &mut String, title: &str, rows: &[(&str, String)]) {
     // Writing into a string cannot fail.
     let _ = write!(page, "<h2>{}</h2><table>", escaped(title));
     for (name, value) in rows {
-        let _ = write!(page, "<tr><th scope=row>{name}<td>{}", escaped(value));
+        let value = escaped(value).replace('\n', "<br>");
+        let _ = write!(page, "<tr><th scope=row>{name}<td>{value}");
     }
     page.push_str("</table>");
 }

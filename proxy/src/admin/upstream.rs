@@ -21,6 +21,8 @@ pub struct UpstreamStatus {
     pub base_url: String,
     /// Whose API it has.
     pub dialect: crate::config::Dialects,
+    /// Why it cannot be used: its name is not resolved, or it cannot be reached.
+    pub unusable: Option<String>,
     /// Whether it gets requests: `closed` if so, `open`, or `half_open` while one at a time tries.
     pub breaker: &'static str,
     /// Seconds until one may try.
@@ -47,8 +49,9 @@ pub struct UpstreamStatus {
     pub connect_failures: u64,
     /// Requests sent again, by why.
     pub retries: Vec<RetryCount>,
-    /// How much connections may send at once.
-    pub windows: WindowsStatus,
+    /// How much connections may send at once, to any of several upstreams; with the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub windows: Option<WindowsStatus>,
 }
 
 /// How often requests were sent again for one reason.
@@ -105,12 +108,16 @@ pub struct EndpointKernel {
 pub struct KeyStatus {
     /// Its name.
     pub name: String,
+    /// Whether it is there.
+    pub present: bool,
     /// Whether it is there and upstream takes it, as far as is known.
     pub usable: bool,
     /// Whether requests are sent with it.
     pub current: bool,
     /// How often upstream refused it.
     pub refusals: u64,
+    /// Seconds for which it is left alone, if there is another.
+    pub pause_seconds: f64,
 }
 
 impl UpstreamStatus {
@@ -144,10 +151,12 @@ impl UpstreamStatus {
         let now = Instant::now();
         let current = link.keys.current();
         let keys = link.keys.all().iter().enumerate();
+        let keys = keys.filter(|(_, key)| key.is_meant());
         Self {
             name: link.settings.name.clone(),
             base_url: link.settings.base_url.to_string(),
             dialect: link.settings.dialect,
+            unusable: admin.readiness.unusable_link(link),
             breaker: link.breaker.state().as_str(),
             breaker_pause_seconds: link.breaker.pause_left(now).as_secs_f64(),
             addresses,
@@ -165,7 +174,21 @@ impl UpstreamStatus {
             cold_connects: upstreams.iter().map(|u| u.cold.get()).sum(),
             connect_failures: upstreams.iter().map(|u| u.connect_failures.get()).sum(),
             retries,
-            windows: WindowsStatus::of(admin),
+            windows: (link.index == 0).then(|| WindowsStatus::of(admin)),
+        }
+    }
+}
+
+impl UpstreamStatus {
+    /// Whether it gets requests, for the status page.
+    pub(super) fn breaker_in_words(&self) -> String {
+        match self.breaker {
+            "closed" => "closed: it gets requests".to_owned(),
+            "open" if self.breaker_pause_seconds > 0.0 => format!(
+                "open: no requests for {:.0} s",
+                self.breaker_pause_seconds.ceil()
+            ),
+            _ => "half open: one request at a time".to_owned(),
         }
     }
 }
@@ -189,7 +212,7 @@ impl EndpointStatus {
     /// For the status page.
     pub(super) fn in_words(&self) -> String {
         let mut words = format!(
-            "{}: {} requests, {} failed, {} under way",
+            "{}: requests {}, failures {}, under way {}",
             self.address, self.requests, self.failures, self.in_flight
         );
         if let Some(first_byte) = self.first_byte_ms {
@@ -224,19 +247,29 @@ impl KeyStatus {
     fn of(key: &Key, current: bool, now: Instant) -> Self {
         Self {
             name: key.name().to_owned(),
+            present: key.is_there(),
             usable: key.is_usable(now),
             current,
             refusals: key.refusals().map(|(_, count)| count).sum(),
+            pause_seconds: key.pause_left(now).as_secs_f64(),
         }
     }
 
     /// For the status page.
     pub(super) fn in_words(&self) -> String {
-        let state = match (self.usable, self.current) {
-            (true, true) => "in use",
-            (true, false) => "in reserve",
-            (false, _) => "missing or refused",
+        let mut words = match (self.usable, self.current) {
+            _ if !self.present => format!("{}: missing", self.name),
+            (true, true) => format!("{}: in use", self.name),
+            (true, false) => format!("{}: in reserve", self.name),
+            (false, true) => format!("{}: in use although refused, as no other can be", self.name),
+            (false, false) => {
+                let pause = self.pause_seconds.ceil();
+                format!("{}: refused, left alone for {pause:.0} s", self.name)
+            }
         };
-        format!("{} ({state})", self.name)
+        if self.refusals > 0 {
+            words.push_str(&format!("; refusals so far {}", self.refusals));
+        }
+        words
     }
 }

@@ -13,7 +13,6 @@ use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::reload::Reloader;
 use crate::tls::Acceptor;
-use crate::upstream::keys::Key;
 use crate::upstream::{Link, dns, keys};
 use crate::watch::FileWatch;
 
@@ -78,10 +77,13 @@ async fn control(
 
 /// Reads keys and certificates again when their files change.
 async fn watch_files(config: Arc<Config>, links: Arc<[Arc<Link>]>, acceptor: Option<Acceptor>) {
-    let keys = || links.iter().flat_map(|link| link.keys.all());
+    let keys = || {
+        let all = links.iter().map(|link| (link, link.keys.all()));
+        all.flat_map(|(link, keys)| keys.iter().map(move |key| (&link.settings.name, key)))
+    };
     let tls = config.tls.as_ref();
     let files: Vec<_> = keys()
-        .filter_map(Key::file)
+        .filter_map(|(_, key)| key.file())
         .chain(
             tls.into_iter()
                 .flat_map(|tls| [tls.certificate.as_path(), tls.key.as_path()]),
@@ -93,15 +95,21 @@ async fn watch_files(config: Arc<Config>, links: Arc<[Arc<Link>]>, acceptor: Opt
     let mut watch = FileWatch::new(files);
     loop {
         // The first time for what changed while the watch was set up.
-        for key in keys() {
+        for (upstream, key) in keys() {
             let Some(path) = key.file() else { continue };
             match keys::read_file(path) {
                 Ok(new) if key.with(|old| old != Some(&new)) => {
                     key.set(new);
-                    tracing::info!(key = key.name(), "the upstream API key was replaced");
+                    tracing::info!(
+                        upstream,
+                        key = key.name(),
+                        "the upstream API key was replaced"
+                    );
                 }
                 Ok(_) => {}
-                Err(error) => tracing::error!(%error, "the upstream API key stays as it was"),
+                Err(error) => {
+                    tracing::error!(upstream, key = key.name(), %error, "the upstream API key stays as it was");
+                }
             }
         }
         if let (Some(acceptor), Some(tls)) = (&acceptor, tls) {

@@ -76,7 +76,8 @@ impl Key {
         with(guard.as_deref())
     }
 
-    fn is_there(&self) -> bool {
+    /// Whether it could be read.
+    pub fn is_there(&self) -> bool {
         self.secret.load().is_some()
     }
 
@@ -88,6 +89,12 @@ impl Key {
     /// Whether it is used, as far as upstream is concerned.
     pub fn is_usable(&self, now: Instant) -> bool {
         self.is_there() && self.not_before.load(Relaxed) <= millis(now)
+    }
+
+    /// For how much longer it is left alone.
+    pub fn pause_left(&self, now: Instant) -> Duration {
+        let left = self.not_before.load(Relaxed).saturating_sub(millis(now));
+        Duration::from_millis(left)
     }
 
     /// How often it was refused with each of [`REFUSALS`].

@@ -1,5 +1,7 @@
 //! The admin port.
 
+use holysheep_proxy::config::KeySource;
+
 use crate::harness::{CHAT, Client, EMULATOR_KEY, QUESTION, Rig, eventually};
 
 #[test]
@@ -31,6 +33,72 @@ fn in_passthrough_no_key_is_needed() {
         .without_key()
         .start();
     eventually(|| rig.admin("/readyz").status == 200);
+}
+
+#[test]
+fn several_upstreams_and_keys_are_told_apart_by_name() {
+    let rig = Rig::builder()
+        .config("upstreams: [{name: far, base_url: 'https://127.0.0.1:9/v1', dialect: anthropic}]")
+        .edit(|file, directory, _| {
+            let upstream = &mut file.upstream;
+            let key = |name: &str, key| KeySource {
+                name: name.to_owned(),
+                file: directory.write(name, key),
+            };
+            upstream.api_keys = vec![key("team-a", "cr_revoked"), key("team-b", EMULATOR_KEY)];
+            file.upstreams[0].api_key_file = upstream.api_key_file.take();
+        })
+        .start();
+    assert_eq!(rig.post(CHAT, QUESTION).status, 200);
+    eventually(|| rig.admin("/status").json()["upstreams"][0]["unusable"].is_string());
+    let reply = rig.admin("/status");
+    let status = reply.json();
+    let key = |index: usize| &status["upstream"]["keys"][index];
+    assert_eq!(
+        (&key(0)["name"], &key(0)["usable"], &key(0)["refusals"]),
+        (&"team-a".into(), &false.into(), &1.into())
+    );
+    assert_eq!(
+        (&key(1)["name"], &key(1)["usable"], &key(1)["current"]),
+        (&"team-b".into(), &true.into(), &true.into())
+    );
+    let retries = &status["upstream"]["retries"][0];
+    assert_eq!(
+        (&retries["reason"], &retries["count"]),
+        (&"key_refused".into(), &1.into())
+    );
+    assert_eq!(status["upstreams"][0]["keys"][0]["name"], "default");
+    assert!(status["upstream"]["unusable"].is_null());
+    let page = rig.admin("/").text();
+    for words in [
+        "Upstream holysheep",
+        "Upstream far",
+        "team-a: refused, left alone for",
+        "team-b: in use",
+        "key refused: 1",
+        "no: upstream far cannot be reached",
+        "<th scope=row>Keys<td>default: in use",
+    ] {
+        assert!(page.contains(words), "no {words:?} in {page}");
+    }
+    assert_eq!(page.matches("Windows after idling").count(), 1);
+    let config = rig.admin("/config").text();
+    for shown in [reply.text(), page, config, rig.admin("/metrics").text()] {
+        assert!(!shown.contains("cr_revoked") && !shown.contains(EMULATOR_KEY));
+    }
+}
+
+#[test]
+fn where_clients_bring_their_own_no_key_is_missing() {
+    let rig = Rig::builder()
+        .config("auth: passthrough")
+        .without_key()
+        .start();
+    let keys = &rig.admin("/status").json()["upstream"]["keys"];
+    assert_eq!(keys.as_array().map(Vec::len), Some(0));
+    assert!(rig.admin("/").text().contains("the clients' own"));
+    let metrics = rig.admin("/metrics").text();
+    assert!(!metrics.contains("holysheep_upstream_key_usable{"));
 }
 
 #[test]
