@@ -62,6 +62,12 @@ fn arriving(ctx: &SkBuffContext) -> Option<()> {
             return None;
         }
         let start = ((*socket).bytes_received as u32).wrapping_add(ahead);
+        // Read again and compared where it is used: for a loader without `CAP_PERFMON`, older kernels (6.12 for one) refuse an
+        // index whose bound depends on a comparison further up, which a speculating processor could skip.
+        let arrived = (&raw const (*record).arrived).read_volatile();
+        if arrived >= ARRIVALS as u16 {
+            return None;
+        }
         let arrivals = (&raw mut (*record).arrivals).cast::<Arrival>();
         let arrival = arrivals.add(arrived as usize);
         let now = bpf_ktime_get_ns();
