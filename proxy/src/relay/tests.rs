@@ -3,9 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::ending::flush_within;
 use super::*;
 use crate::connection::timer::Timer;
 use crate::http1::{FieldName, HeadView};

@@ -7,6 +7,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
+use super::ending;
 use super::patience::Patience;
 use crate::account::usage::Observation;
 use crate::account::{RequestRecord, Text};
@@ -174,5 +175,5 @@ async fn end<D: Downstream>(
     record.bytes_out += frame.len() as u64;
     client.end();
     // The error is accounted for; a client that cannot be told has gone.
-    let _ = super::flush_within(super::LAST_WORD, || worker.now(), client).await;
+    let _ = ending::flush_within(ending::LAST_WORD, || worker.now(), client).await;
 }

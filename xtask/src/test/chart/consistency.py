@@ -197,7 +197,7 @@ def only_what_the_proxy_does_not_read_again_replaces_pods():
     usual = checksum()
     for setting in ("timeouts.idle=90s", "limits.body=20MiB", "log.level=debug", "probes.accept_limit=20s", "models_cache.ttl=1m"):
         assert checksum(f"config.file.{setting}") == usual, setting
-    for setting in ("retries.attempts=2", "ejection.pause=2s", "breaker.failures=5"):
+    for setting in ("retries.attempts=2", "hedging.budgetPercent=1", "ejection.pause=2s", "breaker.failures=5"):
         assert checksum(setting) == usual, setting
     for setting in ("upstream.min_idle=8", "log.access=off", "workers=2"):
         assert checksum(f"config.file.{setting}") not in (usual, None), setting
