@@ -9,6 +9,7 @@ pub mod peer;
 mod records;
 pub mod timer;
 pub mod transport;
+pub mod write_buffer;
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
