@@ -138,6 +138,17 @@ fn refused(worker: &Worker, course: &Course, exchange: &AnyExchange, status: u16
 /// How a request ends.
 type End = Result<(), ProxyError>;
 
+/// Where another attempt goes.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    /// Where it was, at once; rather to another endpoint.
+    AtOnce,
+    /// Where it was, after a pause.
+    After(Duration),
+    /// To another upstream.
+    Elsewhere,
+}
+
 /// What another attempt needs.
 struct Again<'a> {
     worker: &'a Rc<Worker>,
@@ -197,24 +208,25 @@ impl Again<'_> {
         // To connect once more may help against a restart, and against nothing else.
         let is_refused = matches!(error, ProxyError::UpstreamConnectFailed(_));
         let may = unread.is_some() || is_unsent && (is_other || is_refused);
-        if !may || !self.may_repeat() {
-            return Err(error);
-        }
-        if unread.is_some() {
-            *self.message = unread;
-        }
-        self.count(Outcome::Failed(error.class().code), reason, record);
-        // Dropping the exchange closes its connection.
-        let exchange = slot.take();
-        self.course.avoid = exchange.map(|exchange| exchange.endpoint().shared.address);
         let endpoints = self.course.origin(self.worker).dialer.roster().all().len();
         // A connection that had idled too long says nothing of its endpoint.
         let is_stale = reason == Retried::Unread && self.course.repeats == 0;
-        if is_stale || unread_elsewhere(reason, endpoints) {
-            return Ok(Duration::ZERO);
+        let next = match is_stale || unread_elsewhere(reason, endpoints) {
+            true => Some(Next::AtOnce),
+            false => self.next(None, record),
+        };
+        let Some(next) = next.filter(|_| may && self.may_repeat()) else {
+            return Err(error);
+        };
+        if unread.is_some() {
+            *self.message = unread;
         }
-        let next = self.elsewhere(None, record);
-        next.map_err(|instead| instead.unwrap_or(error))
+        // Dropping the exchange closes its connection.
+        let exchange = slot.take();
+        self.course.avoid = exchange.map(|exchange| exchange.endpoint().shared.address);
+        let pause = self.turn_to(next, record)?;
+        self.count(Outcome::Failed(error.class().code), reason, record);
+        Ok(pause)
     }
 
     /// The pause before another attempt after a refusal.
@@ -229,33 +241,34 @@ impl Again<'_> {
         let is_other_key = verdict.is_about_key
             && keys.refused(key, verdict.status, verdict.after, now)
             && self.has_attempts();
-        let is_other = self.course.has_other(self.worker, record.route);
         let is_soon = verdict.after.unwrap_or_default() <= self.retries.max_wait;
-        let takes_more = self.course.origin(self.worker).link.breaker.is_closed();
-        let is_here = verdict.reason != Retried::KeyRefused && is_soon && takes_more;
-        let is_of_use = is_other || is_here && verdict.should != Some(false);
-        // Another key is there to be used: no limit but the number of keys.
-        let may = is_other_key || is_of_use && self.may_repeat();
+        let is_here = verdict.reason != Retried::KeyRefused && is_soon;
+        let is_here = is_here && verdict.should != Some(false);
+        let next = self.next(verdict.after, record);
+        let next = next.filter(|next| matches!(next, Next::Elsewhere) || is_here);
+        // Another key is there to be used, whatever the budget says.
+        let may = is_other_key || next.is_some() && self.may_repeat();
         let taken = slot.as_mut().filter(|_| may);
         let Some(taken) = taken.and_then(AnyExchange::take_back) else {
             return Err(Ok(()));
         };
         let message = self.message.insert(taken);
-        let next = match is_other_key {
-            true => {
-                let place = (self.course.place.0, keys.current());
-                let called = self.course.called();
-                let written = self.course.go(self.worker, place, called, message);
-                written.map(|()| Duration::ZERO).map_err(Some)
-            }
-            false => self.elsewhere(verdict.after, record),
-        };
-        self.count(Outcome::Status(verdict.status), verdict.reason, record);
         if let Some(exchange) = slot.take() {
             self.course.avoid = Some(exchange.endpoint().shared.address);
             relay::discard(self.worker, exchange);
         }
-        next.map_err(|error| Err(error.unwrap_or(ProxyError::UpstreamClosed)))
+        let turned = match next {
+            Some(next) if !is_other_key => self.turn_to(next, record),
+            _ => {
+                let place = (self.course.place.0, keys.current());
+                let called = self.course.called();
+                let written = self.course.go(self.worker, place, called, message);
+                written.map(|()| Duration::ZERO)
+            }
+        };
+        let pause = turned.map_err(Err)?;
+        self.count(Outcome::Status(verdict.status), verdict.reason, record);
+        Ok(pause)
     }
 
     /// Takes note of a failure that is upstream's fault.
@@ -285,23 +298,13 @@ impl Again<'_> {
         self.course.failed(self.worker, now);
     }
 
-    /// Another upstream if there is one, else the same after a pause; nothing if that is of no use.
-    fn elsewhere(
-        &mut self,
-        after: Option<Duration>,
-        record: &RequestRecord,
-    ) -> Result<Duration, Option<ProxyError>> {
-        self.course.has_failed();
-        let message = self.message.as_mut().ok_or(None)?;
-        let route = record.route.ok_or(None)?;
-        if self.course.has_other(self.worker, Some(route)) {
-            let chosen = self.course.choose(self.worker, route.get(), message);
-            self.course.avoid = None;
-            return chosen.map(|()| Duration::ZERO).map_err(Some);
+    /// Another upstream if there is one, else the same after a pause; nothing if that is of no use, or there is no time.
+    fn next(&self, after: Option<Duration>, record: &RequestRecord) -> Option<Next> {
+        if self.course.has_other(self.worker, record.route) {
+            return Some(Next::Elsewhere);
         }
-        self.course.forgive();
         if !self.course.origin(self.worker).link.breaker.is_closed() {
-            return Err(None);
+            return None;
         }
         let doubled = self.retries.backoff * (1 << self.course.repeats.min(10));
         let pause = doubled
@@ -309,9 +312,24 @@ impl Again<'_> {
             .mul_f32(self.worker.chance());
         let pause = pause.max(after.unwrap_or_default());
         let left = Patience::new(self.worker, record).left();
-        match left.is_none_or(|left| left > pause) {
-            true => Ok(pause),
-            false => Err(None),
+        let is_time = left.is_none_or(|left| left > pause);
+        is_time.then_some(Next::After(pause))
+    }
+
+    /// Writes the request for where it goes next. Gives the pause before that.
+    fn turn_to(&mut self, next: Next, record: &RequestRecord) -> Result<Duration, ProxyError> {
+        match (next, self.message.as_mut(), record.route) {
+            (Next::After(pause), ..) => {
+                self.course.forgive();
+                Ok(pause)
+            }
+            (Next::Elsewhere, Some(message), Some(route)) => {
+                self.course.has_failed();
+                self.course.choose(self.worker, route.get(), message)?;
+                self.course.avoid = None;
+                Ok(Duration::ZERO)
+            }
+            _ => Ok(Duration::ZERO),
         }
     }
 

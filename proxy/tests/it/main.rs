@@ -9,6 +9,7 @@ mod access_log;
 mod accounting;
 mod added_usage;
 mod admin;
+mod breaker;
 mod cancellation;
 mod check;
 mod client_timeouts;
