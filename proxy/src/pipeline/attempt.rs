@@ -76,7 +76,8 @@ async fn open_stream<D: Downstream>(
 ) -> Result<AnyExchange, ProxyError> {
     let started = Instant::now();
     let stream = Box::pin(origin.h2.send(message, course.avoid));
-    let stream = interruptible(worker, body, stream).await?;
+    let limit = worker.live().timeouts.connect;
+    let stream = interruptible(worker, body, limit, stream).await?;
     record.connect += started.elapsed();
     match stream {
         Ok(stream) => Ok(AnyExchange::H2(Box::new(stream))),
@@ -94,23 +95,23 @@ async fn open<D: Downstream>(
 ) -> Result<Leased, ProxyError> {
     let started = Instant::now();
     let opened = Box::pin(origin.pool.open(course.avoid));
-    let opened = interruptible(worker, body, opened).await?;
+    let limit = worker.live().timeouts.connect;
+    let opened = interruptible(worker, body, limit, opened).await?;
     record.connect += started.elapsed();
     Ok(opened?)
 }
 
-/// Waits for something that is not about the client, unless the client leaves.
+/// Waits for something that is not about the client and takes no longer than `limit`, unless the client leaves.
 pub(super) async fn interruptible<D: Downstream, T>(
     worker: &Worker,
     body: &mut Observed<'_, D>,
+    limit: Duration,
     future: impl Future<Output = T>,
 ) -> Result<T, ProxyError> {
     let mut future = std::pin::pin!(future);
-    body.client.timer().set(
-        worker.now(),
-        // The connect timeout is the dialer's; this only bounds the unforeseen.
-        worker.live().timeouts.connect + Duration::from_secs(5),
-    );
+    // The limit is kept by what is waited for; this only bounds the unforeseen.
+    let bound = limit + Duration::from_secs(5);
+    body.client.timer().set(worker.now(), bound);
     poll_fn(|cx| {
         if let Poll::Ready(output) = future.as_mut().poll(cx) {
             return Poll::Ready(Ok(output));
@@ -118,10 +119,8 @@ pub(super) async fn interruptible<D: Downstream, T>(
         if body.client.poll_closed(cx).is_ready() {
             return Poll::Ready(Err(ProxyError::ClientClosed));
         }
-        body.client.timer().poll_expired(cx).map(|()| {
-            let limit = worker.live().timeouts.connect;
-            Err(ProxyError::UpstreamConnectTimeout(limit))
-        })
+        let expired = body.client.timer().poll_expired(cx);
+        expired.map(|()| Err(ProxyError::UpstreamConnectTimeout(limit)))
     })
     .await
 }

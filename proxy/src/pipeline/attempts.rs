@@ -178,7 +178,7 @@ impl Again<'_> {
         self.course.repeats += 1;
         if !pause.is_zero() {
             let slept = tokio::time::sleep(pause);
-            if let Err(error) = interruptible(self.worker, body, slept).await {
+            if let Err(error) = interruptible(self.worker, body, pause, slept).await {
                 return Some(Err(error));
             }
         }

@@ -40,6 +40,7 @@ mod readiness;
 mod realtime;
 mod reload;
 mod response_fields;
+mod retry_rules;
 mod signs_of_life;
 mod stale_connections;
 mod startup;
