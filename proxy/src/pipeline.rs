@@ -248,7 +248,7 @@ async fn forward<D: Downstream>(
     client: &mut D,
     record: &mut RequestRecord,
 ) -> Result<(), ProxyError> {
-    let has_model = record.operation().is_some();
+    let has_model = record.route.is_some_and(|route| route.get().names_model());
     let gives_signs = !worker.treatment(record.route).keep_alive.is_zero();
     let adds = outbound.adds_usage;
     let mut body = Observed::new(client, has_model, adds, !gives_signs);

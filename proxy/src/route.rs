@@ -88,6 +88,10 @@ impl Route {
         is_lookup
             || matches!(self.operation, Some(Embeddings | Rerank))
             || ["/v1/moderations", "/v1/messages/count_tokens"].contains(&self.template)
+    /// Whether the bodies of its requests name a model, be it that they cost tokens or not.
+    pub fn names_model(&self) -> bool {
+        let free = ["/v1/messages/count_tokens", "/v1/moderations"];
+        self.operation.is_some() || free.contains(&self.template)
     }
 
     /// Whether it is about what is stored upstream, so that no other can serve it.

@@ -23,7 +23,8 @@ pub(super) async fn learn<D: Downstream>(
     body: &mut Observed<'_, D>,
     record: &mut RequestRecord,
 ) -> Result<(), ProxyError> {
-    if record.model.is_none() && record.operation().is_some() {
+    let names_model = record.route.is_some_and(|route| route.get().names_model());
+    if record.model.is_none() && names_model {
         read(worker, message, body).await?;
         record.model = body.asked().and_then(|asked| asked.model.clone());
     }

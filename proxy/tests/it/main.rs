@@ -31,6 +31,7 @@ mod kernel_timings;
 mod keys;
 mod leaving;
 mod memory;
+mod models;
 mod models_cache;
 mod openmetrics;
 mod pool;
