@@ -51,6 +51,7 @@ mod upstream_alpn;
 mod upstream_errors;
 mod upstream_h2;
 mod upstream_h2_retries;
+mod upstream_keys;
 mod usage;
 mod windows;
 mod wire;
