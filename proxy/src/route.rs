@@ -81,17 +81,21 @@ pub struct Route {
     pub has_stream_options: bool,
 }
 
+/// Paths whose requests are for a model and cost nothing.
+const FREE: [&str; 2] = ["/v1/messages/count_tokens", "/v1/moderations"];
+
 impl Route {
     /// Whether asking twice does no harm: nothing is stored or begun, and next to nothing is paid for.
     pub fn is_repeatable(&self) -> bool {
         let is_lookup = matches!(self.action, Models) || self.template.starts_with("/v1/models");
         is_lookup
             || matches!(self.operation, Some(Embeddings | Rerank))
-            || ["/v1/moderations", "/v1/messages/count_tokens"].contains(&self.template)
+            || FREE.contains(&self.template)
+    }
+
     /// Whether the bodies of its requests name a model, be it that they cost tokens or not.
     pub fn names_model(&self) -> bool {
-        let free = ["/v1/messages/count_tokens", "/v1/moderations"];
-        self.operation.is_some() || free.contains(&self.template)
+        self.operation.is_some() || FREE.contains(&self.template)
     }
 
     /// Whether it is about what is stored upstream, so that no other can serve it.

@@ -78,8 +78,12 @@ impl<T: Transport> SharedIo<T> {
         socket.peek(&mut byte).is_ok_and(|count| count > 0)
     }
 
-    /// Ends both directions. Whether bytes are left that nobody will read: what comes from here on is not acknowledged.
+    /// Ends both directions, unless somebody else has the transport now. Whether bytes are left that nobody will read: what
+    /// comes from here on is not acknowledged.
     pub(crate) fn ends_unread(&self) -> bool {
+        if Arc::strong_count(&self.inner) > 1 {
+            return false;
+        }
         let inner = self.lock();
         // One that the other side has reset has no directions left.
         let _ended = socket2::SockRef::from(inner.transport.tcp()).shutdown(Shutdown::Both);

@@ -15,6 +15,8 @@ const FEW: u64 = 20;
 /// The part of `struct tcp_info` (linux/tcp.h) that is of use here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpInfo {
+    /// The connection's state, as the kernel numbers them.
+    pub state: u8,
     /// Segments not acknowledged yet; of a listening socket, connections that wait to be accepted.
     pub unacked: u32,
     /// Segments acknowledged out of order; of a listening socket, how many connections may wait.
@@ -63,9 +65,17 @@ impl TcpInfo {
         again > 0 && few && widest <= 2 * DEFAULT_WINDOW && !queues
     }
 
+    /// Whether the connection is over for both sides.
+    pub const fn is_over(&self) -> bool {
+        /// `TCP_CLOSE` of `linux/tcp_states.h`.
+        const CLOSE: u8 = 7;
+        self.state == CLOSE
+    }
+
     /// Offsets are those of the structure, which only ever grows at its end.
     fn parse(told: &[u8]) -> Option<Self> {
         Some(Self {
+            state: *told.first()?,
             unacked: word(told, 24)?,
             sacked: word(told, 28)?,
             rtt_us: word(told, 68)?,
@@ -112,6 +122,7 @@ mod tests {
     #[test]
     fn a_connection_is_worn_by_losses_on_a_path_that_is_not_narrow() {
         let worn = TcpInfo {
+            state: 1,
             unacked: 0,
             sacked: 0,
             rtt_us: 31_000,

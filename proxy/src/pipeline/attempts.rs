@@ -166,6 +166,9 @@ impl Again<'_> {
         record: &mut RequestRecord,
         slot: &mut Slot,
     ) -> Option<End> {
+        if let (Came::Nothing(_), Some(exchange)) = (&came, &*slot) {
+            wait_for_reset(exchange).await;
+        }
         let next = match came {
             Came::Answer => Err(Ok(())),
             Came::Nothing(error) => self.after_nothing(error, record, slot).map_err(Err),
@@ -254,7 +257,10 @@ impl Again<'_> {
         };
         let message = self.message.insert(taken);
         if let Some(exchange) = slot.take() {
-            self.course.avoid = Some(exchange.endpoint().shared.address);
+            // Its connection is as good as any other if there is no other endpoint.
+            let endpoints = self.course.origin(self.worker).dialer.roster().all().len();
+            let here = exchange.endpoint().shared.address;
+            self.course.avoid = (endpoints > 1).then_some(here);
             relay::discard(self.worker, exchange);
         }
         let turned = match next {
@@ -360,6 +366,16 @@ impl Again<'_> {
         metrics.finished(outcome, first_byte);
         metrics.retried(reason);
         record.retries.push(reason.as_str());
+    }
+}
+
+/// A peer that has ended its side closes the connection soon after, and resets it then if it has left something unread.
+async fn wait_for_reset(exchange: &AnyExchange) {
+    for _ in 0..5 {
+        if !exchange.may_turn_out_unread() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 

@@ -73,6 +73,14 @@ impl AnyExchange {
         }
     }
 
+    /// See [`Exchange::has_ended_in_silence`] and [`Exchange::was_left_unread`]: the second may follow upon the first.
+    pub fn may_turn_out_unread(&self) -> bool {
+        match self {
+            Self::H1(exchange) => exchange.has_ended_in_silence() && !exchange.was_left_unread(),
+            Self::H2(_) => false,
+        }
+    }
+
     /// See [`Exchange::take_back`].
     pub fn take_back(&mut self) -> Option<Message> {
         match self {

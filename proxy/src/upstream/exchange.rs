@@ -17,7 +17,7 @@ use super::message::{Message, frame};
 use super::pool::{Lease, Leased};
 use crate::error::ProxyError;
 use crate::http1::{BodyDecoder, Framing, HeadView, Piece};
-use crate::kernel::{ConnectionEnd, FirstByte, Sockets};
+use crate::kernel::{ConnectionEnd, FirstByte, Sockets, TcpInfo};
 use crate::worker::Spare;
 
 /// Request bytes buffered for a socket that does not take them.
@@ -142,12 +142,25 @@ impl Exchange {
         is_silent && sockets.unacknowledged(io.tcp(), io.cookie(), self.written_before, end)
     }
 
-    /// Takes the request back if upstream has certainly had nothing of it: no byte has left, or its system has acknowledged
-    /// none. Not after the response has begun.
+    /// Whether upstream, having ended the connection in good order, has reset it since. That is what closing comes to if a part of
+    /// the request is there and was not read; whoever has read all of it has nothing more to say.
+    pub fn was_left_unread(&self) -> bool {
+        self.has_ended_in_silence()
+            && TcpInfo::of(self.connection.io.tcp()).is_ok_and(|info| info.is_over())
+    }
+
+    /// Whether upstream has ended the connection in good order and sent nothing before.
+    pub fn has_ended_in_silence(&self) -> bool {
+        let is_silent = self.seen == 0 && self.connection.input.is_empty();
+        is_silent && self.ended == Some(ConnectionEnd::Closed)
+    }
+
+    /// Takes the request back if upstream has certainly not read it: no byte has left, its system has acknowledged
+    /// none, or closing found a part of it unread. Not after the response has begun.
     pub fn reclaim(&mut self, sockets: &Sockets) -> Option<Message> {
         let io = &self.connection.io;
         let has_left = io.written() > self.written_before;
-        if has_left && !self.is_unacknowledged(sockets) {
+        if has_left && !self.is_unacknowledged(sockets) && !self.was_left_unread() {
             return None;
         }
         if has_left && self.ended.is_none() {
