@@ -128,7 +128,7 @@ check("anthropic-node: error in the middle of a chunk", async () => {
 });
 
 check("anthropic-node: tries again after 429, when retry-after says", async () => {
-  const made = await retried("429;retry-after=1;next=1", () => patient.messages.create(MESSAGE), 0.99);
+  const made = await retried("429;retry-after=2;next=1", () => patient.messages.create(MESSAGE), 1.99);
   const counts = made.map((request) => Object.fromEntries(request.headers)["x-stainless-retry-count"]);
   equal("x-stainless-retry-count", counts, ["0", "1"]);
 });

@@ -155,7 +155,7 @@ def error_within():
 
 @check("anthropic-python: tries again after 429, when retry-after says")
 def again_after_429():
-    made = retried("429;retry-after=1;next=1", lambda: patient.messages.create(**MESSAGE), pause=0.99)
+    made = retried("429;retry-after=2;next=1", lambda: patient.messages.create(**MESSAGE), pause=1.99)
     counts = [dict(request["headers"]).get("x-stainless-retry-count") for request in made]
     equal("x-stainless-retry-count", counts, ["0", "1"])
 

@@ -182,7 +182,7 @@ check("openai-node: error in the middle of a chunk", async () => {
 });
 
 check("openai-node: tries again after 429, when retry-after says", async () => {
-  const made = await retried("429;retry-after=1;next=1", () => patient.chat.completions.create(CHAT), 0.99);
+  const made = await retried("429;retry-after=2;next=1", () => patient.chat.completions.create(CHAT), 1.99);
   const counts = made.map((request) => Object.fromEntries(request.headers)["x-stainless-retry-count"]);
   equal("x-stainless-retry-count", counts, ["0", "1"]);
 });
