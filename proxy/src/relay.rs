@@ -176,7 +176,9 @@ pub async fn body<D: Downstream>(
         Err(error) => {
             if matches!(
                 error,
-                ProxyError::UpstreamClosed | ProxyError::UpstreamIdleTimeout(_)
+                ProxyError::UpstreamClosed
+                    | ProxyError::UpstreamIdleTimeout(_)
+                    | ProxyError::UpstreamInvalidResponse(_)
             ) {
                 let endpoint = exchange.endpoint();
                 let limits = worker.origin(endpoint.upstream()).dialer.roster().limits();

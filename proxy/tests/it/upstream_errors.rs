@@ -279,6 +279,13 @@ fn a_stream_whose_chunks_are_malformed_ends_with_an_error_event() {
         assert_error_event(&reply, path, "upstream_invalid_response");
         assert!(reply.text().starts_with("data: {}\n\n"));
     }
+    // It is the endpoint's fault.
+    let status = rig.admin("/status").json();
+    let endpoints = status["upstream"]["endpoints"].as_array().unwrap();
+    let failures = endpoints
+        .iter()
+        .map(|one| one["failures"].as_u64().unwrap());
+    assert_eq!(failures.sum::<u64>(), 2);
 }
 
 #[test]
