@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::builder::Builder;
 use crate::fault::{Fault, FaultError, FaultScope, Scoped};
-use crate::record::RecordedRequest;
+use crate::record::{Books, RecordedRequest};
 use crate::server::{Shared, Worker};
 use crate::stats::Stats;
 use crate::tls::Authority;
@@ -112,6 +112,14 @@ impl Emulator {
     /// many as [`Builder::record`] keeps. An id that is here twice was billed twice.
     pub fn billed_ids(&self) -> Vec<String> {
         self.shared.billed_ids.all()
+    }
+
+    /// Requests and billed ids, also of an emulator that will have ended.
+    pub fn books(&self) -> Books {
+        Books {
+            recorder: Arc::clone(&self.shared.recorder),
+            billed_ids: Arc::clone(&self.shared.billed_ids),
+        }
     }
 
     /// Waits until the counters satisfy `reached`. Needs a tokio runtime with its timer enabled.

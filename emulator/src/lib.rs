@@ -40,6 +40,6 @@ pub use builder::{Builder, DEFAULT_API_KEY, StartError, Tls};
 pub use emulator::{Emulator, WaitError};
 pub use fault::{FAULT_HEADER, Fault, FaultError, FaultScope, GRAMMAR, Malformation, RetryHints};
 pub use latency::{Profile, ProfileError};
-pub use record::{RecordedRequest, body_hash};
+pub use record::{Books, RecordedRequest, body_hash};
 pub use stats::Stats;
 pub use tls::{Authority, CertificateKind, TlsError};

@@ -3,7 +3,7 @@
 //! `exchange.rs` notes the head when it is read and completes the entry with the body.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Version};
@@ -76,6 +76,31 @@ impl RecordedRequest {
             "body_hash": format!("{:016x}", self.body_hash),
             "body": String::from_utf8_lossy(&self.body),
         })
+    }
+}
+
+/// What an emulator has noted of requests, for those who want to know after it has ended.
+#[derive(Clone)]
+pub struct Books {
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) billed_ids: Arc<BilledIds>,
+}
+
+impl Books {
+    /// As [`Emulator::requests`](crate::Emulator::requests).
+    pub fn requests(&self) -> Vec<RecordedRequest> {
+        self.recorder.all()
+    }
+
+    /// As [`Emulator::billed_ids`](crate::Emulator::billed_ids).
+    pub fn billed_ids(&self) -> Vec<String> {
+        self.billed_ids.all()
+    }
+}
+
+impl std::fmt::Debug for Books {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Books").finish_non_exhaustive()
     }
 }
 

@@ -42,8 +42,8 @@ pub(crate) struct Shared {
     /// A worker's runtime, for what is to happen later without anybody waiting for it.
     pub(crate) runtime: Handle,
     pub(crate) faults: ActiveFaults,
-    pub(crate) recorder: Recorder,
-    pub(crate) billed_ids: BilledIds,
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) billed_ids: Arc<BilledIds>,
     pub(crate) counters: Counters,
     pub(crate) connection_numbers: Counter,
     pub(crate) answer_numbers: Counter,

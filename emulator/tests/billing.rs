@@ -106,3 +106,15 @@ async fn as_many_ids_are_kept_as_requests() {
     assert_eq!(emulator.billed_ids(), ["2", "3"]);
     assert_eq!(emulator.stats().billed, 3);
 }
+
+#[tokio::test]
+async fn the_books_outlast_the_emulator() {
+    let emulator = start().await;
+    send(&emulator, "first", None).await;
+    let books = emulator.books();
+    drop(emulator);
+    assert_eq!(books.billed_ids(), ["first"]);
+    let requests = books.requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].header("x-request-id"), Some("first"));
+}

@@ -23,6 +23,9 @@
 //! # }
 //! ```
 //!
+//! A host can have up to three paths, each to a server of its own ([`Builder::start_beside`]), and each can be cut and
+//! heal for itself.
+//!
 //! # A pair
 //!
 //! The hosts of a [`Pair`] are joined by a veth pair, as a pod and its node are. Nothing is between them but the

@@ -44,6 +44,15 @@ impl Host {
         Ok(host)
     }
 
+    /// The same host, by the addresses it has on another path.
+    pub(crate) fn at(&self, ipv4: Ipv4Addr, ipv6: Ipv6Addr) -> Self {
+        Self {
+            namespace: Arc::clone(&self.namespace),
+            ipv4,
+            ipv6,
+        }
+    }
+
     /// Its address on the path or pair.
     #[must_use]
     pub fn ipv4(&self) -> Ipv4Addr {

@@ -9,15 +9,17 @@ use crate::link::{Cut, Reseed, Shaper};
 use crate::relay::{Lane, Relay};
 use crate::{Direction, Error, Host, Journal, Link, Loss, Rate, congestion, device};
 
-/// Addresses for documentation, RFC 5737 and RFC 3849: routed nowhere.
-const CLIENT: (Ipv4Addr, Ipv6Addr) = (
-    Ipv4Addr::new(192, 0, 2, 1),
-    Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1),
-);
-const SERVER: (Ipv4Addr, Ipv6Addr) = (
-    Ipv4Addr::new(192, 0, 2, 2),
-    Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2),
-);
+/// Networks for documentation, RFC 5737 and RFC 3849, which are routed nowhere: one for each path of a host.
+const NETWORKS: [([u8; 3], u16); 3] = [([192, 0, 2], 0), ([198, 51, 100], 1), ([203, 0, 113], 2)];
+
+/// The addresses of a path's client (1) or server (2).
+fn addresses(path: usize, host: u8) -> Result<(Ipv4Addr, Ipv6Addr), Error> {
+    let network = NETWORKS.get(path);
+    let network = network.ok_or(Error::Setting("a host has no more than three paths"))?;
+    let ([a, b, c], subnet) = *network;
+    let ipv6 = Ipv6Addr::new(0x2001, 0xdb8, subnet, 0, 0, 0, 0, host.into());
+    Ok((Ipv4Addr::new(a, b, c, host), ipv6))
+}
 
 /// Ethernet's.
 const MTU: u16 = 1500;
@@ -103,18 +105,37 @@ impl Builder {
     /// # Errors
     /// When a setting makes no sense, or this machine lacks something ([`Error::is_lack`]).
     pub fn start(self) -> Result<Path, Error> {
+        self.start_from(None)
+    }
+
+    /// The same, but the near end is the client of `other` and of those it is beside itself: one host with up to three
+    /// servers, each at the end of a path of its own.
+    ///
+    /// # Errors
+    /// As [`Builder::start`].
+    pub fn start_beside(self, other: &Path) -> Result<Path, Error> {
+        self.start_from(Some(other))
+    }
+
+    fn start_from(self, other: Option<&Path>) -> Result<Path, Error> {
         self.to_server.check()?;
         self.to_client.check()?;
         if self.mtu < SMALLEST_MTU {
             return Err(Error::Setting("IPv6 needs an MTU of 1280 bytes or more"));
         }
-        let client = Host::new(CLIENT.0, CLIENT.1)?;
-        let server = Host::new(SERVER.0, SERVER.1)?;
+        let number = other.map_or(0, |other| other.number + 1);
+        let ((near4, near6), (far4, far6)) = (addresses(number, 1)?, addresses(number, 2)?);
+        let client = match other {
+            Some(other) => other.client.at(near4, near6),
+            None => Host::new(near4, near6)?,
+        };
+        let server = Host::new(far4, far6)?;
         if let Some(name) = &self.congestion_control {
             congestion::set([&client, &server], name)?;
         }
-        let client_device = Arc::new(device::create(&client, self.mtu)?);
-        let server_device = Arc::new(device::create(&server, self.mtu)?);
+        let device = device::name(number);
+        let client_device = Arc::new(device::create(&client, &device, self.mtu)?);
+        let server_device = Arc::new(device::create(&server, &device, self.mtu)?);
         let (book, [to_server, to_client]) = Book::new(self.records);
         let shapers = [self.to_server, self.to_client].map(Shaper::new);
         let reseeds = [&shapers[0], &shapers[1]].map(Shaper::reseed);
@@ -138,6 +159,7 @@ impl Builder {
         ])?;
         Ok(Path {
             _relay: relay,
+            number,
             client,
             server,
             reseeds,
@@ -158,6 +180,8 @@ impl Builder {
 #[derive(Debug)]
 pub struct Path {
     _relay: Relay,
+    /// Which of the client's paths it is, from 0.
+    number: usize,
     client: Host,
     server: Host,
     reseeds: [Reseed; 2],
@@ -222,7 +246,8 @@ impl Path {
     /// # Errors
     /// When the devices cannot be asked.
     pub fn overruns(&self) -> Result<u64, Error> {
-        let dropped = [&self.client, &self.server].map(device::overruns);
+        let name = device::name(self.number);
+        let dropped = [&self.client, &self.server].map(|host| device::overruns(host, &name));
         dropped.into_iter().sum()
     }
 }

@@ -7,6 +7,7 @@
 )]
 
 mod addresses;
+mod beside;
 mod cleanup;
 mod delay;
 mod drops;
