@@ -14,6 +14,7 @@ mod attempts;
 mod body;
 mod course;
 mod describe;
+mod doubt;
 mod hedge;
 mod learn;
 mod realtime;

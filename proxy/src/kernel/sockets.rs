@@ -161,6 +161,11 @@ impl Sockets {
         self.endpoints.as_deref()?.view(endpoint, now_ns())
     }
 
+    /// Whether [`Sockets::view`] tells anything.
+    pub const fn sees_endpoints(&self) -> bool {
+        self.endpoints.is_some()
+    }
+
     /// Whether the peer has certainly acknowledged nothing of what was written to a connection of ours after its first
     /// `written_before` bytes, counted as the socket took them, in TLS records where there is TLS. To be asked after the
     /// connection has ended and before the socket is closed; one system call.

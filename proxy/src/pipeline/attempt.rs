@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::body::Observed;
 use super::course::Course;
+use super::doubt::Doubt;
 use super::hedge::{self, Hedge};
 use crate::account::RequestRecord;
 use crate::downstream::Downstream;
@@ -169,8 +170,8 @@ pub(super) enum Progress {
 struct Waited {
     pulled: u64,
     is_sent: bool,
-    /// The short time is over in which something has to be acknowledged.
-    is_acknowledged: bool,
+    /// Looks at whether anything was acknowledged.
+    looks: u32,
 }
 
 /// Waits for the head of the response; once the request has left, `until` so much time has passed.
@@ -182,8 +183,7 @@ pub(super) async fn head<D: Downstream>(
     until: Option<Duration>,
 ) -> Result<Progress, ProxyError> {
     let mut patience = Patience::new(worker, record);
-    let unacknowledged = worker.live().retries.unacknowledged;
-    let mut is_acknowledged = unacknowledged.is_zero();
+    let mut doubt = Doubt::new(worker, exchange, record.sent_upstream);
     let mut waited_for = None;
     poll_fn(|cx| {
         if let Poll::Ready(result) = exchange.poll_head(cx, body) {
@@ -201,13 +201,13 @@ pub(super) async fn head<D: Downstream>(
             let waits_for = Waited {
                 pulled: exchange.pulled(),
                 is_sent,
-                is_acknowledged,
+                looks: doubt.looks,
             };
-            let is_short = is_upstreams && !is_acknowledged && unacknowledged < limit;
+            let is_short = is_upstreams && doubt.is_there() && doubt.limit < limit;
             let due = until.filter(|until| is_sent && *until < limit);
             if waited_for.replace(waits_for) != Some(waits_for) {
                 let gives_signs = is_sent && body.asked().is_some_and(|asked| asked.is_stream);
-                let limit = if is_short { unacknowledged } else { limit };
+                let limit = if is_short { doubt.step } else { limit };
                 let limit = due.map_or(limit, |due| due.min(limit));
                 patience.wait(body.client.timer(), worker.now(), limit, gives_signs);
             }
@@ -225,14 +225,13 @@ pub(super) async fn head<D: Downstream>(
                 return Poll::Ready(Ok(Progress::Due));
             }
             let error = match is_sent {
-                _ if is_short && !exchange.is_unacknowledged(&worker.sockets) => {
-                    is_acknowledged = true;
+                _ if is_short && !doubt.is_justified(worker, exchange) => {
                     if !patience.is_at_end() {
                         continue;
                     }
                     ProxyError::UpstreamFirstByteTimeout(limit)
                 }
-                _ if is_short => ProxyError::UpstreamFirstByteTimeout(unacknowledged),
+                _ if is_short => ProxyError::UpstreamFirstByteTimeout(doubt.age()),
                 true => ProxyError::UpstreamFirstByteTimeout(limit),
                 false if exchange.is_blocked() => ProxyError::UpstreamIdleTimeout(limit),
                 false => ProxyError::RequestTimeout,

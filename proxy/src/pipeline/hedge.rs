@@ -16,6 +16,7 @@ use crate::error::ProxyError;
 use crate::metrics::upstream::Hedged;
 use crate::relay::early;
 use crate::relay::patience::{Event, Patience};
+use crate::upstream::exchange::Receipt;
 use crate::upstream::{AnyExchange, Message, RequestBody};
 use crate::worker::Worker;
 
@@ -73,7 +74,7 @@ pub(super) async fn send<D: Downstream>(
     let metrics = course.origin(worker).metrics();
     let hedge = Hedge::of(worker, course, record);
     let is_due = hedge.is_some_and(|hedge| {
-        !hedge.only_unacknowledged || exchange.is_unacknowledged(&worker.sockets)
+        !hedge.only_unacknowledged || exchange.receipt(&worker.sockets) == Receipt::None
     });
     let copy = exchange.copy().filter(|_| is_due);
     let has_budget = copy.is_some() && worker.hedges.withdraw();

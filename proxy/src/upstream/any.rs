@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::choice::Local;
-use super::exchange::{Exchange, RequestBody};
+use super::exchange::{Exchange, Receipt, RequestBody};
 use super::h2::H2Exchange;
 use super::message::Message;
 use super::pool::Leased;
@@ -50,11 +50,11 @@ impl AnyExchange {
         }
     }
 
-    /// See [`Exchange::is_unacknowledged`]; h2 sees to it itself, with pings.
-    pub fn is_unacknowledged(&self, sockets: &Sockets) -> bool {
+    /// See [`Exchange::receipt`]; h2 sees to it itself, with pings.
+    pub fn receipt(&self, sockets: &Sockets) -> Receipt {
         match self {
-            Self::H1(exchange) => exchange.is_unacknowledged(sockets),
-            Self::H2(_) => false,
+            Self::H1(exchange) => exchange.receipt(sockets),
+            Self::H2(_) => Receipt::Possible,
         }
     }
 

@@ -32,6 +32,12 @@ const ROUND_TRIP: Duration = Duration::from_millis(20);
 /// Segments sent again without any acknowledgement after which an endpoint is taken to be gone.
 const UNANSWERED: u32 = 3;
 
+/// Longer pauses in what is heard from an endpoint may be failures of its path.
+const SILENCE: Duration = Duration::from_millis(250);
+/// What an endpoint has received is acknowledged by then, over any but the longest paths, even if it puts that off and
+/// some of it has to be sent again.
+const ACKNOWLEDGED: Duration = Duration::from_millis(500);
+
 /// An endpoint as one worker knows it, with the connections it has there.
 #[derive(Debug)]
 pub struct Local {
@@ -48,7 +54,11 @@ pub struct Local {
     /// Its address is no longer one of the name's.
     pub(super) gone: Cell<bool>,
     answered: Cell<Instant>,
-    /// The share of failures, lately.
+    /// When a response last began on one of its connections.
+    heard: Cell<Instant>,
+    /// When that was after a silence.
+    back: Cell<Instant>,
+    /// The share of failures, lately, as it was when the last one came.
     failing: Cell<f32>,
     failed: Cell<Instant>,
     /// What the kernel sees of its connections' troubles, as a factor.
@@ -84,6 +94,8 @@ impl Local {
             unused: RefCell::default(),
             gone: Cell::new(false),
             answered: Cell::new(Instant::now()),
+            heard: Cell::new(Instant::now()),
+            back: Cell::new(Instant::now()),
             failing: Cell::new(0.0),
             failed: Cell::new(Instant::now()),
             strain: Cell::new(1.0),
@@ -148,6 +160,23 @@ impl Local {
 
     fn failing(&self, now: Instant) -> f32 {
         self.failing.get() / (1.0 + since(self.failed.get(), now) / FORGIVING)
+    }
+
+    /// A response has begun on one of its connections, or a part of one.
+    #[inline]
+    pub(super) fn hears(&self, now: Instant) {
+        if now.saturating_duration_since(self.heard.replace(now)) > SILENCE {
+            self.back.set(now);
+        }
+    }
+
+    /// Whether a request that was sent then, and of which nothing is acknowledged, may have been received all the same: the
+    /// endpoint was heard from later, so the path may have been whole, and broken before the acknowledgement, which may be
+    /// put off, came back. Not if the endpoint was heard from steadily for long enough to acknowledge what was sent again.
+    pub(super) fn may_have_received(&self, sent: Instant) -> bool {
+        let heard = self.heard.get();
+        let is_steady = self.back.get() <= sent && heard >= sent + ACKNOWLEDGED;
+        heard > sent && !is_steady
     }
 
     /// A response has begun so long after its request.
@@ -327,5 +356,26 @@ mod tests {
             ..view
         };
         assert!(!local().look(&few, Duration::ZERO));
+    }
+
+    #[test]
+    fn what_was_sent_before_the_last_sign_of_life_may_have_been_received() {
+        let (local, start) = (local(), Instant::now());
+        let at = |millis| start + Duration::from_millis(millis);
+        for millis in (0..=1000).step_by(100) {
+            local.hears(at(millis));
+        }
+        assert!(local.may_have_received(at(990)));
+        assert!(local.may_have_received(at(600)));
+        assert!(!local.may_have_received(at(1000)), "nothing came after it");
+        // It went on for so long that only the request's own connection can be dead.
+        assert!(!local.may_have_received(at(450)));
+        // Back from a silence: what was sent before may have been received before that.
+        local.hears(at(3000));
+        local.hears(at(3100));
+        for sent in [450, 990, 1000, 2999, 3050] {
+            assert!(local.may_have_received(at(sent)), "{sent}");
+        }
+        assert!(!local.may_have_received(at(3100)));
     }
 }

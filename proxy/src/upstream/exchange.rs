@@ -27,6 +27,18 @@ const INPUT_LIMIT: usize = 64 * 1024;
 /// Read buffer between events of a stream.
 const RESTING: usize = 2 * 1024;
 
+/// What is known of a request that has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// Upstream's system has acknowledged a part of it, or may have.
+    Possible,
+    /// It has acknowledged nothing, but may have had no time for that: it was there after the request had been sent, and
+    /// has been silent since.
+    Doubtful,
+    /// It has acknowledged nothing.
+    None,
+}
+
 /// Where a request body comes from.
 pub trait RequestBody {
     /// The next bytes of the body, or an empty slice at its end. They are
@@ -57,7 +69,9 @@ pub struct Exchange {
     response: Framing,
     body: BodyDecoder,
     first: Option<FirstByte>,
-    /// When it was about to be written, if its connection is followed.
+    /// When it was about to be written.
+    started: Option<Instant>,
+    /// The same, if its connection is followed.
     begun: Option<Instant>,
     /// When its first byte had been.
     left: Option<Instant>,
@@ -84,6 +98,7 @@ impl Exchange {
             response: Framing::None,
             body: BodyDecoder::new(Framing::None),
             first: None,
+            started: None,
             begun: None,
             left: None,
             head_read: None,
@@ -105,6 +120,7 @@ impl Exchange {
     pub fn begin(&mut self, sockets: &Sockets, now: Instant) {
         let cookie = self.cookie();
         sockets.begin(cookie);
+        self.started = Some(now);
         self.begun = (cookie != 0).then_some(now);
         self.left = None;
     }
@@ -134,12 +150,20 @@ impl Exchange {
         &self.lease
     }
 
-    /// Whether upstream's system has acknowledged nothing of the request by now.
-    pub fn is_unacknowledged(&self, sockets: &Sockets) -> bool {
+    /// Whether upstream's system has acknowledged anything of the request by now.
+    pub fn receipt(&self, sockets: &Sockets) -> Receipt {
         let end = self.ended.unwrap_or(ConnectionEnd::TimedOut);
         let io = &self.connection.io;
         let is_silent = self.seen == 0 && self.connection.input.is_empty();
-        is_silent && sockets.unacknowledged(io.tcp(), io.cookie(), self.written_before, end)
+        if !is_silent || !sockets.unacknowledged(io.tcp(), io.cookie(), self.written_before, end) {
+            return Receipt::Possible;
+        }
+        let endpoint = self.lease.endpoint();
+        let may_have = |sent| endpoint.may_have_received(sent);
+        match end == ConnectionEnd::TimedOut && self.started.is_some_and(may_have) {
+            true => Receipt::Doubtful,
+            false => Receipt::None,
+        }
     }
 
     /// Whether upstream, having ended the connection in good order, has reset it since. That is what closing comes to if a part of
@@ -160,7 +184,7 @@ impl Exchange {
     pub fn reclaim(&mut self, sockets: &Sockets) -> Option<Message> {
         let io = &self.connection.io;
         let has_left = io.written() > self.written_before;
-        if has_left && !self.is_unacknowledged(sockets) && !self.was_left_unread() {
+        if has_left && self.receipt(sockets) != Receipt::None && !self.was_left_unread() {
             return None;
         }
         if has_left && self.ended.is_none() {

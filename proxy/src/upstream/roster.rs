@@ -108,6 +108,11 @@ impl Roster {
         })
     }
 
+    /// Whether there is more than one.
+    pub fn has_choice(&self) -> bool {
+        self.with(|all| all.len() > 1)
+    }
+
     /// How many endpoints get requests.
     pub(super) fn usable(&self) -> usize {
         self.with(|all| {

@@ -17,6 +17,10 @@ mod accept;
 mod acknowledged;
 mod app;
 mod connect;
+mod cut;
+#[path = "../it/harness/dns.rs"]
+#[expect(dead_code, reason = "the other tests need more of it")]
+mod dns;
 mod endpoints;
 mod failures;
 mod first_byte;
@@ -55,7 +59,7 @@ mod foreign {
 
 type Test = (&'static str, fn(&Lab) -> Outcome);
 
-const TESTS: [Test; 52] = [
+const TESTS: [Test; 53] = [
     ("connect_and_rtt_agree_with_tcp_info", connect::agree),
     ("upstreams_are_told_apart", connect::slots),
     ("failed_connects_are_counted", failures::counted),
@@ -160,6 +164,10 @@ const TESTS: [Test; 52] = [
         prompts::leave_at_once,
     ),
     ("worn_connections_are_replaced", prompts::worn_connections),
+    (
+        "an_endpoint_is_left_alone_before_a_request_has_failed",
+        cut::left_alone,
+    ),
     ("messages_reach_the_log", lifecycle::messages),
     ("loads_leave_nothing_behind", lifecycle::leaks),
     ("bpf_and_net_admin_are_enough", privileges::enough),

@@ -144,7 +144,8 @@ pub(crate) fn config(emulator: &Emulator, yaml: &str, directory: &Directory) -> 
     let pem = emulator.authority().unwrap().ca_pem();
     std::fs::write(&authority, pem).unwrap();
     let upstream = &mut file.upstream;
-    upstream.base_url = Some(format!("https://{}/v1", emulator.addr()));
+    let base_url = || format!("https://{}/v1", emulator.addr());
+    upstream.base_url.get_or_insert_with(base_url);
     upstream.ca_file = Some(authority);
     upstream.api_key = Some(Secret::new(emulator.api_key().into()).unwrap());
     file.timeouts.drain = Some(Span(Duration::from_millis(300)));

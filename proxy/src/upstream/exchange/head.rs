@@ -98,6 +98,7 @@ impl Exchange {
         let result = ready!(self.poll_read(cx, HEAD_LIMIT));
         let read = Instant::now();
         self.head_read = Some(read);
+        self.lease.endpoint().hears(read);
         let io = &mut self.connection.io;
         if self.first.is_none() && io.cookie() != 0 {
             let offset = io.first_record().unwrap_or(before);

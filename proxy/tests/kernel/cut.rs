@@ -1,0 +1,120 @@
+//! A whole proxy before two endpoints of one name, each behind a path of its own, one of which is cut.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use holysheep_emulator::{Emulator, Profile};
+use netlab::{Direction, Path};
+use serde_json::Value;
+
+use crate::dns::NameServer;
+use crate::lab::{self, Lab};
+use crate::proxy::Proxy;
+use crate::{Outcome, path};
+
+const NAME: &str = "upstream.test";
+/// Requests at a time: some for each endpoint.
+const CLIENTS: usize = 8;
+const BODY: &[u8] = br#"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#;
+const BY_KERNEL: &str = r#"holysheep_upstream_kernel_ejections_total{upstream="holysheep"}"#;
+const UNACKNOWLEDGED: &str =
+    r#"holysheep_upstream_retries_total{upstream="holysheep",reason="unacknowledged"}"#;
+
+/// Requests sent along a path that is cut are answered by the other endpoint, as soon as the kernel has seen that nothing is
+/// acknowledged: no number of failures ejects here, and unacknowledged requests alone would wait longer than their clients.
+pub(crate) fn left_alone(_: &Lab) -> Outcome {
+    let builder = || Path::builder().round_trip(Duration::from_millis(5));
+    let first = path::start(builder())?;
+    let second = builder().start_beside(&first);
+    let second = second.map_err(|error| error.to_string())?;
+    let good = emulate(&first, None);
+    let bad = emulate(&second, Some(&good));
+    let work = || serve(&second, &good, &bad);
+    first.client().run(work).unwrap();
+    Ok(())
+}
+
+/// An emulator at a path's far end; a second one shares authority and port with the first.
+fn emulate(path: &Path, other: Option<&Emulator>) -> Emulator {
+    let port = other.map_or(0, |other| other.addr().port());
+    let mut builder = Emulator::builder()
+        .listen(SocketAddr::new(path.server().ipv4().into(), port))
+        .name(NAME)
+        .profile(Profile::Fixed(Duration::from_millis(50)));
+    if let Some(other) = other {
+        builder = builder.authority(other.authority().unwrap());
+    }
+    let start = || builder.start_blocking().unwrap();
+    path.server().run(start).unwrap()
+}
+
+fn serve(cut: &Path, good: &Emulator, bad: &Emulator) {
+    let names = NameServer::start();
+    let addresses = [good, bad].map(|one| one.addr().ip().to_string());
+    names.set(NAME, &[&addresses[0], &addresses[1]], 600);
+    let yaml = format!(
+        "upstream: {{base_url: 'https://{NAME}:{}/v1', min_idle: 0}}\ndns: {{servers: ['{}']}}\n\
+         ejection: {{failures: 1000}}\nretries: {{unacknowledged: 50s}}",
+        good.addr().port(),
+        names.addr()
+    );
+    let proxy = Arc::new(Proxy::start(good, &yaml));
+    // Several at a time, until there are connections to both.
+    for round in 0..5 {
+        ask(&proxy, &format!("warm-{round}"));
+    }
+    let before = bad.stats().requests;
+    assert!(before > 0, "nothing was sent to the second endpoint");
+    for direction in [Direction::ToServer, Direction::ToClient] {
+        cut.cut(direction);
+    }
+    ask(&proxy, "cut");
+    assert_eq!(bad.stats().requests, before);
+    let again = proxy.metric(UNACKNOWLEDGED).unwrap();
+    println!("  {again} requests had been sent along the path that was cut");
+    assert!(again >= 1.0);
+    assert!(proxy.metric(BY_KERNEL).unwrap() >= 1.0);
+    assert_ne!(state(&proxy, bad), "closed");
+    cut.heal();
+    lab::eventually("it is used again", || {
+        ask(&proxy, "healed");
+        bad.stats().requests > before
+    });
+    lab::eventually("it is well", || state(&proxy, bad) == "closed");
+    let (ids, all) = (bad.billed_ids(), good.billed_ids());
+    let ids: Vec<_> = ids
+        .iter()
+        .chain(&all)
+        .filter(|id| !id.starts_with("healed"))
+        .collect();
+    let different: HashSet<_> = ids.iter().collect();
+    assert_eq!(different.len(), ids.len(), "something was billed twice");
+}
+
+/// Sends a request of each client at once; all are answered.
+fn ask(proxy: &Arc<Proxy>, name: &str) {
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|client| {
+            let (proxy, id) = (Arc::clone(proxy), format!("{name}-{client}"));
+            std::thread::spawn(move || {
+                let fields = format!("x-request-id: {id}\r\n");
+                let path = "/v1/chat/completions";
+                let reply = proxy.client().request("POST", path, &fields, BODY);
+                assert_eq!(reply.status, 200, "{id}: {}", reply.body);
+            })
+        })
+        .collect();
+    for client in clients {
+        client.join().unwrap();
+    }
+}
+
+fn state(proxy: &Proxy, emulator: &Emulator) -> String {
+    let status = proxy.status();
+    let endpoints = status["upstream"]["endpoints"].as_array().unwrap();
+    let address = Value::from(emulator.addr().to_string());
+    let found = endpoints.iter().find(|one| one["address"] == address);
+    found.unwrap()["state"].as_str().unwrap().to_owned()
+}
