@@ -1,6 +1,6 @@
 //! Benchmarks of holysheep-proxy against other proxies, run by `cargo xtask bench`.
 //!
-//! Each bench is a module and a subcommand: [`cpu`], [`probes`], [`prompts`], [`streams`]. [`load`] and [`upstream`]
+//! Each bench is a module and a subcommand: [`cpu`], [`faults`], [`probes`], [`prompts`], [`streams`]. [`load`] and [`upstream`]
 //! are the two ends of the rig and can also be run by hand. Everything stays
 //! on loopback, or in network namespaces of its own, and ends by itself.
 
@@ -8,6 +8,7 @@ mod accounting;
 mod cgroup;
 mod cpu;
 mod facts;
+mod faults;
 mod framing;
 mod load;
 mod peer;
@@ -47,6 +48,8 @@ enum Bench {
     Cpu(cpu::Options),
     /// CPU time per proxied request, with kernel programs against without.
     Ebpf(cpu::Options),
+    /// What clients notice when one of three endpoints fails, and how soon it is left alone and used again.
+    Faults(faults::Options),
     /// Health probes while the peer is offered ten times what it can carry.
     Probes(probes::Options),
     /// How long requests with long prompts take over paths with a delay, losses, or a narrow link.
@@ -83,6 +86,7 @@ async fn run(bench: Bench) -> Result<()> {
     match bench {
         Bench::Cpu(options) => cpu::run(options, &Kind::USUAL).await,
         Bench::Ebpf(options) => cpu::run(options, &[Kind::HolySheep, Kind::HolySheepNoEbpf]).await,
+        Bench::Faults(options) => faults::run(options).await,
         Bench::Probes(options) => probes::run(options).await,
         Bench::Prompts(options) => prompts::run(options).await,
         Bench::Streams(options) => streams::run(options).await,

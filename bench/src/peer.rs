@@ -23,6 +23,7 @@ use crate::cgroup::Cgroup;
 use crate::load::{self, Target};
 use crate::process::Process;
 use holysheep::Variant;
+pub(crate) use holysheep::product;
 pub(crate) use kind::{Kind, NO_DELAY, NO_EBPF, SYSTEM_WINDOW};
 
 /// How long a peer may take from its start to its first correct answer.
@@ -181,7 +182,7 @@ async fn ready(process: &mut Process, target: &Target) -> Result<()> {
 }
 
 /// The last lines a peer wrote about its troubles.
-fn tail(directory: &Path) -> String {
+pub(crate) fn tail(directory: &Path) -> String {
     let text = ["error.log", "stderr.log", "stdout.log"]
         .iter()
         .filter_map(|file| std::fs::read_to_string(directory.join(file)).ok())
@@ -200,7 +201,7 @@ fn free_port() -> Result<u16> {
 }
 
 /// First line of what a program prints about its version; `remedy` is named when it is missing.
-fn version(program: &Path, argument: &str, remedy: &str) -> Result<String> {
+pub(crate) fn version(program: &Path, argument: &str, remedy: &str) -> Result<String> {
     let output = Command::new(program)
         .arg(argument)
         .output()
@@ -212,7 +213,7 @@ fn version(program: &Path, argument: &str, remedy: &str) -> Result<String> {
 }
 
 /// Fills the `@NAME@` placeholders of a configuration and writes it.
-fn configure(path: &Path, template: &str, values: &[(&str, String)]) -> Result<()> {
+pub(crate) fn configure(path: &Path, template: &str, values: &[(&str, String)]) -> Result<()> {
     let mut text = template.to_owned();
     for (name, value) in values {
         text = text.replace(&format!("@{name}@"), value);

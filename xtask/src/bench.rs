@@ -43,7 +43,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
 
 /// What to do after a bench.
 fn next(arguments: &[String]) -> &'static str {
-    if is(arguments, "probes") {
+    if is(arguments, "faults") {
+        "`cargo xtask bench faults --json FILE` measures everything, half an hour, and keeps the figures of every turn; \
+         docs/resilience.md says what they mean."
+    } else if is(arguments, "probes") {
         "`cargo xtask bench probes --rounds 5 --json FILE` measures longer and keeps every probe's time; \
          docs/probes.md says how to steer probes in a cluster."
     } else if is(arguments, "prompts") {
@@ -82,14 +85,15 @@ const PERF: &str = "linux-perf";
 
 /// The packages of programs that a bench with these flags wants and that are not there.
 fn missing(arguments: &[String], is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    let may_count = ["probes", "prompts", "streams"]
+    let may_count = ["faults", "probes", "prompts", "streams"]
         .iter()
         .all(|bench| !is(arguments, bench));
     let counts = may_count && !arguments.iter().any(|flag| flag == "--no-syscalls");
     let tracers = TRACERS.into_iter().filter(|_| counts);
-    let peers = match is(arguments, "probes") {
-        true => &PEERS[..1],
-        false => &PEERS,
+    let peers = match arguments.first().map(String::as_str) {
+        Some("probes") => &PEERS[..1],
+        Some("faults") => &PEERS[1..],
+        _ => &PEERS[..],
     };
     let wanted = peers.iter().copied().chain(tracers);
     let missing = wanted.filter(|(program, _)| !is_there(program));
@@ -146,6 +150,7 @@ mod tests {
         assert_eq!(fresh("cpu"), ["nginx", "haproxy", "strace", "linux-perf"]);
         assert_eq!(fresh("cpu --no-syscalls"), ["nginx", "haproxy"]);
         assert_eq!(fresh("probes --quick"), ["nginx"]);
+        assert_eq!(fresh("faults --quick"), ["haproxy"]);
         assert_eq!(fresh("prompts --quick"), ["nginx", "haproxy"]);
         assert_eq!(fresh("streams --quick"), ["nginx", "haproxy"]);
         let complete = |program: &str| ["nginx", "haproxy", "perf"].contains(&program);

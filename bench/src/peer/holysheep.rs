@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use super::{Launch, Site, configure, free_port, version};
+use crate::cgroup::Cgroup;
 
 /// Moves the shell to the cgroup named first and becomes the program named second.
 const IN_CGROUP: &str = r#"echo $$ > "$0/cgroup.procs" && exec "$@""#;
@@ -26,27 +27,7 @@ pub(super) enum Variant {
 
 /// The product with its access log on, in JSON, to standard output. `place` is its directory's name, and its cgroup's.
 pub(super) fn launch(site: &Site<'_>, port: u16, place: &str, variant: Variant) -> Result<Launch> {
-    let binary = match site.proxy_binary {
-        Some(path) => absolute(path)?,
-        None => built()?,
-    };
-    let version = version(&binary, "version", "cargo xtask build")?;
-    let mut command = match site.cgroup {
-        // Kernel programs are attached to a cgroup: the bench's own packets are not the product's to pay for.
-        Some(cgroup) => {
-            let mut shell = Command::new("sh");
-            shell.args(["-c", IN_CGROUP]);
-            shell.arg(cgroup.of(place)?).arg(&binary);
-            shell
-        }
-        None => Command::new(&binary),
-    };
-    // Settings of the developer's own environment must not change what is measured.
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("HOLYSHEEP_") {
-            command.env_remove(name);
-        }
-    }
+    let (mut command, version) = product(site.proxy_binary, site.cgroup, place)?;
     let admin = free_port()?;
     let ebpf = match variant {
         Variant::NoEbpf => "off",
@@ -80,8 +61,41 @@ pub(super) fn launch(site: &Site<'_>, port: u16, place: &str, variant: Variant) 
     Ok(Launch {
         command,
         admin: Some(admin),
-        version: format!("{version} ({})", profile(&binary)),
+        version,
     })
+}
+
+/// A command that runs the product, without arguments so far, in a cgroup of its own if there can be one; and its version.
+///
+/// # Errors
+/// When it is not built.
+pub(crate) fn product(
+    binary: Option<&Path>,
+    cgroup: Option<&Cgroup>,
+    place: &str,
+) -> Result<(Command, String)> {
+    let binary = match binary {
+        Some(path) => absolute(path)?,
+        None => built()?,
+    };
+    let version = version(&binary, "version", "cargo xtask build")?;
+    let mut command = match cgroup {
+        // Kernel programs are attached to a cgroup: the bench's own packets are not the product's to pay for.
+        Some(cgroup) => {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", IN_CGROUP]);
+            shell.arg(cgroup.of(place)?).arg(&binary);
+            shell
+        }
+        None => Command::new(&binary),
+    };
+    // Settings of the developer's own environment must not change what is measured.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("HOLYSHEEP_") {
+            command.env_remove(name);
+        }
+    }
+    Ok((command, format!("{version} ({})", profile(&binary))))
 }
 
 /// The optimised build if there is one; this program lies in a sibling directory.

@@ -23,6 +23,8 @@ const UNKNOWN: f32 = 1e9;
 const FAILING: f32 = 20.0;
 /// The share of the last outcome in the average of failures.
 const LATEST: f32 = 0.2;
+/// An answer that took so many times the average, as one of a path that was broken meanwhile does, counts for no more.
+const SURPRISE: f32 = 4.0;
 /// Seconds after which failures count for half: one that has failed once is soon tried again, and ejected if that goes on.
 const FORGIVING: f32 = 1.0;
 /// By how much the kernel's view can make an endpoint dearer.
@@ -31,6 +33,9 @@ const DEAREST: f32 = 8.0;
 const ROUND_TRIP: Duration = Duration::from_millis(20);
 /// Segments sent again without any acknowledgement after which an endpoint is taken to be gone.
 const UNANSWERED: u32 = 3;
+/// One that was heard from so shortly before a request was sent may have been there to receive it: acknowledgements are put
+/// off for 40 ms.
+const ALIVE: Duration = Duration::from_millis(100);
 
 /// Longer pauses in what is heard from an endpoint may be failures of its path.
 const SILENCE: Duration = Duration::from_millis(250);
@@ -171,12 +176,12 @@ impl Local {
     }
 
     /// Whether a request that was sent then, and of which nothing is acknowledged, may have been received all the same: the
-    /// endpoint was heard from later, so the path may have been whole, and broken before the acknowledgement, which may be
-    /// put off, came back. Not if the endpoint was heard from steadily for long enough to acknowledge what was sent again.
+    /// endpoint was heard from later or shortly before, so the path may have been whole, and broken before the
+    /// acknowledgement, which may be put off, came back. Not if the endpoint was heard from steadily for long enough to acknowledge what was sent again.
     pub(super) fn may_have_received(&self, sent: Instant) -> bool {
         let heard = self.heard.get();
         let is_steady = self.back.get() <= sent && heard >= sent + ACKNOWLEDGED;
-        heard > sent && !is_steady
+        heard + ALIVE > sent && !is_steady
     }
 
     /// A response has begun so long after its request.
@@ -194,7 +199,8 @@ impl Local {
             before => {
                 let age = self.age(now);
                 let share = (age / (age + MEMORY)).max(0.05);
-                before as f32 + (sample - before as f32) * share
+                let before = before as f32;
+                before + (sample.min(before * SURPRISE) - before) * share
             }
         };
         self.load().set_first_byte((average as u32).max(1));
@@ -253,6 +259,8 @@ pub(super) fn order(all: &[Rc<Local>], random: &mut fastrand::Rng, now: Instant)
         .iter()
         .map(|local| (local.cost(now, true), Rc::clone(local)))
         .collect();
+    // Those that cost the same are as good as each other: not all requests go to the first.
+    random.shuffle(&mut costs);
     costs.sort_by(|(one, _), (other, _)| one.total_cmp(other));
     if costs.len() > 2 {
         let (one, other) = pair(costs.len(), random);
@@ -291,6 +299,19 @@ mod tests {
         // But not while it has a request that it does not answer.
         slow.load().begin();
         assert!(slow.cost(later, false) > 10.0 * fast.cost(later, false));
+    }
+
+    #[test]
+    fn one_late_answer_does_not_spoil_the_average() {
+        let (local, now) = (local(), Instant::now());
+        local.answered(Duration::from_millis(20), now);
+        local.answered(Duration::from_secs(7), now + Duration::from_secs(3));
+        assert!(local.load().first_byte() < 60_000);
+        // Many do.
+        for _ in 0..100 {
+            local.answered(Duration::from_secs(7), now + Duration::from_secs(3));
+        }
+        assert!(local.load().first_byte() > 1_000_000);
     }
 
     #[test]
@@ -367,7 +388,14 @@ mod tests {
         }
         assert!(local.may_have_received(at(990)));
         assert!(local.may_have_received(at(600)));
-        assert!(!local.may_have_received(at(1000)), "nothing came after it");
+        assert!(
+            local.may_have_received(at(1050)),
+            "it was there a moment before"
+        );
+        assert!(
+            !local.may_have_received(at(1100)),
+            "nothing came for a while"
+        );
         // It went on for so long that only the request's own connection can be dead.
         assert!(!local.may_have_received(at(450)));
         // Back from a silence: what was sent before may have been received before that.
@@ -376,6 +404,6 @@ mod tests {
         for sent in [450, 990, 1000, 2999, 3050] {
             assert!(local.may_have_received(at(sent)), "{sent}");
         }
-        assert!(!local.may_have_received(at(3100)));
+        assert!(!local.may_have_received(at(3200)));
     }
 }

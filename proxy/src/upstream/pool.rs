@@ -132,7 +132,9 @@ impl Pool {
         }
         let (one, other) = self.roster().pair(count);
         let (one, other) = (closed().nth(one)?, closed().nth(other)?);
-        let costs = (one.cost(now, false), other.cost(now, false));
+        // Nobody connects ahead of need then.
+        let connects = self.min_idle == 0;
+        let costs = (one.cost(now, connects), other.cost(now, connects));
         let (first, second, ratio) = match costs.0 <= costs.1 {
             true => (one, other, costs.1 / costs.0),
             false => (other, one, costs.0 / costs.1),
