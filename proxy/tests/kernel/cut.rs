@@ -19,12 +19,23 @@ const NAME: &str = "upstream.test";
 const CLIENTS: usize = 8;
 const BODY: &[u8] = br#"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#;
 const BY_KERNEL: &str = r#"holysheep_upstream_kernel_ejections_total{upstream="holysheep"}"#;
+const WON: &str = r#"holysheep_upstream_hedges_total{upstream="holysheep",result="won"}"#;
 const UNACKNOWLEDGED: &str =
     r#"holysheep_upstream_retries_total{upstream="holysheep",reason="unacknowledged"}"#;
 
 /// Requests sent along a path that is cut are answered by the other endpoint, as soon as the kernel has seen that nothing is
 /// acknowledged: no number of failures ejects here, and unacknowledged requests alone would wait longer than their clients.
 pub(crate) fn left_alone(_: &Lab) -> Outcome {
+    before_two_endpoints(leave_alone)
+}
+
+/// Requests sent along a path that is cut are also sent to the other endpoint once nothing has been acknowledged for a
+/// while; here nothing is ejected, and nothing taken back.
+pub(crate) fn hedged(_: &Lab) -> Outcome {
+    before_two_endpoints(hedge)
+}
+
+fn before_two_endpoints(serve: fn(&Path, &Emulator, &Emulator)) -> Outcome {
     let builder = || Path::builder().round_trip(Duration::from_millis(5));
     let first = path::start(builder())?;
     let second = builder().start_beside(&first);
@@ -50,13 +61,14 @@ fn emulate(path: &Path, other: Option<&Emulator>) -> Emulator {
     path.server().run(start).unwrap()
 }
 
-fn serve(cut: &Path, good: &Emulator, bad: &Emulator) {
+/// A proxy with settings of its own that has connections to both.
+fn start(good: &Emulator, bad: &Emulator, settings: &str) -> Arc<Proxy> {
     let names = NameServer::start();
     let addresses = [good, bad].map(|one| one.addr().ip().to_string());
     names.set(NAME, &[&addresses[0], &addresses[1]], 600);
     let yaml = format!(
         "upstream: {{base_url: 'https://{NAME}:{}/v1', min_idle: 0}}\ndns: {{servers: ['{}']}}\n\
-         ejection: {{failures: 1000}}\nretries: {{unacknowledged: 50s}}",
+         retries: {{unacknowledged: 50s}}\n{settings}",
         good.addr().port(),
         names.addr()
     );
@@ -65,8 +77,15 @@ fn serve(cut: &Path, good: &Emulator, bad: &Emulator) {
     for round in 0..5 {
         ask(&proxy, &format!("warm-{round}"));
     }
-    let before = bad.stats().requests;
-    assert!(before > 0, "nothing was sent to the second endpoint");
+    assert!(
+        bad.stats().requests > 0,
+        "nothing was sent to the second endpoint"
+    );
+    proxy
+}
+
+/// Cuts a path, and waits until what is sent then cannot have been received before.
+fn cut_off(cut: &Path) {
     for direction in [Direction::ToServer, Direction::ToClient] {
         cut.cut(direction);
     }
@@ -75,6 +94,12 @@ fn serve(cut: &Path, good: &Emulator, bad: &Emulator) {
     lab::eventually("a silence", || {
         cut_at.elapsed() > Duration::from_millis(150)
     });
+}
+
+fn leave_alone(cut: &Path, good: &Emulator, bad: &Emulator) {
+    let proxy = start(good, bad, "ejection: {failures: 1000}");
+    let before = bad.stats().requests;
+    cut_off(cut);
     ask(&proxy, "cut");
     assert_eq!(bad.stats().requests, before);
     let again = proxy.metric(UNACKNOWLEDGED).unwrap();
@@ -96,6 +121,29 @@ fn serve(cut: &Path, good: &Emulator, bad: &Emulator) {
         .collect();
     let different: HashSet<_> = ids.iter().collect();
     assert_eq!(different.len(), ids.len(), "something was billed twice");
+}
+
+fn hedge(cut: &Path, good: &Emulator, bad: &Emulator) {
+    let settings = "ejection: {failures: 1000, kernel: false}\nhedging: {unacknowledged: 200ms}";
+    let proxy = start(good, bad, settings);
+    let before = bad.stats().requests;
+    cut_off(cut);
+    ask(&proxy, "cut");
+    assert_eq!(bad.stats().requests, before);
+    let won = proxy.metric(WON).unwrap();
+    println!("  {won} requests were answered by the other endpoint");
+    assert!(won >= 1.0);
+    assert!(proxy.metric(UNACKNOWLEDGED).unwrap() < 0.5);
+    assert_eq!(state(&proxy, bad), "closed");
+    // The first ones ended with a reset: nothing of them arrives when the path heals.
+    cut.heal();
+    let is_of_cut = |id: &String| id.starts_with("cut");
+    assert_eq!(
+        bad.billed_ids().iter().filter(|id| is_of_cut(id)).count(),
+        0
+    );
+    let billed = good.billed_ids();
+    assert_eq!(billed.iter().filter(|id| is_of_cut(id)).count(), CLIENTS);
 }
 
 /// Sends a request of each client at once; all are answered.

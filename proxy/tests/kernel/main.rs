@@ -59,7 +59,7 @@ mod foreign {
 
 type Test = (&'static str, fn(&Lab) -> Outcome);
 
-const TESTS: [Test; 53] = [
+const TESTS: [Test; 54] = [
     ("connect_and_rtt_agree_with_tcp_info", connect::agree),
     ("upstreams_are_told_apart", connect::slots),
     ("failed_connects_are_counted", failures::counted),
@@ -167,6 +167,10 @@ const TESTS: [Test; 53] = [
     (
         "an_endpoint_is_left_alone_before_a_request_has_failed",
         cut::left_alone,
+    ),
+    (
+        "what_nobody_acknowledges_is_asked_elsewhere_too",
+        cut::hedged,
     ),
     ("messages_reach_the_log", lifecycle::messages),
     ("loads_leave_nothing_behind", lifecycle::leaks),
