@@ -30,7 +30,7 @@ pub use circuit::Circuit;
 pub use connect::{ConnectError, Connection, Dialer};
 pub use dns::Addresses;
 pub use endpoint::Endpoints;
-pub use exchange::{Exchange, RequestBody};
+pub use exchange::{Exchange, NoBody, RequestBody};
 pub use h2::Multiplexed;
 pub use keys::Keys;
 pub use last_dial::LastDial;

@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::entry::Entry;
@@ -13,8 +12,7 @@ use crate::forward::Outbound;
 use crate::metrics::Outcome;
 use crate::metrics::upstream::Retried;
 use crate::relay;
-use crate::upstream::h2::OpenError;
-use crate::upstream::{AnyExchange, Message, Origin, RequestBody};
+use crate::upstream::{AnyExchange, Message, NoBody, Origin};
 use crate::worker::Worker;
 
 /// Longest list kept.
@@ -81,14 +79,14 @@ async fn request(worker: &Rc<Worker>, outbound: Outbound) -> Result<Entry, Proxy
     let origin = worker.origin(outbound.place.0);
     let mut message = Some(outbound.message);
     let mut exchange = begin(worker, origin, &mut message, false).await?;
-    if let Err(error) = poll_fn(|cx| exchange.poll_head(cx, &mut Empty)).await {
+    if let Err(error) = poll_fn(|cx| exchange.poll_head(cx, &mut NoBody)).await {
         message = exchange.reclaim(&worker.sockets);
         if message.is_none() {
             return Err(error);
         }
         origin.metrics().retried(Retried::Unread);
         exchange = begin(worker, origin, &mut message, true).await?;
-        poll_fn(|cx| exchange.poll_head(cx, &mut Empty)).await?;
+        poll_fn(|cx| exchange.poll_head(cx, &mut NoBody)).await?;
     }
     let mut entry = Entry::new(&exchange.head(), Instant::now());
     if matches!(entry.status(), 401 | 403) {
@@ -112,11 +110,8 @@ async fn begin(
     anew: bool,
 ) -> Result<AnyExchange, ProxyError> {
     if origin.speaks_h2() {
-        return match origin.h2.send(message, None).await {
-            Ok(exchange) => Ok(AnyExchange::H2(Box::new(exchange))),
-            Err(OpenError::Connect(error)) => Err(error.into()),
-            Err(OpenError::Request(reason)) => Err(ProxyError::InvalidRequest(reason.into())),
-        };
+        let exchange = origin.h2.send(message, None).await?;
+        return Ok(AnyExchange::H2(Box::new(exchange)));
     }
     let warm = origin.pool.take(worker.now().into_std());
     let connection = match warm.filter(|_| !anew) {
@@ -125,13 +120,4 @@ async fn begin(
     };
     let message = message.take().ok_or(ProxyError::UpstreamClosed)?;
     Ok(AnyExchange::h1(connection, message))
-}
-
-/// The body of a `GET`.
-struct Empty;
-
-impl RequestBody for Empty {
-    fn poll_data(&mut self, _: &mut Context<'_>) -> Poll<Result<&[u8], ProxyError>> {
-        Poll::Ready(Ok(&[]))
-    }
 }

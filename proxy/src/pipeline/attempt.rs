@@ -14,7 +14,6 @@ use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::relay::early;
 use crate::relay::patience::{Event, Patience};
-use crate::upstream::h2::OpenError;
 use crate::upstream::pool::Leased;
 use crate::upstream::{AnyExchange, Message, Origin};
 use crate::worker::Worker;
@@ -80,11 +79,7 @@ async fn open_stream<D: Downstream>(
     let limit = worker.live().timeouts.connect;
     let stream = interruptible(worker, body, limit, stream).await?;
     record.connect += started.elapsed();
-    match stream {
-        Ok(stream) => Ok(AnyExchange::H2(Box::new(stream))),
-        Err(OpenError::Connect(error)) => Err(error.into()),
-        Err(OpenError::Request(reason)) => Err(ProxyError::InvalidRequest(reason.into())),
-    }
+    Ok(AnyExchange::H2(Box::new(stream?)))
 }
 
 async fn open<D: Downstream>(

@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::attempt::head;
@@ -17,7 +17,7 @@ use crate::metrics::upstream::Hedged;
 use crate::relay::early;
 use crate::relay::patience::{Event, Patience};
 use crate::upstream::exchange::Receipt;
-use crate::upstream::{AnyExchange, Message, RequestBody};
+use crate::upstream::{AnyExchange, Message, NoBody};
 use crate::worker::Worker;
 
 /// When there is to be a second request.
@@ -130,7 +130,7 @@ fn ask<'a>(
         let sent = Instant::now();
         let mut exchange = Box::new(AnyExchange::h1(leased, message));
         exchange.begin(&worker.sockets, sent);
-        poll_fn(|cx| exchange.poll_head(cx, &mut Complete)).await?;
+        poll_fn(|cx| exchange.poll_head(cx, &mut NoBody)).await?;
         match exchange.head().status() {
             // As good as no answer while there may be another.
             429 | 500.. => Err(ProxyError::UpstreamClosed),
@@ -188,13 +188,4 @@ async fn race<D: Downstream>(
         Poll::Pending
     })
     .await
-}
-
-/// A body of which all has come.
-struct Complete;
-
-impl RequestBody for Complete {
-    fn poll_data(&mut self, _: &mut Context<'_>) -> Poll<Result<&[u8], ProxyError>> {
-        Poll::Ready(Ok(&[]))
-    }
 }

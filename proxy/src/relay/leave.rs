@@ -4,7 +4,7 @@
 //! that: to its end, or for a while.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
@@ -14,7 +14,7 @@ use crate::account::RequestRecord;
 use crate::config::{ClientLeaves, Treatment};
 use crate::error::ProxyError;
 use crate::metrics::http::Left;
-use crate::upstream::{AnyExchange, RequestBody};
+use crate::upstream::{AnyExchange, NoBody};
 use crate::worker::Worker;
 
 /// Ends the exchange of a client that has left, as its route says.
@@ -57,7 +57,7 @@ async fn read_on(
     has_head: bool,
 ) -> Result<(), ProxyError> {
     if !has_head {
-        let head = poll_fn(|cx| exchange.poll_head(cx, &mut Nobody));
+        let head = poll_fn(|cx| exchange.poll_head(cx, &mut NoBody));
         timeout(treatment.first_byte, head)
             .await
             .map_err(|_| ProxyError::UpstreamFirstByteTimeout(treatment.first_byte))??;
@@ -89,14 +89,5 @@ async fn piece(
     match timeout(idle, next).await {
         Ok(result) => result,
         Err(_) => Err(ProxyError::UpstreamIdleTimeout(idle)),
-    }
-}
-
-/// Who has no more body.
-struct Nobody;
-
-impl RequestBody for Nobody {
-    fn poll_data(&mut self, _cx: &mut Context<'_>) -> Poll<Result<&[u8], ProxyError>> {
-        Poll::Ready(Ok(&[]))
     }
 }

@@ -50,6 +50,16 @@ pub trait RequestBody {
     fn interim(&mut self, _cx: &mut Context<'_>, _head: &HeadView<'_>) {}
 }
 
+/// A body of which nothing is to come: there was none, or it is all there, or whoever sent it is gone.
+#[derive(Debug)]
+pub struct NoBody;
+
+impl RequestBody for NoBody {
+    fn poll_data(&mut self, _: &mut Context<'_>) -> Poll<Result<&[u8], ProxyError>> {
+        Poll::Ready(Ok(&[]))
+    }
+}
+
 /// A request under way on an HTTP/1.1 connection.
 #[derive(Debug)]
 pub struct Exchange {

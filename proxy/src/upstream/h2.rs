@@ -17,6 +17,7 @@ use super::connect::{ConnectError, Dialer};
 use super::message::Message;
 use crate::config::UpstreamProtocol;
 use crate::connection::LocalExecutor;
+use crate::error::ProxyError;
 pub use exchange::H2Exchange;
 use exchange::Sent;
 use pipe::{Pipe, PipeBody};
@@ -44,6 +45,15 @@ pub enum OpenError {
 impl From<ConnectError> for OpenError {
     fn from(error: ConnectError) -> Self {
         Self::Connect(error)
+    }
+}
+
+impl From<OpenError> for ProxyError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Connect(error) => error.into(),
+            OpenError::Request(reason) => Self::InvalidRequest(reason.into()),
+        }
     }
 }
 
