@@ -1,8 +1,8 @@
 //! Which endpoint gets a request: of two that chance has picked, the one where it will probably wait less.
 //!
 //! What is compared is the requests under way, plus one, times a moving average of the time to the first byte, times how
-//! much upstream's endpoint has failed lately, times what the kernel sees of its connections ([`Local::look`]). Failures do
-//! not count as answers: an endpoint that refuses everything within a millisecond does not look fast.
+//! much upstream's endpoint has failed lately, times what the kernel sees of its connections. Failures do not count as
+//! answers: an endpoint that refuses everything within a millisecond does not look fast.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -167,7 +167,7 @@ impl Local {
         self.failing.get() / (1.0 + since(self.failed.get(), now) / FORGIVING)
     }
 
-    /// A response has begun on one of its connections, or a part of one.
+    /// Bytes of a response have come on one of its connections: its first, or later ones.
     #[inline]
     pub(super) fn hears(&self, now: Instant) {
         if now.saturating_duration_since(self.heard.replace(now)) > SILENCE {
@@ -177,7 +177,8 @@ impl Local {
 
     /// Whether a request that was sent then, and of which nothing is acknowledged, may have been received all the same: the
     /// endpoint was heard from later or shortly before, so the path may have been whole, and broken before the
-    /// acknowledgement, which may be put off, came back. Not if the endpoint was heard from steadily for long enough to acknowledge what was sent again.
+    /// acknowledgement, which may be put off, came back. Not if the endpoint was heard from steadily for long enough to
+    /// acknowledge what was sent again.
     pub(super) fn may_have_received(&self, sent: Instant) -> bool {
         let heard = self.heard.get();
         let is_steady = self.back.get() <= sent && heard >= sent + ACKNOWLEDGED;
@@ -218,8 +219,8 @@ impl Local {
         self.all.failed(&self.shared, limits, now);
     }
 
-    /// Takes note of what the kernel sees of its connections, `nearest` being the shortest round trip to any endpoint. Whether it is time to send nothing there, although no request
-    /// has failed yet.
+    /// Takes note of what the kernel sees of its connections, `nearest` being the shortest round trip to any endpoint.
+    /// Whether it is time to send nothing there, although no request has failed yet.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     pub(super) fn look(&self, view: &EndpointView, nearest: Duration) -> bool {
         let here = (view.rtt.unwrap_or(nearest) + ROUND_TRIP).as_secs_f32();
