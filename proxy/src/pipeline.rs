@@ -20,6 +20,7 @@ mod learn;
 mod realtime;
 mod target;
 mod verdict;
+mod wait;
 
 use std::rc::Rc;
 

@@ -7,13 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::body::Observed;
 use super::course::Course;
-use super::doubt::Doubt;
 use super::hedge::{self, Hedge};
+use super::wait::{Progress, Wait};
 use crate::account::RequestRecord;
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
-use crate::relay::early;
-use crate::relay::patience::{Event, Patience};
 use crate::upstream::pool::Leased;
 use crate::upstream::{AnyExchange, Message, Origin};
 use crate::worker::Worker;
@@ -133,10 +131,15 @@ pub(super) async fn send<D: Downstream>(
     record: &mut RequestRecord,
 ) -> Result<(), ProxyError> {
     let hedge = Hedge::of(worker, course, record);
-    let until = hedge.map(|hedge| hedge.after);
-    let result = match head(worker, exchange, body, record, until).await {
+    let mut wait = Wait::new(worker, exchange, record, hedge.map(|hedge| hedge.after));
+    let result = match head(worker, exchange, body, record, &mut wait).await {
         Ok(Progress::Head) => Ok(()),
-        Ok(Progress::Due) => Box::pin(hedge::send(worker, course, exchange, body, record)).await,
+        Ok(Progress::Due) => {
+            Box::pin(hedge::send(
+                worker, course, exchange, body, record, &mut wait,
+            ))
+            .await
+        }
         Err(error) => Err(error),
     };
     let model = body.asked().and_then(|asked| asked.model.take());
@@ -151,35 +154,17 @@ pub(super) async fn send<D: Downstream>(
     result
 }
 
-/// What waiting for a response's head has come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// It is there.
-    Head,
-    /// It is time for a second request.
-    Due,
-}
-
-/// What has been waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Waited {
-    pulled: u64,
-    is_sent: bool,
-    /// Looks at whether anything was acknowledged.
-    looks: u32,
-}
-
-/// Waits for the head of the response; once the request has left, `until` so much time has passed.
+/// Waits for the head of the response, or until it is time for a second request.
+///
+/// # Errors
+/// Why there is none, and none is to be waited for any longer.
 pub(super) async fn head<D: Downstream>(
     worker: &Worker,
     exchange: &mut AnyExchange,
     body: &mut Observed<'_, D>,
     record: &mut RequestRecord,
-    until: Option<Duration>,
+    wait: &mut Wait,
 ) -> Result<Progress, ProxyError> {
-    let mut patience = Patience::new(worker, record);
-    let mut doubt = Doubt::new(worker, exchange, record.sent_upstream);
-    let mut waited_for = None;
     poll_fn(|cx| {
         if let Poll::Ready(result) = exchange.poll_head(cx, body) {
             return Poll::Ready(result.map(|()| Progress::Head));
@@ -187,52 +172,7 @@ pub(super) async fn head<D: Downstream>(
         if body.client.poll_closed(cx).is_ready() {
             return Poll::Ready(Err(ProxyError::ClientClosed));
         }
-        loop {
-            let is_sent = exchange.is_sent();
-            let (limit, is_upstreams) = match is_sent {
-                true => (patience.treatment.first_byte, true),
-                false => (worker.live().timeouts.client_body, exchange.is_blocked()),
-            };
-            let waits_for = Waited {
-                pulled: exchange.pulled(),
-                is_sent,
-                looks: doubt.looks,
-            };
-            let is_short = is_upstreams && doubt.is_there() && doubt.limit < limit;
-            let due = until.filter(|until| is_sent && *until < limit);
-            if waited_for.replace(waits_for) != Some(waits_for) {
-                let gives_signs = is_sent && body.asked().is_some_and(|asked| asked.is_stream);
-                let limit = if is_short { doubt.step } else { limit };
-                let limit = due.map_or(limit, |due| due.min(limit));
-                patience.wait(body.client.timer(), worker.now(), limit, gives_signs);
-            }
-            let Poll::Ready(event) = patience.poll(cx, body.client.timer()) else {
-                return Poll::Pending;
-            };
-            if event == Event::Sign {
-                early::sign(worker, body.client, record);
-                if let Poll::Ready(Err(error)) = body.client.poll_flush(cx) {
-                    return Poll::Ready(Err(error));
-                }
-                continue;
-            }
-            if due.is_some() && !patience.is_at_end() {
-                return Poll::Ready(Ok(Progress::Due));
-            }
-            let error = match is_sent {
-                _ if is_short && !doubt.is_justified(worker, exchange) => {
-                    if !patience.is_at_end() {
-                        continue;
-                    }
-                    ProxyError::UpstreamFirstByteTimeout(limit)
-                }
-                _ if is_short => ProxyError::UpstreamFirstByteTimeout(doubt.age()),
-                true => ProxyError::UpstreamFirstByteTimeout(limit),
-                false if exchange.is_blocked() => ProxyError::UpstreamIdleTimeout(limit),
-                false => ProxyError::RequestTimeout,
-            };
-            return Poll::Ready(Err(patience.error(error)));
-        }
+        wait.poll(cx, worker, exchange, body, record)
     })
     .await
 }

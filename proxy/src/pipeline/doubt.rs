@@ -18,7 +18,7 @@ const MOST: u32 = 3;
 pub(super) struct Doubt {
     since: Instant,
     /// When nothing is acknowledged after so long, the request is taken back; zero leaves it where it is.
-    pub(super) limit: Duration,
+    limit: Duration,
     /// How long to wait until the next look.
     pub(super) step: Duration,
     /// How often it was looked.
@@ -28,8 +28,13 @@ pub(super) struct Doubt {
 }
 
 impl Doubt {
-    /// Of a request that is being sent since then.
-    pub(super) fn new(worker: &Worker, exchange: &AnyExchange, since: Option<Instant>) -> Self {
+    /// Of a request that is being sent since then, and given up after `patience` at any rate.
+    pub(super) fn new(
+        worker: &Worker,
+        exchange: &AnyExchange,
+        since: Option<Instant>,
+        patience: Duration,
+    ) -> Self {
         let limit = worker.live().retries.unacknowledged;
         let origin = worker.origin(exchange.endpoint().upstream());
         let may_be_told = worker.sockets.sees_endpoints() && origin.dialer.roster().has_choice();
@@ -38,13 +43,18 @@ impl Doubt {
             limit,
             step: if may_be_told { STEP.min(limit) } else { limit },
             looks: 0,
-            is_over: limit.is_zero(),
+            is_over: limit.is_zero() || limit >= patience,
         }
     }
 
     /// Whether there is any.
     pub(super) const fn is_there(&self) -> bool {
         !self.is_over
+    }
+
+    /// There is no more to be found out.
+    pub(super) const fn end(&mut self) {
+        self.is_over = true;
     }
 
     /// Whether the request is to be taken back: nothing of it was acknowledged for long, or for a short time by an endpoint

@@ -10,12 +10,11 @@ use std::time::{Duration, Instant};
 use super::attempt::head;
 use super::body::Observed;
 use super::course::Course;
+use super::wait::Wait;
 use crate::account::RequestRecord;
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::metrics::upstream::Hedged;
-use crate::relay::early;
-use crate::relay::patience::{Event, Patience};
 use crate::upstream::exchange::Receipt;
 use crate::upstream::{AnyExchange, Message, NoBody};
 use crate::worker::Worker;
@@ -70,6 +69,7 @@ pub(super) async fn send<D: Downstream>(
     exchange: &mut AnyExchange,
     body: &mut Observed<'_, D>,
     record: &mut RequestRecord,
+    wait: &mut Wait,
 ) -> Result<(), ProxyError> {
     let metrics = course.origin(worker).metrics();
     let hedge = Hedge::of(worker, course, record);
@@ -82,13 +82,15 @@ pub(super) async fn send<D: Downstream>(
         metrics.hedged(Hedged::Denied);
     }
     let Some(copy) = copy.filter(|_| has_budget) else {
-        return head(worker, exchange, body, record, None).await.map(drop);
+        wait.without_second();
+        return head(worker, exchange, body, record, wait).await.map(drop);
     };
     record.attempts += 1;
     record.retries.push("hedge");
     let mut second: Option<Second<'_>> = Some(Box::pin(ask(worker, course, exchange, copy)));
     // Made from the endpoint's address only; the first goes on meanwhile.
-    let winner = race(worker, exchange, &mut second, body, record).await?;
+    wait.with_second();
+    let winner = race(worker, exchange, &mut second, body, record, wait).await?;
     match winner {
         Winner::First => {
             if second.is_some() {
@@ -145,11 +147,8 @@ async fn race<D: Downstream>(
     second: &mut Option<Second<'_>>,
     body: &mut Observed<'_, D>,
     record: &mut RequestRecord,
+    wait: &mut Wait,
 ) -> Result<Winner, ProxyError> {
-    let mut patience = Patience::new(worker, record);
-    let limit = patience.treatment.first_byte;
-    let gives_signs = body.asked().is_some_and(|asked| asked.is_stream);
-    patience.wait(body.client.timer(), worker.now(), limit, gives_signs);
     let mut failed = None;
     let metrics = Rc::clone(exchange.endpoint());
     poll_fn(|cx| {
@@ -175,17 +174,9 @@ async fn race<D: Downstream>(
         if body.client.poll_closed(cx).is_ready() {
             return Poll::Ready(Err(ProxyError::ClientClosed));
         }
-        while let Poll::Ready(event) = patience.poll(cx, body.client.timer()) {
-            if event == Event::Over {
-                let error = ProxyError::UpstreamFirstByteTimeout(limit);
-                return Poll::Ready(Err(patience.error(error)));
-            }
-            early::sign(worker, body.client, record);
-            if let Poll::Ready(Err(error)) = body.client.poll_flush(cx) {
-                return Poll::Ready(Err(error));
-            }
-        }
-        Poll::Pending
+        // Without a time for a second request there is only one for an error.
+        let over = wait.poll(cx, worker, exchange, body, record);
+        over.map(|over| over.map(|_| Winner::First))
     })
     .await
 }

@@ -124,15 +124,21 @@ fn leave_alone(cut: &Path, good: &Emulator, bad: &Emulator) {
 }
 
 fn hedge(cut: &Path, good: &Emulator, bad: &Emulator) {
-    let settings = "ejection: {failures: 1000, kernel: false}\nhedging: {unacknowledged: 200ms}";
+    // Longer than from one look at the endpoints to the next.
+    let settings = "ejection: {failures: 1000, kernel: false}\nhedging: {unacknowledged: 600ms}";
     let proxy = start(good, bad, settings);
     let before = bad.stats().requests;
     cut_off(cut);
-    ask(&proxy, "cut");
+    let took = ask(&proxy, "cut");
     assert_eq!(bad.stats().requests, before);
     let won = proxy.metric(WON).unwrap();
     println!("  {won} requests were answered by the other endpoint");
     assert!(won >= 1.0);
+    // The proxy's clock may be a tenth of a second behind.
+    let waited = took
+        .iter()
+        .filter(|took| **took > Duration::from_millis(500));
+    assert!(waited.count() as f64 >= won, "{took:?}");
     assert!(proxy.metric(UNACKNOWLEDGED).unwrap() < 0.5);
     assert_eq!(state(&proxy, bad), "closed");
     // The first ones ended with a reset: nothing of them arrives when the path heals.
@@ -146,22 +152,23 @@ fn hedge(cut: &Path, good: &Emulator, bad: &Emulator) {
     assert_eq!(billed.iter().filter(|id| is_of_cut(id)).count(), CLIENTS);
 }
 
-/// Sends a request of each client at once; all are answered.
-fn ask(proxy: &Arc<Proxy>, name: &str) {
+/// Sends a request of each client at once; all are answered. How long each took.
+fn ask(proxy: &Arc<Proxy>, name: &str) -> Vec<Duration> {
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
             let (proxy, id) = (Arc::clone(proxy), format!("{name}-{client}"));
             std::thread::spawn(move || {
                 let fields = format!("x-request-id: {id}\r\n");
                 let path = "/v1/chat/completions";
+                let started = Instant::now();
                 let reply = proxy.client().request("POST", path, &fields, BODY);
                 assert_eq!(reply.status, 200, "{id}: {}", reply.body);
+                started.elapsed()
             })
         })
         .collect();
-    for client in clients {
-        client.join().unwrap();
-    }
+    let joined = clients.into_iter().map(std::thread::JoinHandle::join);
+    joined.collect::<Result<_, _>>().unwrap()
 }
 
 fn state(proxy: &Proxy, emulator: &Emulator) -> String {
