@@ -13,13 +13,16 @@ pub mod usage;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::connection::peer::Peer;
 use crate::error::ProxyError;
 use crate::http1::head::Version;
 use crate::kernel::Timeline;
+use crate::limits::{Taken, Terms};
 use crate::metrics::Outcome;
+use crate::pipeline;
 use crate::route::{Dialect, Operation, RouteId};
 use crate::worker::Worker;
 use usage::Observation;
@@ -156,6 +159,10 @@ pub struct RequestRecord {
     pub omits_usage: bool,
     /// How long its response is has not been announced.
     pub is_open_ended: bool,
+    /// Its client's limits, if there are any.
+    pub terms: Option<Arc<Terms>>,
+    /// What it has taken of these.
+    pub taken: Option<Taken>,
 }
 
 impl RequestRecord {
@@ -192,6 +199,8 @@ impl RequestRecord {
             observed: None,
             omits_usage: false,
             is_open_ended: false,
+            terms: None,
+            taken: None,
         }
     }
 
@@ -265,6 +274,8 @@ impl RequestRecord {
                 }
             }
         }
+        let worker = Rc::clone(&self.worker);
+        pipeline::settle(&worker, self, now);
         self.worker.log_access(self, total);
         if let Some(observed) = self.observed.take() {
             self.worker.spare.keep_observation(observed);

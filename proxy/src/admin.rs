@@ -2,6 +2,7 @@
 
 mod accept;
 pub mod file;
+mod limits;
 pub mod page;
 pub mod status;
 mod upstream;

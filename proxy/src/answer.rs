@@ -1,6 +1,7 @@
 //! What the proxy answers itself.
 
 use std::borrow::Cow;
+use std::time::{Instant, SystemTime};
 
 use crate::account::{RequestRecord, Text};
 use crate::downstream::Downstream;
@@ -54,13 +55,18 @@ fn verdict(
     }
 }
 
-/// `GET /v1/rate_limit` while the proxy has no limits: it says so.
-pub fn rate_limit() -> Answer {
+/// `GET /v1/rate_limit`: what the caller has left. What has no limit is `null`.
+pub async fn rate_limit(worker: &Worker) -> Answer {
+    let terms = worker.terms();
+    if let Some(remote) = worker.remote.as_deref() {
+        Box::pin(remote.look(&terms)).await;
+    }
+    let state = terms.state(Instant::now());
     Answer {
         status: 200,
         content_type: Cow::Borrowed("application/json"),
         fields: Vec::new(),
-        body: Cow::Borrowed(br#"{"limit":null,"remaining":null,"reset":null}"#),
+        body: Cow::Owned(state.to_json(SystemTime::now()).to_string().into_bytes()),
     }
 }
 
@@ -70,6 +76,11 @@ pub fn error(error: &ProxyError, dialect: Dialect) -> Answer {
     let mut fields = vec![("x-holysheep-error", Cow::Borrowed(class.code))];
     if let Some(seconds) = class.retry_after {
         fields.push(("retry-after", Cow::Owned(seconds.to_string())));
+    }
+    if let ProxyError::RateLimited { retry_after, .. } = error {
+        // For OpenAI's SDKs, which prefer it to the seconds above.
+        let millis = retry_after.as_nanos().div_ceil(1_000_000);
+        fields.push(("retry-after-ms", Cow::Owned(millis.to_string())));
     }
     if let ProxyError::MethodNotAllowed { allow } = error {
         fields.push(("allow", Cow::Borrowed(*allow)));
@@ -133,6 +144,7 @@ pub async fn send_parts<D: Downstream>(
     fields(client);
     client.field(b"x-request-id", record.text.get(Text::RequestId));
     relay::attempts(client, record);
+    relay::limits(client, record);
     client.end_head(Framing::Length(body.len() as u64));
     client.push(body);
     client.end();

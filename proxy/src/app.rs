@@ -21,6 +21,7 @@ use crate::config::{Auth, Config, EbpfMode};
 use crate::drain::{self, DrainTrigger};
 use crate::health::Health;
 use crate::kernel::{self, Kernel, Program, Sockets};
+use crate::limits::{Quotas, redis};
 use crate::metrics::Metrics;
 use crate::probe;
 use crate::readiness::Readiness;
@@ -89,10 +90,16 @@ impl App {
         let (log_sender, log) = log_thread::start(&config.access_log, &health)
             .context("the access log cannot be opened")?;
         let has_probe = listeners.probe.is_some() || !listeners.steered.is_empty();
+        let redis = config.redis.as_ref().map(redis::Shared::new).transpose()?;
+        let quotas = Arc::new(Quotas::new(redis.map(Arc::new)));
+        if config.limits.per_client.is_any() && quotas.redis.is_none() {
+            tracing::info!("limits are this process's own: N replicas let through N times as much");
+        }
         let metrics = Arc::new(Metrics::new(
             config.workers,
             Arc::clone(&links),
             Arc::clone(&kernel),
+            Arc::clone(&quotas),
             has_probe,
         ));
         let readiness = Arc::new(Readiness {
@@ -106,6 +113,7 @@ impl App {
             config,
             links,
             models: Arc::default(),
+            quotas,
             health,
             readiness: Arc::clone(&readiness),
             drain,

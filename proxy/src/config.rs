@@ -6,11 +6,13 @@
 //! puts them together and checks them. Nothing after it checks again.
 
 mod build;
+mod client_limits;
 pub mod dns;
 pub mod file;
 pub mod live;
 pub mod models;
 pub mod probes;
+mod redis;
 pub mod resilience;
 pub mod routes;
 pub mod secret;
@@ -25,11 +27,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use client_limits::{ClientLimits, ClientLimitsFile};
 pub use dns::Dns;
 pub use file::ConfigFile;
 pub use live::{Live, differences};
 pub use models::{ModelMap, Target};
 pub use probes::{ProbeSource, Probes};
+pub use redis::{Redis, RedisFile};
 pub use resilience::{Breaker, Ejection, Hedging, Retries};
 pub use routes::{ClientLeaves, Treatment, Treatments};
 pub use secret::Secret;
@@ -144,6 +148,8 @@ pub struct Limits {
     pub headers: usize,
     /// Requests in flight over all workers; more are refused with 503.
     pub in_flight: usize,
+    /// What each client may ask for, where nothing else holds for it.
+    pub per_client: ClientLimits,
 }
 
 /// Everything `serve` needs to know.
@@ -187,6 +193,8 @@ pub struct Config {
     pub routes: Treatments,
     /// Size and number limits.
     pub limits: Limits,
+    /// Where replicas count together what clients have had.
+    pub redis: Option<Redis>,
     /// Health probes.
     pub probes: Probes,
     /// How long the model list is served from the cache.

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::limits::Limit;
 use crate::route::Dialect;
 
 /// A request the proxy could not, or would not, let upstream answer.
@@ -40,6 +41,14 @@ pub enum ProxyError {
     /// The client stopped sending in the middle of its request.
     #[error("the request did not arrive in time")]
     RequestTimeout,
+    /// The client has had as much of late as it may.
+    #[error("the limit of {} is reached; try again in {}", .limit.in_words(), humantime::format_duration(whole_millis(*.retry_after)))]
+    RateLimited {
+        /// Which limit.
+        limit: Limit,
+        /// Until there is as much again.
+        retry_after: Duration,
+    },
     /// Upstream refuses the key the proxy adds.
     #[error("upstream refused the proxy's API key; its owner has to renew it")]
     UpstreamInvalidApiKey,
@@ -143,6 +152,20 @@ const INVALID: (&str, &str) = ("invalid_request_error", "invalid_request_error")
 /// What OpenAI and Anthropic call their own 5xx.
 const SERVER: (&str, &str) = ("server_error", "api_error");
 
+/// Rounded up, so that whoever waits so long waits long enough.
+const fn whole_seconds(time: Duration) -> u32 {
+    let seconds = time.as_millis().div_ceil(1000);
+    if seconds > 86_400 {
+        86_400
+    } else {
+        seconds as u32
+    }
+}
+
+fn whole_millis(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
+}
+
 impl ProxyError {
     /// The one mapping from error to everything others derive from it.
     pub const fn class(&self) -> ErrorClass {
@@ -164,6 +187,15 @@ impl ProxyError {
             Self::HeadersTooLarge { .. } => class(431, "headers_too_large", INVALID, Never),
             Self::InvalidRequest(_) => class(400, "invalid_request", INVALID, Never),
             Self::RequestTimeout => class(408, "request_timeout", INVALID, Never),
+            Self::RateLimited { limit, retry_after } => ErrorClass {
+                retry_after: Some(whole_seconds(*retry_after)),
+                ..class(
+                    429,
+                    "rate_limit_exceeded",
+                    (limit.as_str(), "rate_limit_error"),
+                    Never,
+                )
+            },
             Self::UpstreamInvalidApiKey | Self::UpstreamKeyMissing => {
                 class(502, "upstream_invalid_api_key", SERVER, Unsent)
             }

@@ -11,6 +11,7 @@ use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::http1::head::Version;
 use crate::http1::{FieldName, Framing, Guarded, HeadView, encode, framing};
+use crate::limits;
 use crate::pipeline::{ADDED, Inbound, Target};
 use crate::route::{Action, Dialect, Route};
 use crate::upstream::{Message, Origin};
@@ -326,11 +327,12 @@ impl<'a> ConnectionOptions<'a> {
     }
 }
 
-/// Gives every field of a response that passes to the client.
-pub fn response_fields<D: Downstream>(head: &HeadView<'_>, client: &mut D) {
+/// Gives every field of a response that passes to the client; without upstream's limits if the client has its own.
+pub fn response_fields<D: Downstream>(head: &HeadView<'_>, client: &mut D, has_limits: bool) {
     let named = ConnectionOptions::of(head);
     client.fields(head, |name, text, _| match name {
         FieldName::XRequestId | FieldName::XHolysheepError => false,
+        FieldName::Other if has_limits && limits::is_ours(text) => false,
         name => !name.is_hop_by_hop() && !named.contains(text),
     });
     // The client's id is the one in our log; upstream's is kept beside it.

@@ -18,6 +18,7 @@ pub mod forward;
 pub mod health;
 pub mod http1;
 pub mod kernel;
+pub mod limits;
 pub mod listener;
 pub mod metrics;
 pub mod models;

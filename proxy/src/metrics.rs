@@ -21,6 +21,7 @@ use std::sync::Arc;
 use prometheus_client::registry::Registry;
 
 use crate::kernel::Kernel;
+use crate::limits::Quotas;
 use crate::upstream::Link;
 
 pub use cell::{Counter, Gauge, Histogram};
@@ -89,6 +90,7 @@ impl WorkerMetrics {
 pub struct Metrics {
     links: Arc<[Arc<Link>]>,
     kernel: Arc<Kernel>,
+    quotas: Arc<Quotas>,
     workers: Arc<[Arc<WorkerMetrics>]>,
     control: Arc<ControlMetrics>,
     probe: Option<Arc<ProbeMetrics>>,
@@ -155,8 +157,14 @@ impl ControlMetrics {
 
 impl Metrics {
     /// The metrics of `workers` workers that use these upstreams, of the kernel
-    /// programs, and of the probe thread if there is one.
-    pub fn new(workers: usize, links: Arc<[Arc<Link>]>, kernel: Arc<Kernel>, probe: bool) -> Self {
+    /// programs, of what clients have had, and of the probe thread if there is one.
+    pub fn new(
+        workers: usize,
+        links: Arc<[Arc<Link>]>,
+        kernel: Arc<Kernel>,
+        quotas: Arc<Quotas>,
+        probe: bool,
+    ) -> Self {
         let upstreams = links.len();
         let worker = |_| Arc::new(WorkerMetrics::new(upstreams));
         let workers: Arc<[Arc<WorkerMetrics>]> = (0..workers).map(worker).collect();
@@ -164,10 +172,16 @@ impl Metrics {
         Self {
             links,
             kernel,
+            quotas,
             workers,
             control,
             probe: probe.then(Arc::default),
         }
+    }
+
+    /// What clients have had of late.
+    pub fn quotas(&self) -> &Quotas {
+        &self.quotas
     }
 
     /// The metrics of one worker.
@@ -202,6 +216,7 @@ impl Metrics {
             control: Arc::clone(&self.control),
             links: Arc::clone(&self.links),
             kernel: Arc::clone(&self.kernel),
+            quotas: Arc::clone(&self.quotas),
             probe: self.probe.clone(),
             condition,
         }));

@@ -9,6 +9,7 @@
 //! in the dialect of its path. Both HTTP versions come through here: the
 //! client is a [`Downstream`], the way to upstream an [`AnyExchange`].
 
+mod admit;
 mod attempt;
 mod attempts;
 mod body;
@@ -37,6 +38,7 @@ use crate::relay;
 use crate::route::{self, Action, Dialect, Route};
 use crate::upstream::AnyExchange;
 use crate::worker::Worker;
+pub use admit::settle;
 pub use body::ADDED;
 use body::Observed;
 pub use describe::{describe, describe_unread};
@@ -69,6 +71,7 @@ pub struct Plan {
 enum Step {
     Refuse(ProxyError),
     Answer(Answer),
+    RateLimit,
     Models(Box<Outbound>),
     Forward(Box<Outbound>),
 }
@@ -173,7 +176,7 @@ fn decide(
     };
     match route.action {
         Action::Health => Ok(Step::Answer(answer::health(worker, target))),
-        Action::RateLimit => Ok(Step::Answer(answer::rate_limit())),
+        Action::RateLimit => Ok(Step::RateLimit),
         Action::Models if models::is_cacheable(worker, inbound, target) => {
             outbound(true).map(Step::Models)
         }
@@ -194,9 +197,14 @@ pub async fn run<D: Downstream>(
     let result = match plan.step {
         Step::Refuse(error) => Err(error),
         Step::Answer(answer) => answer::send(worker, client, &mut record, answer).await,
-        Step::Models(outbound) => {
-            Box::pin(models::answer(worker, *outbound, client, &mut record)).await
+        Step::RateLimit => {
+            let answer = answer::rate_limit(worker).await;
+            answer::send(worker, client, &mut record, answer).await
         }
+        Step::Models(outbound) => match admit::take(worker, 0, &mut record).await {
+            Ok(()) => Box::pin(models::answer(worker, *outbound, client, &mut record)).await,
+            Err(error) => Err(error),
+        },
         Step::Forward(outbound) => forward(worker, *outbound, client, &mut record).await,
     };
     finish(worker, plan.dialect, client, record, result).await;
@@ -246,14 +254,16 @@ async fn finish<D: Downstream>(
 /// pick → forward → observe
 async fn forward<D: Downstream>(
     worker: &Rc<Worker>,
-    outbound: Outbound,
+    mut outbound: Outbound,
     client: &mut D,
     record: &mut RequestRecord,
 ) -> Result<(), ProxyError> {
     let has_model = record.route.is_some_and(|route| route.get().names_model());
     let gives_signs = !worker.treatment(record.route).keep_alive.is_zero();
     let adds = outbound.adds_usage;
-    let mut body = Observed::new(client, has_model, adds, !gives_signs);
+    let only_model = !gives_signs && worker.live().limits.per_client.tokens.is_none();
+    let mut body = Observed::new(client, has_model, adds, only_model);
+    admit::admit(worker, &mut outbound.message, &mut body, record).await?;
     let mut slot = None;
     let sent = attempts::run(worker, outbound, &mut body, record, &mut slot).await;
     let exchange = match (sent, slot) {

@@ -22,6 +22,7 @@ use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::forward;
 use crate::http1::{FieldName, Framing};
+use crate::limits;
 use crate::upstream::AnyExchange;
 use crate::worker::Worker;
 pub use discard::discard;
@@ -47,13 +48,14 @@ pub fn start<D: Downstream>(
         framing => framing,
     };
     client.start_head(record.status);
-    forward::response_fields(&head, client);
+    forward::response_fields(&head, client, record.terms.is_some());
     if head.field(FieldName::Date).is_none() {
         // RFC 9110 section 6.6.1: whoever has a clock says when it came.
         worker.with_date(|date| client.field(b"date", date.as_bytes()));
     }
     client.field(b"x-request-id", record.text.get(Text::RequestId));
     attempts(client, record);
+    limits(client, record);
     if record.wants_timing {
         let timing = record.kernel.server_timing();
         // Of a request over h2 nothing is known.
@@ -78,6 +80,14 @@ pub fn attempts<D: Downstream>(client: &mut D, record: &RequestRecord) {
         let mut buffer = itoa::Buffer::new();
         let count = buffer.format(record.attempts);
         client.field(b"x-holysheep-attempts", count.as_bytes());
+    }
+}
+
+/// Tells a client that has limits what is left of them.
+pub fn limits<D: Downstream>(client: &mut D, record: &RequestRecord) {
+    if let Some(terms) = &record.terms {
+        let state = terms.state(Instant::now());
+        limits::fields(&state, |name, value| client.field(name, value));
     }
 }
 

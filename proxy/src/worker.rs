@@ -28,6 +28,7 @@ use crate::config::{Config, Live, Treatment};
 use crate::drain::Drain;
 use crate::health::{BEAT, Health};
 use crate::kernel::Sockets;
+use crate::limits::{Quotas, Remote, Terms};
 use crate::metrics::WorkerMetrics;
 use crate::models::ModelsCache;
 use crate::readiness::Readiness;
@@ -51,6 +52,8 @@ pub struct Shared {
     pub links: Arc<[Arc<Link>]>,
     /// The model list.
     pub models: Arc<ModelsCache>,
+    /// What clients have had of late.
+    pub quotas: Arc<Quotas>,
     /// Heartbeats.
     pub health: Arc<Health>,
     /// Whether traffic should come.
@@ -92,6 +95,11 @@ pub struct Worker {
     treatments: RefCell<[Treatment; ROUTES.len()]>,
     /// Its side of each upstream.
     pub origins: Box<[Origin]>,
+    /// What all clients together may ask for, and have asked for.
+    terms: RefCell<Arc<Terms>>,
+    quotas: Arc<Quotas>,
+    /// The way to what all replicas count together.
+    pub remote: Option<Rc<Remote>>,
     /// What is left of the budget for repeated requests.
     pub budget: Budget,
     /// The same for second requests beside first ones.
@@ -229,6 +237,9 @@ impl Worker {
         Self {
             id,
             origins: origins.collect(),
+            terms: RefCell::new(live::terms(&shared.quotas, &config)),
+            quotas: Arc::clone(&shared.quotas),
+            remote: remote(&shared.quotas, id),
             budget: Budget::default(),
             hedges: Budget::default(),
             models: Arc::clone(&shared.models),
@@ -356,6 +367,13 @@ impl Worker {
         }
         self.origins.iter().for_each(|origin| origin.pool.clear());
     }
+}
+
+/// A connection to where replicas count together, if they do.
+fn remote(quotas: &Quotas, worker: usize) -> Option<Rc<Remote>> {
+    let remote = Remote::new(quotas.redis.as_ref()?, worker);
+    let failed = |error: &_| tracing::error!(%error, "limits are this worker's own");
+    remote.inspect_err(failed).ok()
 }
 
 /// Counts a connection out when dropped.

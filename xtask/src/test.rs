@@ -85,7 +85,7 @@ const STEPS: [Step; 15] = [
     Step {
         name: "test",
         title: "unit and integration tests",
-        needs: &[],
+        needs: &[tools::REDIS],
         run: cargo::test,
         remedy: "run the failing test alone: `cargo test -p CRATE NAME`",
     },

@@ -19,6 +19,9 @@ const CYCLONEDX_VERSION: &str = "0.5.9";
 /// What boots other kernels: the machine, the programs inside, and what packs them.
 const QEMU_PACKAGES: [&str; 3] = ["qemu-system-x86", "busybox-static", "cpio"];
 
+/// The server that replicas count in; the tests run their own.
+pub(crate) const REDIS: &str = "redis";
+
 /// A tool and how to get it.
 pub(crate) struct Tool {
     pub(crate) name: &'static str,
@@ -38,7 +41,7 @@ pub(crate) struct Lack {
 }
 
 /// All tools; each may need those before it.
-pub(crate) static ALL: [Tool; 14] = [
+pub(crate) static ALL: [Tool; 15] = [
     Tool {
         name: "rustfmt",
         optional: false,
@@ -59,6 +62,13 @@ pub(crate) static ALL: [Tool; 14] = [
         how: "cargo install, which compiles it: some minutes",
         present: |workspace| command::first_line(&mut workspace.cargo(["deny", "--version"])),
         install: install_deny,
+    },
+    Tool {
+        name: REDIS,
+        optional: false,
+        how: "apt-get install, as root: Debian's redis-tools, which starts no service",
+        present: |_| command::first_line(Command::new("redis-check-rdb").arg("--version")),
+        install: |_| install_from_debian(&["redis-tools"]),
     },
     Tool {
         name: test_kernels::TOOL,

@@ -117,7 +117,7 @@ impl Observation {
 impl RequestRecord {
     /// How it is known what the request used, and its tokens of the prompt and of the answer; `None` where upstream has
     /// not had it, or has refused it.
-    pub(super) fn used(&self) -> Option<(Source, [Option<u64>; 2])> {
+    pub fn used(&self) -> Option<(Source, [Option<u64>; 2])> {
         let Some(observed) = &self.observed else {
             let is_answered = self.header.is_some();
             let may_be_billed = self.sent_upstream.is_some() && !is_answered;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::status::{FileStatus, Status, UpstreamStatus};
+use super::status::{FileStatus, LimitsStatus, Status, UpstreamStatus};
 use super::upstream::{EndpointStatus, KeyStatus};
 use crate::config::Auth;
 
@@ -74,6 +74,7 @@ fn proxy(page: &mut String, status: &Status) {
             ),
             ("Probes", status.probes.in_words()),
             ("Usage", status.usage.in_words()),
+            ("Limits", lines(&status.limits, LimitsStatus::in_words)),
             ("Who may use it", status.auth.as_str().to_owned()),
             ("Workers", status.workers.to_string()),
             ("Requests in flight", status.in_flight.to_string()),

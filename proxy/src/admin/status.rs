@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::Admin;
 pub use super::file::FileStatus;
+pub use super::limits::LimitsStatus;
 pub use super::upstream::UpstreamStatus;
 pub use super::usage::UsageStatus;
 use crate::kernel::{Kernel, Program};
@@ -43,6 +44,8 @@ pub struct Status {
     pub upstreams: Vec<UpstreamStatus>,
     /// What requests to models used.
     pub usage: UsageStatus,
+    /// What clients have left of their limits.
+    pub limits: Vec<LimitsStatus>,
     /// The proxy's own errors by code, since the start.
     pub errors: Vec<ErrorCount>,
 }
@@ -208,6 +211,7 @@ impl Status {
             upstream: UpstreamStatus::first(admin),
             upstreams: UpstreamStatus::others(admin),
             usage: UsageStatus::of(admin),
+            limits: LimitsStatus::all(admin),
             errors,
         }
     }

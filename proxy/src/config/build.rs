@@ -55,7 +55,8 @@ impl Config {
             dns: given.dns.checked(&mut problems),
             timeouts,
             routes,
-            limits: given.limits.checked(),
+            limits: given.limits.checked(&mut problems),
+            redis: given.limits.redis.checked(&mut problems),
             probes: given.probes.checked(&mut problems),
             models_ttl: given
                 .models_cache

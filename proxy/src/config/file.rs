@@ -17,7 +17,10 @@ use super::probes::ProbesFile;
 use super::resilience::{BreakerFile, EjectionFile, HedgingFile, RetriesFile};
 use super::routes::{ResponsesFile, RouteFile};
 pub use super::upstream::UpstreamFile;
-use super::{Auth, ConfigError, EbpfMode, Limits, LogFormat, Timeouts};
+use super::{
+    Auth, ClientLimits, ClientLimitsFile, ConfigError, EbpfMode, Limits, LogFormat, Problem,
+    RedisFile, Timeouts,
+};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -136,16 +139,23 @@ pub struct LimitsFile {
     pub headers: Option<Size>,
     /// See [`Limits::in_flight`].
     pub in_flight: Option<usize>,
+    /// See [`Limits::per_client`].
+    pub per_client: ClientLimitsFile,
+    /// See [`super::Config::redis`].
+    pub redis: RedisFile,
 }
 
 impl LimitsFile {
-    pub(super) fn checked(&self) -> Limits {
+    pub(super) fn checked(&self, problems: &mut Vec<Problem>) -> Limits {
+        let others = ClientLimits::unset();
+        let path = "limits.per_client";
         let headers = self.headers.map_or(32 * 1024, |size| size.0);
         Limits {
             // The article's `client_max_body_size 10M`.
             body: self.body.map_or(10 * 1024 * 1024, |size| size.0),
             headers: usize::try_from(headers).unwrap_or(usize::MAX),
             in_flight: self.in_flight.unwrap_or(10_000),
+            per_client: self.per_client.checked(&others, path, problems),
         }
     }
 }

@@ -255,7 +255,7 @@ impl RequestBody for H1Stream {
             return;
         }
         encode::status_line(&mut self.output.bytes, head.status());
-        forward::response_fields(head, self);
+        forward::response_fields(head, self, false);
         self.output.bytes.extend_from_slice(b"\r\n");
         // That the client is gone shows when the response is written.
         let _ = self.output.poll_flush(cx, &mut self.io);

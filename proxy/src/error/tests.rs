@@ -16,6 +16,10 @@ fn every_error() -> Vec<ProxyError> {
         E::HeadersTooLarge { limit: 1 },
         E::InvalidRequest("".into()),
         E::RequestTimeout,
+        E::RateLimited {
+            limit: Limit::Tokens,
+            retry_after: second,
+        },
         E::UpstreamInvalidApiKey,
         E::UpstreamKeyMissing,
         E::UpstreamConnectFailed("".into()),
@@ -37,7 +41,8 @@ fn every_error() -> Vec<ProxyError> {
         match error {
             E::InvalidApiKey | E::UnknownRoute | E::MethodNotAllowed { .. } => {}
             E::RequestTooLarge { .. } | E::HeadersTooLarge { .. } => {}
-            E::InvalidRequest(_) | E::RequestTimeout | E::UpstreamInvalidApiKey => {}
+            E::InvalidRequest(_) | E::RequestTimeout | E::RateLimited { .. } => {}
+            E::UpstreamInvalidApiKey => {}
             E::UpstreamKeyMissing | E::UpstreamConnectFailed(_) => {}
             E::UpstreamDnsFailed(_) | E::UpstreamCertificateExpired => {}
             E::UpstreamCertificateInvalid(_) | E::UpstreamConnectTimeout(_) => {}
@@ -79,7 +84,7 @@ fn all_5xx_have_the_type_of_their_dialect() {
 fn who_is_refused_for_now_is_told_when_to_come_back() {
     for error in every_error() {
         let class = error.class();
-        let is_cap = class.status == 503;
+        let is_cap = [429, 503].contains(&class.status);
         assert_eq!(class.retry_after.is_some(), is_cap, "{}", class.code);
     }
 }

@@ -2,6 +2,7 @@
 
 mod gen_ai;
 mod kernel;
+mod limits;
 mod listeners;
 mod upstreams;
 mod usage;
@@ -16,6 +17,7 @@ use prometheus_client::metrics::MetricType;
 use super::cell::{Counter, Histogram, Snapshot};
 use super::{Condition, ControlMetrics, ProbeMetrics, WorkerMetrics, http};
 use crate::kernel::Kernel;
+use crate::limits::Quotas;
 use crate::upstream::Link;
 
 /// Encodes all workers' metrics at each scrape.
@@ -25,6 +27,7 @@ pub(super) struct Collector {
     pub(super) control: Arc<ControlMetrics>,
     pub(super) links: Arc<[Arc<Link>]>,
     pub(super) kernel: Arc<Kernel>,
+    pub(super) quotas: Arc<Quotas>,
     pub(super) probe: Option<Arc<ProbeMetrics>>,
     pub(super) condition: Condition,
 }
@@ -40,6 +43,7 @@ impl prometheus_client::collector::Collector for Collector {
         self.breakers(&mut encoder)?;
         self.endpoints(&mut encoder)?;
         self.keys(&mut encoder)?;
+        self.limits(&mut encoder)?;
         self.listeners(&mut encoder)?;
         self.kernel(&mut encoder)?;
         self.gen_ai(&mut encoder)?;

@@ -79,7 +79,7 @@ impl Left {
 }
 
 /// Every code of [`crate::error::ProxyError`]; a test holds the two together.
-pub const REASONS: [&str; 21] = [
+pub const REASONS: [&str; 22] = [
     "invalid_api_key",
     "unknown_route",
     "method_not_allowed",
@@ -87,6 +87,7 @@ pub const REASONS: [&str; 21] = [
     "headers_too_large",
     "invalid_request",
     "request_timeout",
+    "rate_limit_exceeded",
     "upstream_invalid_api_key",
     "upstream_connect_failed",
     "upstream_dns_failed",

@@ -8,7 +8,7 @@ use super::course::Course;
 use crate::account::RequestRecord;
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
-use crate::stream::request;
+use crate::stream::request::{self, Asked};
 use crate::upstream::{Message, RequestBody};
 use crate::worker::Worker;
 
@@ -25,7 +25,7 @@ pub(super) async fn learn<D: Downstream>(
 ) -> Result<(), ProxyError> {
     let names_model = record.route.is_some_and(|route| route.get().names_model());
     if record.model.is_none() && names_model {
-        read(worker, message, body).await?;
+        read(worker, message, body, |asked| asked.model.is_some()).await?;
         record.model = body.asked().and_then(|asked| asked.model.clone());
     }
     let targets = worker.config.models.of(record.model.as_deref()).iter();
@@ -35,16 +35,21 @@ pub(super) async fn learn<D: Downstream>(
     Ok(())
 }
 
-async fn read<D: Downstream>(
+/// Reads the body until what has been found is enough, the body ends, or more has come than is kept.
+///
+/// # Errors
+/// If the client's body breaks off, or does not come in time.
+pub(super) async fn read<D: Downstream>(
     worker: &Worker,
     message: &mut Message,
     body: &mut Observed<'_, D>,
+    is_enough: impl Fn(&Asked) -> bool,
 ) -> Result<(), ProxyError> {
     let limit = worker.live().timeouts.client_body;
     body.client.timer().set(worker.now(), limit);
     poll_fn(|cx| {
         loop {
-            let is_known = body.asked().is_none_or(|asked| asked.model.is_some());
+            let is_known = body.asked().is_none_or(|asked| is_enough(asked));
             if is_known || message.is_complete || message.bytes.len() > message.keep {
                 return Poll::Ready(Ok(()));
             }

@@ -70,10 +70,11 @@ fn start<D: Downstream>(
     let head = exchange.head();
     record.status = head.status();
     client.start_head(record.status);
-    forward::response_fields(&head, client);
+    forward::response_fields(&head, client, record.terms.is_some());
     client.field(b"connection", b"Upgrade");
     client.field(b"upgrade", b"websocket");
     client.field(b"x-request-id", record.text.get(Text::RequestId));
+    super::limits(client, record);
     client.switch();
     if worker.live().count_usage {
         record.observed = Some(Box::new(Observation::of_session()));

@@ -16,6 +16,10 @@ pub enum Place {
     Stream,
     /// `stream_options`
     StreamOptions,
+    /// `max_tokens`, `max_completion_tokens`, `max_output_tokens`
+    MaxOutput,
+    /// `n`
+    Choices,
 }
 
 /// The [`Schema`] of requests.
@@ -32,6 +36,10 @@ impl Schema for Request {
             (Place::Root, b"model") => Some(Place::Model),
             (Place::Root, b"stream") => Some(Place::Stream),
             (Place::Root, b"stream_options") => Some(Place::StreamOptions),
+            (Place::Root, b"max_tokens" | b"max_completion_tokens" | b"max_output_tokens") => {
+                Some(Place::MaxOutput)
+            }
+            (Place::Root, b"n") => Some(Place::Choices),
             _ => None,
         }
     }
@@ -46,12 +54,24 @@ pub struct Asked {
     pub is_stream: bool,
     /// It says itself what belongs into the stream.
     pub has_stream_options: bool,
+    /// How many tokens an answer may have.
+    pub max_output: Option<u64>,
+    /// How many answers it asks for; 0 if it does not say.
+    pub choices: u64,
 }
 
 impl Visitor<Place> for Asked {
     fn text(&mut self, at: Place, text: &[u8]) {
         if at == Place::Model && self.model.is_none() {
             self.model = std::str::from_utf8(text).ok().map(Into::into);
+        }
+    }
+
+    fn number(&mut self, at: Place, number: u64) {
+        match at {
+            Place::MaxOutput => self.max_output = self.max_output.max(Some(number)),
+            Place::Choices => self.choices = number,
+            _ => {}
         }
     }
 

@@ -1,7 +1,10 @@
 //! Settings that change while a worker runs: they come as a job and are read as plain memory.
 
+use std::sync::Arc;
+
 use super::Worker;
 use crate::config::{Config, Live, Treatment};
+use crate::limits::{self, Quotas, Terms};
 use crate::route::RouteId;
 
 impl Worker {
@@ -19,8 +22,14 @@ impl Worker {
         *treatments.get(index).unwrap_or(&treatments[0])
     }
 
+    /// What the client may ask for.
+    pub fn terms(&self) -> Arc<Terms> {
+        Arc::clone(&self.terms.borrow())
+    }
+
     /// Takes over what can change.
     pub fn adopt(&self, config: &Config) {
+        *self.terms.borrow_mut() = terms(&self.quotas, config);
         self.live.set(config.live());
         *self.treatments.borrow_mut() = config.routes.by_route();
         self.max_in_flight.set(share(config));
@@ -28,6 +37,11 @@ impl Worker {
             origin.adopt(config);
         }
     }
+}
+
+/// What holds for all clients, who have no names.
+pub(super) fn terms(quotas: &Quotas, config: &Config) -> Arc<Terms> {
+    quotas.set(limits::ANONYMOUS, config.limits.per_client)
 }
 
 /// One worker's share of the requests in flight.

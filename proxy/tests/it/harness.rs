@@ -11,6 +11,7 @@ pub(crate) mod frames;
 pub(crate) mod h2;
 pub(crate) mod metrics;
 pub(crate) mod program;
+pub(crate) mod redis;
 pub(crate) mod upstream;
 mod upstreams;
 

@@ -30,6 +30,8 @@ mod keep_alive;
 mod kernel_timings;
 mod keys;
 mod leaving;
+mod limits;
+mod limits_redis;
 mod memory;
 mod models;
 mod models_cache;

@@ -33,6 +33,28 @@ and what the image has variables for, comes by environment variables (_pod.tpl),
 {{- with .Values.models -}}
 {{- $_ := set $config "models" (deepCopy .) -}}
 {{- end -}}
+{{- $limits := dict -}}
+{{- $names := dict "requestsPerMinute" "requests_per_minute" "burstSize" "burst" "tokensPerMinute" "tokens_per_minute" "tokenBurst" "token_burst" "concurrentRequests" "concurrent" -}}
+{{- range $value, $field := $names -}}
+{{- with get $.Values.config.rateLimit $value -}}
+{{- $_ := set $limits $field (int64 .) -}}
+{{- end -}}
+{{- end -}}
+{{- $limits = ternary (dict "per_client" $limits) (dict) (ne (len $limits) 0) -}}
+{{- with .Values.config.rateLimit -}}
+{{- if .redisAddress -}}
+{{- $redis := dict "url" (printf "%s://%s" (ternary "rediss" "redis" .redisTls) .redisAddress) -}}
+{{- /* Releases of one namespace may share a Redis, and must not share clients. */ -}}
+{{- $_ := set $redis "prefix" (printf "%s/%s" $.Release.Namespace (include "holysheep-proxy.fullname" $)) -}}
+{{- if .redisExistingSecret -}}
+{{- $_ := set $redis "password_file" "/etc/holysheep/redis/password" -}}
+{{- end -}}
+{{- $_ := set $limits "redis" $redis -}}
+{{- end -}}
+{{- end -}}
+{{- if $limits -}}
+{{- $_ := set $config "limits" $limits -}}
+{{- end -}}
 {{- range $name := list "retries" "hedging" "ejection" "breaker" "dns" -}}
 {{- with get $.Values $name -}}
 {{- $_ := set $config $name (include "holysheep-proxy.section" . | fromYaml) -}}
@@ -45,7 +67,8 @@ and what the image has variables for, comes by environment variables (_pod.tpl),
 {{- define "holysheep-proxy.restart-checksum" -}}
 {{- $config := include "holysheep-proxy.config" . | fromYaml -}}
 {{- $rest := omit $config "timeouts" "limits" "retries" "hedging" "ejection" "breaker" "timing_header" "models_cache" "usage" "responses" "routes" "log" "probes" -}}
+{{- $redis := get (default dict $config.limits) "redis" -}}
 {{- $log := omit (default dict $config.log) "level" -}}
 {{- $probes := omit $config.probes "worker_limit" "upstream_limit" "accept_limit" -}}
-{{- list $rest $log $probes | toJson | sha256sum -}}
+{{- list $rest $redis $log $probes | toJson | sha256sum -}}
 {{- end }}

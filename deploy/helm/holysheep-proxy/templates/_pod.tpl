@@ -209,6 +209,11 @@ capabilities:
   mountPath: /etc/holysheep/cas
   readOnly: true
 {{- end }}
+{{- if .Values.config.rateLimit.redisExistingSecret }}
+- name: redis
+  mountPath: /etc/holysheep/redis
+  readOnly: true
+{{- end }}
 {{- if .Values.holysheep.caConfigMap }}
 - name: ca
   mountPath: /etc/holysheep/ca
@@ -249,6 +254,14 @@ capabilities:
   projected:
     sources:
       {{- . | nindent 6 }}
+{{- end }}
+{{- with .Values.config.rateLimit.redisExistingSecret }}
+- name: redis
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+    items:
+      - {key: {{ $.Values.config.rateLimit.redisSecretKey }}, path: password}
 {{- end }}
 {{- with .Values.holysheep.caConfigMap }}
 - name: ca

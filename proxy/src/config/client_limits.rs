@@ -1,0 +1,165 @@
+//! `limits.per_client:` how much one client may ask for.
+
+use serde::{Deserialize, Serialize};
+
+use super::Problem;
+use crate::limits::Rate;
+
+/// As it is written, for all clients or for one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClientLimitsFile {
+    /// Requests a minute; 0 for any number.
+    pub requests_per_minute: Option<u64>,
+    /// Requests at once.
+    pub burst: Option<u64>,
+    /// Tokens a minute, of prompts and answers; 0 for any number.
+    pub tokens_per_minute: Option<u64>,
+    /// Tokens at once.
+    pub token_burst: Option<u64>,
+    /// Requests at a time; 0 for any number.
+    pub concurrent: Option<u32>,
+    /// Tokens of an answer whose request does not say how many it may have.
+    pub expected_output: Option<u64>,
+}
+
+/// How much a client may ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ClientLimits {
+    /// Requests.
+    pub requests: Option<Rate>,
+    /// Tokens of prompts and answers.
+    pub tokens: Option<Rate>,
+    /// Requests at a time.
+    pub concurrent: Option<u32>,
+    /// Tokens that are reserved for an answer whose request does not say how many it may have.
+    pub expected_output: u64,
+}
+
+/// More a minute is no limit that means anything; the arithmetic is exact to a thousandth up to here.
+const MOST: u64 = 100_000_000;
+/// The article's `limit_req`: 1000 requests a minute, a burst of 100.
+const REQUESTS: Rate = Rate {
+    per_minute: 1000,
+    burst: 100,
+};
+/// About a page of text.
+const EXPECTED_OUTPUT: u64 = 1000;
+
+impl ClientLimits {
+    /// Whether there are any.
+    pub const fn is_any(&self) -> bool {
+        self.requests.is_some() || self.tokens.is_some() || self.concurrent.is_some()
+    }
+
+    /// One in so many parts of it, for one of as many processes.
+    #[must_use]
+    pub fn share(&self, parts: u32) -> Self {
+        let part = |whole: u64| (whole / u64::from(parts.max(1))).max(1);
+        let rate = |rate: Rate| Rate {
+            per_minute: part(rate.per_minute),
+            burst: part(rate.burst),
+        };
+        Self {
+            requests: self.requests.map(rate),
+            tokens: self.tokens.map(rate),
+            concurrent: self.concurrent.map(|most| (most / parts.max(1)).max(1)),
+            expected_output: self.expected_output,
+        }
+    }
+
+    /// What holds for everybody together where nothing is set.
+    pub const fn unset() -> Self {
+        Self {
+            requests: None,
+            tokens: None,
+            concurrent: None,
+            expected_output: EXPECTED_OUTPUT,
+        }
+    }
+
+    /// The article's, for clients that are known by name.
+    pub const fn of_named() -> Self {
+        Self {
+            requests: Some(REQUESTS),
+            tokens: None,
+            concurrent: None,
+            expected_output: EXPECTED_OUTPUT,
+        }
+    }
+}
+
+impl ClientLimitsFile {
+    /// With the rest from `others`; `path` is where this stands.
+    pub fn checked(
+        &self,
+        others: &ClientLimits,
+        path: &str,
+        problems: &mut Vec<Problem>,
+    ) -> ClientLimits {
+        let requests = Pair {
+            rate: ("requests_per_minute", self.requests_per_minute),
+            burst: ("burst", self.burst),
+            // A tenth of what is had in a minute, as the article has it.
+            default_burst: |per_minute| per_minute.div_ceil(10),
+        };
+        let tokens = Pair {
+            rate: ("tokens_per_minute", self.tokens_per_minute),
+            burst: ("token_burst", self.token_burst),
+            // One long prompt may have all tokens of a minute.
+            default_burst: |per_minute| per_minute,
+        };
+        let concurrent = match self.concurrent {
+            None => others.concurrent,
+            some => some.filter(|most| *most > 0),
+        };
+        ClientLimits {
+            requests: requests.checked(others.requests, path, problems),
+            tokens: tokens.checked(others.tokens, path, problems),
+            concurrent,
+            expected_output: self.expected_output.unwrap_or(others.expected_output),
+        }
+    }
+}
+
+/// A rate and its burst, and what they are called.
+struct Pair {
+    rate: (&'static str, Option<u64>),
+    burst: (&'static str, Option<u64>),
+    default_burst: fn(u64) -> u64,
+}
+
+impl Pair {
+    fn checked(
+        &self,
+        other: Option<Rate>,
+        path: &str,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Rate> {
+        let mut require = |holds: bool, name: &str, message: String| {
+            if !holds {
+                let field = format!("{path}.{name}").into();
+                problems.push(Problem { field, message });
+            }
+        };
+        let ((name, rate), (burst_name, burst)) = (self.rate, self.burst);
+        let per_minute = match (rate, other) {
+            (Some(0), _) | (None, None) => {
+                let message = format!("there is no {name} that it could belong to");
+                require(burst.is_none(), burst_name, message);
+                return None;
+            }
+            (Some(per_minute), _) => per_minute,
+            (None, Some(other)) => other.per_minute,
+        };
+        let is_in_range = |number| (1..=MOST).contains(&number);
+        let message = |number| format!("{number} is out of range; expected 1 to {MOST}");
+        require(is_in_range(per_minute), name, message(per_minute));
+        let inherited = other.filter(|_| rate.is_none()).map(|other| other.burst);
+        let burst = burst
+            .or(inherited)
+            .unwrap_or_else(|| (self.default_burst)(per_minute));
+        require(is_in_range(burst), burst_name, message(burst));
+        Some(Rate { per_minute, burst })
+    }
+}

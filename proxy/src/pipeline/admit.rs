@@ -1,0 +1,123 @@
+//! admit: what a request takes of its client's limits, before upstream gets anything of it.
+
+use std::time::Instant;
+
+use super::body::Observed;
+use super::learn;
+use crate::account::RequestRecord;
+use crate::account::usage::Source;
+use crate::downstream::Downstream;
+use crate::error::ProxyError;
+use crate::http1::Framing;
+use crate::limits::Exceeded;
+use crate::route::Operation;
+use crate::stream::request::Asked;
+use crate::upstream::Message;
+use crate::worker::Worker;
+
+/// English text has about so many in JSON; a prompt in other languages has fewer. What is wrong about it is settled when
+/// upstream has said what the request used.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// Takes it out of the client's quota. Where tokens are limited, the body is read first, as far as it is kept: it says how
+/// long the answer may be.
+///
+/// # Errors
+/// [`ProxyError::RateLimited`], or that the body breaks off.
+pub(super) async fn admit<D: Downstream>(
+    worker: &Worker,
+    message: &mut Message,
+    body: &mut Observed<'_, D>,
+    record: &mut RequestRecord,
+) -> Result<(), ProxyError> {
+    let terms = worker.terms();
+    let Some(operation) = record.operation().filter(|_| terms.limits.tokens.is_some()) else {
+        return take(worker, 0, record).await;
+    };
+    if operation != Operation::Realtime {
+        learn::read(worker, message, body, |_| false).await?;
+    }
+    let length = match message.framing {
+        Framing::Length(length) => length,
+        _ => message.pulled,
+    };
+    let expected = terms.limits.expected_output;
+    let tokens = estimate(operation, length, body.asked(), expected);
+    take(worker, tokens, record).await
+}
+
+/// Takes one request of so many tokens.
+///
+/// # Errors
+/// [`ProxyError::RateLimited`].
+pub(super) async fn take(
+    worker: &Worker,
+    tokens: u64,
+    record: &mut RequestRecord,
+) -> Result<(), ProxyError> {
+    let terms = worker.terms();
+    if !terms.limits.is_any() {
+        return Ok(());
+    }
+    let taken = match worker.remote.as_deref() {
+        Some(remote) => Box::pin(remote.take(&terms, tokens)).await,
+        None => terms.take_share(tokens, Instant::now(), 1),
+    };
+    record.terms = Some(terms);
+    match taken {
+        Ok(taken) => {
+            record.taken = Some(taken);
+            Ok(())
+        }
+        Err(Exceeded { limit, retry_after }) => Err(ProxyError::RateLimited { limit, retry_after }),
+    }
+}
+
+/// Tokens that a request with a body of this length will use.
+fn estimate(operation: Operation, length: u64, asked: Option<&mut Asked>, expected: u64) -> u64 {
+    let (most, choices) = asked.map_or((None, 1), |asked| (asked.max_output, asked.choices.max(1)));
+    let output = match operation {
+        Operation::Chat | Operation::TextCompletion => most.unwrap_or(expected),
+        // Several answers at least, over however long a time.
+        Operation::Realtime => expected,
+        Operation::Embeddings | Operation::Images | Operation::Audio | Operation::Rerank => 0,
+    };
+    let input = length.div_ceil(BYTES_PER_TOKEN);
+    input.saturating_add(output.saturating_mul(choices))
+}
+
+/// Gives back what the request has not used, or takes what it has used besides.
+pub fn settle(worker: &Worker, record: &mut RequestRecord, now: Instant) {
+    let (Some(terms), Some(taken)) = (&record.terms, record.taken.take()) else {
+        return;
+    };
+    let used = match record.used() {
+        None => 0,
+        // It may be billed for as much as was thought.
+        Some((Source::Unknown, _)) => taken.tokens(),
+        Some((_, [input, output])) => {
+            let input = input.unwrap_or_else(|| record.bytes_in.div_ceil(BYTES_PER_TOKEN));
+            input.saturating_add(output.unwrap_or(0))
+        }
+    };
+    terms.settle(taken, used, worker.remote.as_deref(), now);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_has_the_prompt_and_the_longest_answer() {
+        let mut asked = Asked::default();
+        let chat = |asked: &mut Asked| estimate(Operation::Chat, 401, Some(asked), 1000);
+        assert_eq!(chat(&mut asked), 101 + 1000);
+        asked.max_output = Some(50);
+        assert_eq!(chat(&mut asked), 101 + 50);
+        asked.choices = 3;
+        assert_eq!(chat(&mut asked), 101 + 150);
+        asked.max_output = Some(u64::MAX);
+        assert_eq!(chat(&mut asked), u64::MAX);
+        assert_eq!(estimate(Operation::Embeddings, 8, None, 1000), 2);
+    }
+}
