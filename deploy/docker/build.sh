@@ -23,8 +23,9 @@ else
 fi
 
 # Static, for an image without libraries. With `--target` the flags are not those of build scripts and macros.
-# C sources (AWS-LC) name their files in messages, too.
-RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$PWD=/src --remap-path-prefix=$CARGO_HOME/registry/src=/crates" \
+# C sources (AWS-LC) name their files in messages, too. Relative relocations, of which a position-independent program has
+# thousands, take bits instead of 24 bytes each; a linker that cannot do it says so and goes on.
+RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs --remap-path-prefix=$PWD=/src --remap-path-prefix=$CARGO_HOME/registry/src=/crates" \
 CFLAGS="-ffile-prefix-map=$CARGO_HOME/registry/src=/crates -ffile-prefix-map=$CARGO_TARGET_DIR=/target" \
 CARGO_PROFILE_DIST_STRIP=symbols CARGO_PROFILE_DIST_DEBUG=none \
     cargo build --locked --profile dist --target "$target" -p holysheep-proxy
