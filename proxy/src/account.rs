@@ -206,6 +206,11 @@ impl RequestRecord {
         self.route?.get().operation
     }
 
+    /// The name of the client that sent it, for metrics and logs.
+    pub const fn client_name(&self) -> &str {
+        "anonymous"
+    }
+
     /// Whether upstream said in its response that it has failed.
     fn has_failed_within(&self) -> bool {
         let observed = self.observed.as_ref();
