@@ -10,6 +10,7 @@ pub mod dns;
 pub mod file;
 pub mod live;
 pub mod models;
+pub mod prices;
 pub mod probes;
 pub mod resilience;
 pub mod routes;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cost::Catalogue;
 pub use dns::Dns;
 pub use file::ConfigFile;
 pub use live::{Live, differences};
@@ -196,6 +198,8 @@ pub struct Config {
     pub count_usage: bool,
     /// Whether upstream is asked to say at the end of each stream what it used.
     pub add_usage: bool,
+    /// What models cost.
+    pub prices: Catalogue,
     /// Form of both logs.
     pub log_format: LogFormat,
     /// Filter of the application log, as `info` or `holysheep_proxy=debug`.
