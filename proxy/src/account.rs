@@ -8,6 +8,7 @@
 
 pub mod access_log;
 pub mod clock;
+mod cost;
 pub mod log_thread;
 pub mod usage;
 
@@ -16,6 +17,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::connection::peer::Peer;
+use crate::cost::Amount;
 use crate::error::ProxyError;
 use crate::http1::head::Version;
 use crate::kernel::Timeline;
@@ -152,6 +154,8 @@ pub struct RequestRecord {
     pub wants_timing: bool,
     /// What is found in its response.
     pub observed: Option<Box<Observation>>,
+    /// What it cost in US dollars, once it has ended, if that is known.
+    pub cost: Option<Amount>,
     /// Upstream was asked, for the proxy, to say in its stream what it used; the client does not get that.
     pub omits_usage: bool,
     /// How long its response is has not been announced.
@@ -190,6 +194,7 @@ impl RequestRecord {
             kernel: Timeline::default(),
             wants_timing: false,
             observed: None,
+            cost: None,
             omits_usage: false,
             is_open_ended: false,
         }
@@ -268,6 +273,7 @@ impl RequestRecord {
                 if let Some((source, tokens)) = self.used() {
                     metrics.usage.count(source, tokens);
                 }
+                self.charge(is_real);
             }
         }
         self.worker.log_access(self, total);

@@ -135,6 +135,11 @@ impl Batch {
         seconds_or_null(out, record.first_token());
         out.extend_from_slice(b",\"usage\":");
         usage(out, record);
+        out.extend_from_slice(b",\"cost_usd\":");
+        match record.cost {
+            Some(cost) => write::display(out, cost),
+            None => out.extend_from_slice(b"null"),
+        }
         out.extend_from_slice(b",\"kernel\":");
         kernel(out, &record.kernel);
         out.extend_from_slice(b"}\n");

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Admin;
+pub use super::cost::CostStatus;
 pub use super::file::FileStatus;
 pub use super::upstream::UpstreamStatus;
 pub use super::usage::UsageStatus;
@@ -43,6 +44,8 @@ pub struct Status {
     pub upstreams: Vec<UpstreamStatus>,
     /// What requests to models used.
     pub usage: UsageStatus,
+    /// What they cost.
+    pub cost: CostStatus,
     /// The proxy's own errors by code, since the start.
     pub errors: Vec<ErrorCount>,
 }
@@ -208,6 +211,7 @@ impl Status {
             upstream: UpstreamStatus::first(admin),
             upstreams: UpstreamStatus::others(admin),
             usage: UsageStatus::of(admin),
+            cost: CostStatus::of(admin),
             errors,
         }
     }

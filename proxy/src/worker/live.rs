@@ -1,7 +1,10 @@
 //! Settings that change while a worker runs: they come as a job and are read as plain memory.
 
+use std::cell::Ref;
+
 use super::Worker;
 use crate::config::{Config, Live, Treatment};
+use crate::cost::Catalogue;
 use crate::route::RouteId;
 
 impl Worker {
@@ -19,10 +22,17 @@ impl Worker {
         *treatments.get(index).unwrap_or(&treatments[0])
     }
 
+    /// What models cost.
+    #[inline]
+    pub fn prices(&self) -> Ref<'_, Catalogue> {
+        self.prices.borrow()
+    }
+
     /// Takes over what can change.
     pub fn adopt(&self, config: &Config) {
         self.live.set(config.live());
         *self.treatments.borrow_mut() = config.routes.by_route();
+        *self.prices.borrow_mut() = config.prices.clone();
         self.max_in_flight.set(share(config));
         for origin in &self.origins {
             origin.adopt(config);

@@ -10,7 +10,7 @@ use crate::harness::metrics::sum;
 use crate::harness::{CHAT, MESSAGES, QUESTION, Rig, STREAMED};
 
 /// Every field of a line, in order.
-const FIELDS: [&str; 25] = [
+const FIELDS: [&str; 26] = [
     "time",
     "remote_addr",
     "remote_user",
@@ -35,6 +35,7 @@ const FIELDS: [&str; 25] = [
     "error",
     "ttft",
     "usage",
+    "cost_usd",
     "kernel",
 ];
 
