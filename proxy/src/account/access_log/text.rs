@@ -21,6 +21,7 @@ pub(super) fn line(
     pair(out, " request_id=", record.text.get(Text::RequestId));
     let route = record.route.map_or(UNKNOWN, |route| route.get().template);
     pair(out, " route=", route.as_bytes());
+    pair(out, " client=", record.client_name().as_bytes());
     if let Some(model) = &record.model {
         pair(out, " model=", model.as_bytes());
     }
