@@ -1,7 +1,7 @@
 //! The prices that come with the program: those of the article's models.
 //!
-//! The output prices are the article's and the providers'; input and cache are the providers'. Whoever corrects one changes
-//! its date. What cannot be confirmed is not here: `deepseek-chat` has meant several models in turn, and `gemini-flash-latest`
+//! The output prices are the article's and the providers'; input and cache are the providers'. They were compared with copies
+//! and reports of the providers' pages; a date is that of the latest one that agrees. Whoever corrects a price changes its date. What cannot be confirmed is not here: `deepseek-chat` has meant several models in turn, and `gemini-flash-latest`
 //! does by design, so neither is another name of one of these.
 
 use super::price::{Price, Rate};
@@ -14,7 +14,7 @@ pub(super) struct BuiltIn {
     pub(super) price: Price,
     /// Where the provider says so.
     pub(super) source: &'static str,
-    /// The day for which that is known.
+    /// The day for which that was found confirmed.
     pub(super) date: &'static str,
 }
 
