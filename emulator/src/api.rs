@@ -27,6 +27,7 @@ mod tools;
 use bytes::Bytes;
 use http::{Method, StatusCode, request::Parts};
 
+use crate::bill::Use;
 use crate::fault::RetryHints;
 use crate::routes::Route;
 use crate::server::Shared;
@@ -117,7 +118,18 @@ fn with_model(ask: &Ask<'_>, answer: Answering) -> Answer {
             let dialect = ask.route.dialect();
             return Answer::bad_request(dialect, "you must provide a model parameter");
         }
-        answer(request, settings)
+        let used = Use {
+            model: request.model.clone().into_owned(),
+            input: request.prompt_tokens(),
+            output: match ask.route {
+                Route::Embeddings => 0,
+                _ => request.completion_tokens(),
+            },
+        };
+        Answer {
+            used: (ask.route != Route::CountTokens).then_some(used),
+            ..answer(request, settings)
+        }
     })
 }
 

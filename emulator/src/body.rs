@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
 use crate::api::sse::EventStream;
+use crate::bill::Meter;
 use crate::fault::shape::{BrokenOff, Shape};
 use crate::server::Shared;
 use crate::server::connection::Link;
@@ -30,6 +31,7 @@ pub(crate) struct AnswerBody {
     source: Source,
     shape: Shape,
     accounting: Option<Accounting>,
+    meter: Option<Meter>,
 }
 
 /// Counts how a request ended; dropped without a word it was cancelled.
@@ -85,6 +87,7 @@ impl AnswerBody {
             source: Source::Whole(bytes),
             shape: Shape::AsIs,
             accounting: None,
+            meter: None,
         }
     }
 
@@ -93,11 +96,29 @@ impl AnswerBody {
             source,
             shape,
             accounting: Some(accounting),
+            meter: None,
         };
         if body.source.is_empty() {
             body.settle(Accounting::complete);
         }
         body
+    }
+
+    /// Has its tokens counted.
+    pub(crate) fn meter(&mut self, meter: Option<Meter>) {
+        self.meter = meter;
+    }
+
+    /// Counts those that have been made.
+    fn count(&self) {
+        let made = match &self.source {
+            Source::Events(events) => events.tokens(),
+            source if source.is_empty() => u64::MAX,
+            _ => return,
+        };
+        if let Some(meter) = &self.meter {
+            meter.set(made);
+        }
     }
 
     fn settle(&mut self, how: fn(Accounting)) {
@@ -116,7 +137,9 @@ impl http_body::Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let this = &mut *self;
-        match ready!(this.shape.poll(cx, &mut this.source)) {
+        let polled = this.shape.poll(cx, &mut this.source);
+        this.count();
+        match ready!(polled) {
             Ok(Some(bytes)) => {
                 if this.is_end_stream() {
                     this.settle(Accounting::complete);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Emulator;
+use crate::bill::Ledger;
 use crate::clock::Clock;
 use crate::fault::active::ActiveFaults;
 use crate::latency::{Profile, Sampler};
@@ -223,6 +224,7 @@ impl Builder {
             faults: ActiveFaults::new(self.seed),
             recorder: Arc::new(Recorder::new(self.record, self.record_body)),
             billed_ids: Arc::new(BilledIds::new(self.record)),
+            ledger: Ledger::new(self.record),
             counters: Counters::default(),
             connection_numbers: Counter::default(),
             answer_numbers: Counter::default(),

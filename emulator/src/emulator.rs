@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::bill::Billed;
 use crate::builder::Builder;
 use crate::fault::{Fault, FaultError, FaultScope, Scoped};
 use crate::record::{Books, RecordedRequest};
@@ -112,6 +113,12 @@ impl Emulator {
     /// many as [`Builder::record`] keeps. An id that is here twice was billed twice.
     pub fn billed_ids(&self) -> Vec<String> {
         self.shared.billed_ids.all()
+    }
+
+    /// What the last billed requests used, oldest first, as many as [`Builder::record`] keeps. Of an answer that is still
+    /// being sent, what was made of it so far.
+    pub fn billed(&self) -> Vec<Billed> {
+        self.shared.ledger.all()
     }
 
     /// Requests and billed ids, also of an emulator that will have ended.

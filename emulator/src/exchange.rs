@@ -82,6 +82,11 @@ pub(crate) async fn answer(
         shared.counters.billed.add(1);
         shared.billed_ids.note(&head.headers);
     }
+    let meter = match &prepared {
+        Prepared::Answer(Answer { used, .. }) => used.as_ref(),
+        _ => None,
+    };
+    let meter = meter.and_then(|used| shared.ledger.open(&head.headers, used));
     let accounting = before_head(&shared, &link, accounting, fault.as_ref()).await;
     let answer = match prepared {
         Prepared::Instead(answer) => {
@@ -102,6 +107,7 @@ pub(crate) async fn answer(
     };
     let shape = shape(&link, fault.as_ref());
     let mut response = respond(&shared, accounting, begun, answer, shape);
+    response.body_mut().meter(meter);
     if let Some(Fault::OversizedHeaders { bytes }) = fault {
         head::pad(response.headers_mut(), bytes);
     }

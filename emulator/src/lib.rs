@@ -20,6 +20,7 @@
 
 mod api;
 mod auth;
+mod bill;
 mod body;
 mod builder;
 mod clock;
@@ -36,6 +37,7 @@ mod server;
 mod stats;
 pub mod tls;
 
+pub use bill::Billed;
 pub use builder::{Builder, DEFAULT_API_KEY, StartError, Tls};
 pub use emulator::{Emulator, WaitError};
 pub use fault::{FAULT_HEADER, Fault, FaultError, FaultScope, GRAMMAR, Malformation, RetryHints};

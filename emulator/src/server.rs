@@ -19,6 +19,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
+use crate::bill::Ledger;
 use crate::clock::Clock;
 use crate::fault::active::ActiveFaults;
 use crate::fault::{Fault, FaultError, FaultScope, Scoped, Stage};
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) faults: ActiveFaults,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) billed_ids: Arc<BilledIds>,
+    pub(crate) ledger: Ledger,
     pub(crate) counters: Counters,
     pub(crate) connection_numbers: Counter,
     pub(crate) answer_numbers: Counter,
@@ -106,6 +108,7 @@ impl Shared {
         self.counters.reset();
         self.recorder.clear();
         self.billed_ids.clear();
+        self.ledger.clear();
         self.clear_faults()
     }
 }

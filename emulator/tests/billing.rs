@@ -1,6 +1,8 @@
 //! The books: which requests cost money, and that each does so once.
 
-use holysheep_emulator::{Emulator, FaultScope, Stats};
+use std::time::Duration;
+
+use holysheep_emulator::{Billed, Emulator, FaultScope, Stats};
 
 use crate::client::{CHAT, Client, QUESTION, SOON, STREAMED, start, start_with};
 
@@ -117,4 +119,46 @@ async fn the_books_outlast_the_emulator() {
     let requests = books.requests();
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].header("x-request-id"), Some("first"));
+}
+
+#[tokio::test]
+async fn tokens_are_billed_as_far_as_they_were_made() {
+    let emulator = start_with(|builder| builder.token_interval(Duration::from_secs(60))).await;
+    let mut client = Client::connect(&emulator).await.unwrap();
+    // Whole answers wait for no token.
+    assert_eq!(client.post(CHAT, QUESTION).await.unwrap().status, 200);
+    let embeddings = r#"{"model":"e","input":"hello"}"#;
+    let path = "/v1/embeddings";
+    assert_eq!(client.post(path, embeddings).await.unwrap().status, 200);
+    for (path, id) in [(CHAT, "chat"), ("/v1/messages", "messages")] {
+        let mut leaver = Client::connect(&emulator).await.unwrap();
+        let fields = format!("x-request-id: {id}\r\n");
+        leaver.send("POST", path, &fields, STREAMED).await.unwrap();
+        let is_first = |billed: &Billed| billed.id.as_deref() == Some(id) && billed.output == 1;
+        let first_token = |_: &Stats| emulator.billed().iter().any(is_first);
+        emulator.wait_until(SOON, first_token).await.unwrap();
+        drop(leaver);
+    }
+    let left = |stats: &Stats| stats.cancelled == 2;
+    emulator.wait_until(SOON, left).await.unwrap();
+    send(&emulator, "lost", Some("stall-before-headers")).await;
+    send(&emulator, "refused", Some("503")).await;
+    let billed: Vec<_> = emulator
+        .billed()
+        .into_iter()
+        .map(|billed| (billed.id, billed.model, billed.input, billed.output))
+        .collect();
+    let entry = |id: Option<&str>, model: &str, output| {
+        (id.map(str::to_owned), model.to_owned(), 2, output)
+    };
+    assert_eq!(
+        billed,
+        [
+            entry(None, "m", 16),
+            entry(None, "e", 0),
+            entry(Some("chat"), "m", 1),
+            entry(Some("messages"), "m", 1),
+            entry(Some("lost"), "m", 0),
+        ]
+    );
 }

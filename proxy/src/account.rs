@@ -8,6 +8,7 @@
 
 pub mod access_log;
 pub mod clock;
+mod cost;
 pub mod log_thread;
 pub mod usage;
 
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::connection::peer::Peer;
+use crate::cost::Amount;
 use crate::error::ProxyError;
 use crate::http1::head::Version;
 use crate::kernel::Timeline;
@@ -155,6 +157,8 @@ pub struct RequestRecord {
     pub wants_timing: bool,
     /// What is found in its response.
     pub observed: Option<Box<Observation>>,
+    /// What it cost in US dollars, once it has ended, if that is known.
+    pub cost: Option<Amount>,
     /// Upstream was asked, for the proxy, to say in its stream what it used; the client does not get that.
     pub omits_usage: bool,
     /// How long its response is has not been announced.
@@ -197,6 +201,7 @@ impl RequestRecord {
             kernel: Timeline::default(),
             wants_timing: false,
             observed: None,
+            cost: None,
             omits_usage: false,
             is_open_ended: false,
             terms: None,
@@ -213,6 +218,11 @@ impl RequestRecord {
     /// What it asks of a model.
     pub fn operation(&self) -> Option<Operation> {
         self.route?.get().operation
+    }
+
+    /// The name of the client that sent it, for metrics and logs.
+    pub const fn client_name(&self) -> &str {
+        "anonymous"
     }
 
     /// Whether upstream said in its response that it has failed.
@@ -272,6 +282,7 @@ impl RequestRecord {
                 if let Some((source, tokens)) = self.used() {
                     metrics.usage.count(source, tokens);
                 }
+                self.charge(is_real);
             }
         }
         let worker = Rc::clone(&self.worker);

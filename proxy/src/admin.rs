@@ -1,6 +1,7 @@
 //! The admin port: metrics, health, status, configuration. Never the data port.
 
 mod accept;
+pub mod cost;
 pub mod file;
 mod limits;
 pub mod page;

@@ -18,6 +18,7 @@ use crate::check;
 use crate::config::{
     Auth, Config, ConfigError, ConfigFile, EbpfMode, LogFormat, ProbeSource, Problem, Secret,
 };
+use crate::costs;
 use crate::kernel::Kernel;
 use crate::reload::{self, Source};
 use crate::tls::CertificateError;
@@ -44,6 +45,8 @@ enum Command {
     Serve(Settings),
     /// Try the way to upstream, step by step, and say what to do about failures
     Check(Settings),
+    /// Compute what models cost: official prices against HolySheep's, or a bill by client
+    Costs(costs::Arguments),
     /// Print version and build facts
     Version,
 }
@@ -120,6 +123,7 @@ pub fn main() -> ExitCode {
             Ok((config, _)) => check::run(&config),
             Err(error) => refuse(&error),
         },
+        Command::Costs(arguments) => costs::run(&arguments, BAD_USAGE),
         Command::Version => {
             println!("holysheep-proxy {}", env!("CARGO_PKG_VERSION"));
             let built_in = match Kernel::is_built_in() {

@@ -11,6 +11,7 @@ pub mod dns;
 pub mod file;
 pub mod live;
 pub mod models;
+pub mod prices;
 pub mod probes;
 mod redis;
 pub mod resilience;
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cost::Catalogue;
 pub use client_limits::{ClientLimits, ClientLimitsFile};
 pub use dns::Dns;
 pub use file::ConfigFile;
@@ -204,6 +206,8 @@ pub struct Config {
     pub count_usage: bool,
     /// Whether upstream is asked to say at the end of each stream what it used.
     pub add_usage: bool,
+    /// What models cost.
+    pub prices: Catalogue,
     /// Form of both logs.
     pub log_format: LogFormat,
     /// Filter of the application log, as `info` or `holysheep_proxy=debug`.

@@ -11,6 +11,8 @@ pub mod check;
 pub mod cli;
 pub mod config;
 pub mod connection;
+pub mod cost;
+pub mod costs;
 pub mod downstream;
 pub mod drain;
 pub mod error;

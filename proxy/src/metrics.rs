@@ -7,6 +7,7 @@
 pub mod cell;
 mod classic;
 pub mod condition;
+pub mod cost;
 mod encode;
 pub mod gen_ai;
 pub mod http;
@@ -26,6 +27,7 @@ use crate::upstream::Link;
 
 pub use cell::{Counter, Gauge, Histogram};
 pub use condition::Condition;
+pub use cost::CostMetrics;
 pub use gen_ai::GenAiMetrics;
 pub use http::HttpMetrics;
 pub use kernel::KernelMetrics;
@@ -43,6 +45,8 @@ pub struct WorkerMetrics {
     upstreams: Box<[UpstreamMetrics]>,
     /// How it is known what they used.
     pub usage: UsageMetrics,
+    /// What they cost.
+    pub cost: CostMetrics,
     /// Connections that wait on the plain listener.
     pub queue: QueueMetrics,
     /// Connections that wait on the TLS listener.
@@ -66,6 +70,7 @@ impl WorkerMetrics {
                 .map(|_| UpstreamMetrics::default())
                 .collect(),
             usage: UsageMetrics::default(),
+            cost: CostMetrics::default(),
             queue: QueueMetrics::default(),
             queue_tls: QueueMetrics::default(),
             log_dropped: Counter::default(),

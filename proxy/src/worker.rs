@@ -25,11 +25,13 @@ use crate::account::access_log::Batch;
 use crate::account::log_thread::LogSender;
 use crate::account::{RecordText, RequestRecord};
 use crate::config::{Config, Live, Treatment};
+use crate::cost::Catalogue;
 use crate::drain::Drain;
 use crate::health::{BEAT, Health};
 use crate::kernel::Sockets;
 use crate::limits::{Quotas, Remote, Terms};
 use crate::metrics::WorkerMetrics;
+use crate::metrics::cost::Ledger;
 use crate::models::ModelsCache;
 use crate::readiness::Readiness;
 use crate::route::ROUTES;
@@ -93,6 +95,9 @@ pub struct Worker {
     pub config: Arc<Config>,
     live: Cell<Live>,
     treatments: RefCell<[Treatment; ROUTES.len()]>,
+    prices: RefCell<Catalogue>,
+    /// Its way to the series of what requests cost.
+    pub ledger: Ledger,
     /// Its side of each upstream.
     pub origins: Box<[Origin]>,
     /// What all clients together may ask for, and have asked for.
@@ -255,6 +260,8 @@ impl Worker {
             max_in_flight: Cell::new(live::share(&config)),
             live: Cell::new(config.live()),
             treatments: RefCell::new(config.routes.by_route()),
+            prices: RefCell::new(config.prices.clone()),
+            ledger: Ledger::default(),
             connections: Cell::new(0),
             connection_ended: Notify::new(),
             now: Cell::new(Instant::now()),

@@ -5,6 +5,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::sse::EventStream;
+use crate::bill::Use;
 use crate::body::Source;
 use crate::fault::RetryHints;
 use crate::routes::Dialect;
@@ -17,6 +18,8 @@ pub(crate) struct Answer {
     pub(crate) content_type: &'static str,
     pub(crate) hints: RetryHints,
     pub(crate) source: Source,
+    /// What it is billed for, if its tokens are counted.
+    pub(crate) used: Option<Use>,
 }
 
 impl Answer {
@@ -32,6 +35,7 @@ impl Answer {
             content_type: JSON,
             hints: RetryHints::default(),
             source,
+            used: None,
         }
     }
 

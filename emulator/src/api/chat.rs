@@ -260,6 +260,10 @@ impl Events for Stream {
         (2..=self.tokens).contains(&n)
     }
 
+    fn first_token(&self) -> u64 {
+        1
+    }
+
     fn write(&self, n: u64, event: &mut Event) {
         let after_tokens = n.checked_sub(self.tokens + 1);
         match (n, after_tokens, self.usage) {

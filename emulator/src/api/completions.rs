@@ -98,6 +98,10 @@ impl Events for Stream {
         (1..self.tokens).contains(&n)
     }
 
+    fn first_token(&self) -> u64 {
+        0
+    }
+
     fn write(&self, n: u64, event: &mut Event) {
         match (n.checked_sub(self.tokens), self.usage) {
             (None, _) => self.chunk(&[Choice::new(text::token(n), None)], None, event),

@@ -217,6 +217,10 @@ impl Events for Stream {
         (BEFORE + 1..BEFORE + self.tokens).contains(&n)
     }
 
+    fn first_token(&self) -> u64 {
+        BEFORE
+    }
+
     fn write(&self, n: u64, event: &mut Event) {
         let after = n.checked_sub(BEFORE + self.tokens);
         match (n, after) {

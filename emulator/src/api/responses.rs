@@ -191,6 +191,10 @@ impl Events for Facts {
         (BEFORE + 1..BEFORE + self.tokens).contains(&n)
     }
 
+    fn first_token(&self) -> u64 {
+        BEFORE
+    }
+
     fn write(&self, n: u64, event: &mut Event) {
         let whole = || text::tokens(self.tokens);
         match (n, n.checked_sub(BEFORE + self.tokens)) {

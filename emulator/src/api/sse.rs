@@ -35,6 +35,9 @@ pub(crate) trait Events: Send {
     /// Whether event `n` carries a token other than the first, and so waits for its turn.
     fn is_paced(&self, n: u64) -> bool;
 
+    /// The event that carries the first token; each of the next ones carries another.
+    fn first_token(&self) -> u64;
+
     /// Writes event `n`.
     fn write(&self, n: u64, event: &mut Event);
 }
@@ -69,6 +72,11 @@ impl EventStream {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.next == self.count
+    }
+
+    /// How many tokens have been made; more than there are once other events follow.
+    pub(crate) fn tokens(&self) -> u64 {
+        self.next.saturating_sub(self.events.first_token())
     }
 
     /// The next event when its time has come; each is a chunk of its own on the wire.

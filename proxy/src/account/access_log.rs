@@ -114,6 +114,8 @@ impl Batch {
         out.extend_from_slice(b"\",\"route\":\"");
         let route = record.route.map_or(UNKNOWN, |route| route.get().template);
         out.extend_from_slice(route.as_bytes());
+        out.extend_from_slice(b"\",\"client\":\"");
+        escape(out, record.client_name().as_bytes());
         out.extend_from_slice(b"\",\"model\":");
         string_or_null(out, record.model.as_deref());
         out.extend_from_slice(b",\"bytes_in\":");
@@ -135,6 +137,11 @@ impl Batch {
         seconds_or_null(out, record.first_token());
         out.extend_from_slice(b",\"usage\":");
         usage(out, record);
+        out.extend_from_slice(b",\"cost_usd\":");
+        match record.cost {
+            Some(cost) => write::display(out, cost),
+            None => out.extend_from_slice(b"null"),
+        }
         out.extend_from_slice(b",\"kernel\":");
         kernel(out, &record.kernel);
         out.extend_from_slice(b"}\n");

@@ -75,6 +75,7 @@ fn proxy(page: &mut String, status: &Status) {
             ("Probes", status.probes.in_words()),
             ("Usage", status.usage.in_words()),
             ("Limits", lines(&status.limits, LimitsStatus::in_words)),
+            ("Cost", status.cost.in_words()),
             ("Who may use it", status.auth.as_str().to_owned()),
             ("Workers", status.workers.to_string()),
             ("Requests in flight", status.in_flight.to_string()),

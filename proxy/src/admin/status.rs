@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Admin;
+pub use super::cost::CostStatus;
 pub use super::file::FileStatus;
 pub use super::limits::LimitsStatus;
 pub use super::upstream::UpstreamStatus;
@@ -46,6 +47,8 @@ pub struct Status {
     pub usage: UsageStatus,
     /// What clients have left of their limits.
     pub limits: Vec<LimitsStatus>,
+    /// What they cost.
+    pub cost: CostStatus,
     /// The proxy's own errors by code, since the start.
     pub errors: Vec<ErrorCount>,
 }
@@ -212,6 +215,7 @@ impl Status {
             upstreams: UpstreamStatus::others(admin),
             usage: UsageStatus::of(admin),
             limits: LimitsStatus::all(admin),
+            cost: CostStatus::of(admin),
             errors,
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     AccessLog, Auth, Config, ConfigError, ConfigFile, LogFormat, Problem, TlsListen, models,
-    routes, upstream,
+    prices, routes, upstream,
 };
 
 impl Config {
@@ -64,6 +64,7 @@ impl Config {
                 .map_or(Duration::from_secs(300), |d| d.0),
             count_usage: given.usage.count.unwrap_or(true),
             add_usage: given.usage.add_to_streams.unwrap_or(true),
+            prices: prices::checked(&given.prices, &mut problems),
             log_format: given.log.format.unwrap_or(LogFormat::Text),
             log_level: given.log.level.unwrap_or_else(|| "info".to_owned()),
             access_log: match given.log.access.as_deref() {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serializer};
 
 use super::dns::DnsFile;
 use super::models::TargetFile;
+use super::prices::PriceFile;
 use super::probes::ProbesFile;
 use super::resilience::{BreakerFile, EjectionFile, HedgingFile, RetriesFile};
 use super::routes::{ResponsesFile, RouteFile};
@@ -72,6 +73,8 @@ pub struct ConfigFile {
     pub models_cache: ModelsCacheFile,
     /// The counting of tokens.
     pub usage: UsageFile,
+    /// What models cost, besides and instead of what is built in.
+    pub prices: BTreeMap<String, PriceFile>,
     /// Logs.
     pub log: LogFile,
 }

@@ -86,6 +86,7 @@ impl Config {
             count_usage,
             add_usage,
             routes: new.routes.clone(),
+            prices: new.prices.clone(),
             log_level: new.log_level.clone(),
             probes: Probes {
                 worker_limit: new.probes.worker_limit,

@@ -1,5 +1,6 @@
 //! Adds the workers up and hands the sums to prometheus-client.
 
+mod cost;
 mod gen_ai;
 mod kernel;
 mod limits;
@@ -48,6 +49,7 @@ impl prometheus_client::collector::Collector for Collector {
         self.kernel(&mut encoder)?;
         self.gen_ai(&mut encoder)?;
         self.usage(&mut encoder)?;
+        self.cost(&mut encoder)?;
         self.condition(&mut encoder)?;
         build_info(&mut encoder)
     }

@@ -36,6 +36,10 @@ pub enum Place {
     CacheRead,
     /// `usage.cache_creation_input_tokens`
     CacheWritten,
+    /// `usage.cache_creation`
+    CacheCreation,
+    /// `ephemeral_1h_input_tokens` of it
+    CacheWritten1h,
     /// `reasoning_tokens` of the details
     Reasoning,
     /// `error`
@@ -87,6 +91,8 @@ impl Schema for Response {
             ) => Place::OutputDetails,
             (Place::Usage, b"cache_read_input_tokens") => Place::CacheRead,
             (Place::Usage, b"cache_creation_input_tokens") => Place::CacheWritten,
+            (Place::Usage, b"cache_creation") => Place::CacheCreation,
+            (Place::CacheCreation, b"ephemeral_1h_input_tokens") => Place::CacheWritten1h,
             (Place::InputDetails, b"cached_tokens") => Place::Cached,
             (Place::OutputDetails, b"reasoning_tokens") => Place::Reasoning,
             _ => return None,
@@ -180,7 +186,11 @@ impl Visitor<Place> for Found {
                 &mut usage.output
             }
             Place::Cached => &mut usage.cached,
-            Place::CacheWritten => &mut usage.cache_written,
+            Place::CacheWritten => {
+                usage.is_cache_apart = true;
+                &mut usage.cache_written
+            }
+            Place::CacheWritten1h => &mut usage.cache_written_1h,
             Place::Reasoning => &mut usage.reasoning,
             Place::CacheRead => {
                 usage.is_cache_apart = true;

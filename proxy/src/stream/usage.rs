@@ -12,6 +12,8 @@ pub struct Usage {
     pub cached: Option<u64>,
     /// `cache_creation_input_tokens`: those of the prompt that upstream has put there.
     pub cache_written: Option<u64>,
+    /// `cache_creation.ephemeral_1h_input_tokens`: of the latter, those it keeps for an hour, which cost more.
+    pub cache_written_1h: Option<u64>,
     /// `reasoning_tokens`: those of the answer that are not shown.
     pub reasoning: Option<u64>,
     /// `input` leaves out what has to do with the cache.
@@ -36,6 +38,7 @@ impl Usage {
             output: sum(self.output, other.output),
             cached: sum(self.cached, other.cached),
             cache_written: sum(self.cache_written, other.cache_written),
+            cache_written_1h: sum(self.cache_written_1h, other.cache_written_1h),
             reasoning: sum(self.reasoning, other.reasoning),
             is_cache_apart: self.is_cache_apart || other.is_cache_apart,
         }

@@ -1,9 +1,11 @@
 //! Settings that change while a worker runs: they come as a job and are read as plain memory.
 
+use std::cell::Ref;
 use std::sync::Arc;
 
 use super::Worker;
 use crate::config::{Config, Live, Treatment};
+use crate::cost::Catalogue;
 use crate::limits::{self, Quotas, Terms};
 use crate::route::RouteId;
 
@@ -27,11 +29,18 @@ impl Worker {
         Arc::clone(&self.terms.borrow())
     }
 
+    /// What models cost.
+    #[inline]
+    pub fn prices(&self) -> Ref<'_, Catalogue> {
+        self.prices.borrow()
+    }
+
     /// Takes over what can change.
     pub fn adopt(&self, config: &Config) {
         *self.terms.borrow_mut() = terms(&self.quotas, config);
         self.live.set(config.live());
         *self.treatments.borrow_mut() = config.routes.by_route();
+        *self.prices.borrow_mut() = config.prices.clone();
         self.max_in_flight.set(share(config));
         for origin in &self.origins {
             origin.adopt(config);

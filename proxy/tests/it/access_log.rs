@@ -65,7 +65,7 @@ fn the_text_form_is_the_articles_line_and_what_is_known_beyond_it() {
     eventually(|| rig.log_text().lines().count() == 2);
     let text = rig.log_text();
     let used = &reply.json()["usage"];
-    let pattern = r#"127.0.0.1 - - [#] "POST /v1/chat/completions HTTP/1.1" 200 OUT "https://example.test/a" "a\u0009b\"" rt=# uct=# uht=# urt=# request_id=id-1 route=/v1/chat/completions model="two words" bytes_in=IN bytes_out=OUT attempts=1 upstream=holysheep end=complete usage=reported usage_model="two words" usage_input=PROMPT usage_output=COMPLETION connect_us=# rtt_us=#"#
+    let pattern = r#"127.0.0.1 - - [#] "POST /v1/chat/completions HTTP/1.1" 200 OUT "https://example.test/a" "a\u0009b\"" rt=# uct=# uht=# urt=# request_id=id-1 route=/v1/chat/completions client=anonymous model="two words" bytes_in=IN bytes_out=OUT attempts=1 upstream=holysheep end=complete usage=reported usage_model="two words" usage_input=PROMPT usage_output=COMPLETION connect_us=# rtt_us=#"#
         .replace("PROMPT", &used["prompt_tokens"].to_string())
         .replace("COMPLETION", &used["completion_tokens"].to_string())
         .replace("IN", &body.len().to_string())
@@ -75,7 +75,7 @@ fn the_text_form_is_the_articles_line_and_what_is_known_beyond_it() {
     let second = lines[1].replace(&hexadecimal(lines[1]), "ID");
     assert_eq!(
         without_times(&second),
-        r#"127.0.0.1 - - [#] "GET /nope\" HTTP/1.1" 404 OUT "-" "-" rt=# uct=- uht=- urt=- request_id=ID route=unknown bytes_in=0 bytes_out=OUT attempts=0 end=error error=unknown_route"#
+        r#"127.0.0.1 - - [#] "GET /nope\" HTTP/1.1" 404 OUT "-" "-" rt=# uct=- uht=- urt=- request_id=ID route=unknown client=anonymous bytes_in=0 bytes_out=OUT attempts=0 end=error error=unknown_route"#
             .replace("OUT", &word_after(&second, "bytes_out="))
     );
 }

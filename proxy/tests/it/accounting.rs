@@ -10,7 +10,7 @@ use crate::harness::metrics::sum;
 use crate::harness::{CHAT, MESSAGES, QUESTION, Rig, STREAMED};
 
 /// Every field of a line, in order.
-const FIELDS: [&str; 25] = [
+const FIELDS: [&str; 27] = [
     "time",
     "remote_addr",
     "remote_user",
@@ -26,6 +26,7 @@ const FIELDS: [&str; 25] = [
     "urt",
     "request_id",
     "route",
+    "client",
     "model",
     "bytes_in",
     "bytes_out",
@@ -35,6 +36,7 @@ const FIELDS: [&str; 25] = [
     "error",
     "ttft",
     "usage",
+    "cost_usd",
     "kernel",
 ];
 
@@ -82,6 +84,7 @@ fn a_line_has_every_field() {
         ("http_user_agent", "test/1.0".into()),
         ("request_id", "id-1".into()),
         ("route", CHAT.into()),
+        ("client", "anonymous".into()),
         ("model", "deepseek-ai/v3.1".into()),
         ("bytes_in", body.len().into()),
         ("bytes_out", reply.body.len().into()),

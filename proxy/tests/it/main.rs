@@ -14,6 +14,8 @@ mod cancellation;
 mod check;
 mod client_timeouts;
 mod condition;
+mod cost;
+mod costs;
 mod dns;
 mod downstream_h2;
 mod drain_delay;

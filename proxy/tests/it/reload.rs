@@ -154,6 +154,32 @@ fn a_file_that_cannot_be_used_changes_nothing_and_is_told() {
     assert!(soon(|| ask(&mut proxy.client()) == 413));
 }
 
+#[test]
+fn prices_follow_the_file() {
+    let proxy = Proxy::start("prices: {m: {input: 0, output: 1}}");
+    let sample = "holysheep_cost_usd_total{client=\"anonymous\",model=\"m\"}";
+    assert_eq!(ask(&mut proxy.client()), 200);
+    // 16 tokens.
+    proxy.wait(sample, 0.000_016);
+    proxy
+        .directory
+        .write("config.yaml", "prices: {m: {input: 0, output: 1000}}");
+    proxy.wait(OK, 1.0);
+    assert_eq!(proxy.status()["needs_restart"], json!([]));
+    // Each worker has its own copy, which comes as a job.
+    let is_dearer = || ask(&mut proxy.client()) == 200 && proxy.metric(sample) > 0.016;
+    assert!(soon(is_dearer));
+    proxy
+        .directory
+        .write("config.yaml", "prices: {m: {input: cheap, output: 1}}");
+    proxy.wait(BROKEN, 1.0);
+    let error = proxy.status()["error"].take();
+    assert!(
+        error.as_str().unwrap().contains("prices.m.input"),
+        "{error}"
+    );
+}
+
 /// As the kubelet does it: files in a directory of their own, a link to it that is swapped, and
 /// links to the files through that link.
 fn mount(directory: &Path, version: &str, text: &str) {

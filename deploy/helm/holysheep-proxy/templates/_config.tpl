@@ -55,6 +55,9 @@ and what the image has variables for, comes by environment variables (_pod.tpl),
 {{- if $limits -}}
 {{- $_ := set $config "limits" $limits -}}
 {{- end -}}
+{{- with .Values.prices -}}
+{{- $_ := set $config "prices" (include "holysheep-proxy.prices" . | fromYaml) -}}
+{{- end -}}
 {{- range $name := list "retries" "hedging" "ejection" "breaker" "dns" -}}
 {{- with get $.Values $name -}}
 {{- $_ := set $config $name (include "holysheep-proxy.section" . | fromYaml) -}}
@@ -66,8 +69,8 @@ and what the image has variables for, comes by environment variables (_pod.tpl),
 {{/* What changes with whatever a running proxy does not read again by itself (docs/configuration.md): what is left out here it does. */}}
 {{- define "holysheep-proxy.restart-checksum" -}}
 {{- $config := include "holysheep-proxy.config" . | fromYaml -}}
-{{- $rest := omit $config "timeouts" "limits" "retries" "hedging" "ejection" "breaker" "timing_header" "models_cache" "usage" "responses" "routes" "log" "probes" -}}
 {{- $redis := get (default dict $config.limits) "redis" -}}
+{{- $rest := omit $config "timeouts" "limits" "retries" "hedging" "ejection" "breaker" "timing_header" "models_cache" "usage" "prices" "responses" "routes" "log" "probes" -}}
 {{- $log := omit (default dict $config.log) "level" -}}
 {{- $probes := omit $config.probes "worker_limit" "upstream_limit" "accept_limit" -}}
 {{- list $rest $redis $log $probes | toJson | sha256sum -}}

@@ -51,6 +51,10 @@ impl Events for Call {
         (BEFORE + 1..BEFORE + self.0.tokens).contains(&n)
     }
 
+    fn first_token(&self) -> u64 {
+        BEFORE
+    }
+
     fn write(&self, n: u64, event: &mut Event) {
         match (n, n.checked_sub(BEFORE + self.0.tokens)) {
             (0..BEFORE, _) => self.0.write_start(n, event),

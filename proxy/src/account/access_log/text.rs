@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::write::{escape, kernel, request_line, seconds, text_or_dash, usage};
+use super::write::{display, escape, kernel, request_line, seconds, text_or_dash, usage};
 use crate::account::clock::WallClock;
 use crate::account::{RequestRecord, Text};
 use crate::http1::encode::number;
@@ -21,6 +21,7 @@ pub(super) fn line(
     pair(out, " request_id=", record.text.get(Text::RequestId));
     let route = record.route.map_or(UNKNOWN, |route| route.get().template);
     pair(out, " route=", route.as_bytes());
+    pair(out, " client=", record.client_name().as_bytes());
     if let Some(model) = &record.model {
         pair(out, " model=", model.as_bytes());
     }
@@ -59,6 +60,10 @@ pub(super) fn line(
                 number(out, value);
             }
         }
+    }
+    if let Some(cost) = record.cost {
+        out.extend_from_slice(b" cost_usd=");
+        display(out, cost);
     }
     for (key, value) in kernel(&record.kernel) {
         if let Some(value) = value {

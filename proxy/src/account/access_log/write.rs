@@ -1,5 +1,6 @@
 //! Parts of a log line that both of its forms have.
 
+use std::io::Write;
 use std::time::Duration;
 
 use crate::account::{RequestRecord, Text};
@@ -24,7 +25,7 @@ pub(super) fn kernel(seen: &Timeline) -> [(&'static str, Option<u64>); 5] {
 pub(super) type Usage<'a> = (
     &'static str,
     Option<&'a str>,
-    [(&'static str, Option<u64>); 5],
+    [(&'static str, Option<u64>); 6],
 );
 
 /// What a request used, if its response was looked at.
@@ -37,6 +38,7 @@ pub(super) fn usage(record: &RequestRecord) -> Option<Usage<'_>> {
         ("output", observed.output(record.end)),
         ("cached", usage.cached),
         ("cache_written", usage.cache_written),
+        ("cache_written_1h", usage.cache_written_1h),
         ("reasoning", usage.reasoning),
     ];
     let source = observed.source(record.end).as_str();
@@ -67,6 +69,12 @@ pub(super) fn seconds(out: &mut Vec<u8>, duration: Duration) {
     number(out, duration.as_secs());
     out.push(b'.');
     padded(out, u64::from(duration.subsec_micros()), 6);
+}
+
+/// Anything, as it shows itself.
+pub(super) fn display(out: &mut Vec<u8>, value: impl std::fmt::Display) {
+    // Writing into memory cannot fail.
+    let _ = write!(out, "{value}");
 }
 
 /// A number with leading zeros.

@@ -128,3 +128,15 @@ fn an_event_without_end_is_no_matter() {
     scanner.feed(b"\"}}]}\n\n");
     assert_eq!(scanner.found().outputs, 1);
 }
+
+#[test]
+fn tokens_kept_for_an_hour_are_some_of_those_put_into_the_cache() {
+    let body = br#"{"usage":{"input_tokens":7,"cache_creation_input_tokens":110,"cache_creation":{"ephemeral_5m_input_tokens":100,"ephemeral_1h_input_tokens":10},"output_tokens":5}}"#;
+    let mut scanner = ResponseScanner::new(false);
+    scanner.feed(body);
+    let usage = scanner.found().usage();
+    assert_eq!(usage.cache_written, Some(110));
+    assert_eq!(usage.cache_written_1h, Some(10));
+    // Whoever says what it has written counts it apart, also where nothing was read.
+    assert_eq!(usage.input_in_all(), Some(117));
+}

@@ -197,7 +197,7 @@ def only_what_the_proxy_does_not_read_again_replaces_pods():
     usual = checksum()
     for setting in ("timeouts.idle=90s", "limits.body=20MiB", "log.level=debug", "probes.accept_limit=20s", "models_cache.ttl=1m"):
         assert checksum(f"config.file.{setting}") == usual, setting
-    for setting in ("retries.attempts=2", "hedging.budgetPercent=1", "ejection.pause=2s", "breaker.failures=5"):
+    for setting in ("prices.m.input=1,prices.m.output=2", "retries.attempts=2", "hedging.budgetPercent=1", "ejection.pause=2s", "breaker.failures=5"):
         assert checksum(setting) == usual, setting
     for setting in ("upstream.min_idle=8", "log.access=off", "workers=2"):
         assert checksum(f"config.file.{setting}") not in (usual, None), setting
@@ -249,6 +249,18 @@ def sections_of_values_are_sections_of_the_file():
     assert config["ejection"] == {"failures": 5, "pause": "2s", "max_pause": "30s", "kernel": False}
     assert config["breaker"] == {"failures": 20, "pause": "500ms", "max_pause": "10s"}
     assert config["dns"]["min_ttl"] == "5s" and config["dns"]["servers"] == ["10.96.0.10", "10.0.0.53:5353"]
+    assert config["prices"] == {
+        "local": {
+            "input": 0.05,
+            "cached_input": 0.0125,
+            "cache_write": "0.1",
+            "cache_write_1h": 1,
+            "output": 0.2,
+            "aliases": ["local-1"],
+            "source": "https://example.com/prices",
+            "date": "2026-11-26",
+        }
+    }, config["prices"]
     assert config["models"]["claude-sonnet-4.5"][1] == {"upstream": "anthropic", "model": "claude-sonnet-4-5"}
     assert [upstream["name"] for upstream in config["upstreams"]] == ["openai", "anthropic", "relay"]
     assert config["upstreams"][2]["min_idle"] == 0 and config["upstreams"][2]["via"] is True

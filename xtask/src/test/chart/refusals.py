@@ -56,6 +56,8 @@ WRONG = [
     (["models.gpt[0]=opnai"], ["models.gpt", "opnai is no upstream", "holysheep"]),
     (["models.gpt[0].upstream=opnai"], ["models.gpt", "opnai is no upstream"]),
     (["models.gpt[0].name=openai"], ["models", "gpt"]),
+    (["prices.m.input=1"], ["prices", "m", "output"]),
+    (["prices.m.input=cheap", "prices.m.output=1"], ["prices", "m", "input"]),
     (["retries.attempts=11"], ["retries", "attempts", "10"]),
     (["retries.max_wait=1s"], ["retries", "max_wait"]),
     (["ejection.pause=1"], ["ejection", "pause"]),

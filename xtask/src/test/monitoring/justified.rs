@@ -2,9 +2,6 @@
 
 use super::expression;
 
-/// Metrics that are not there yet, by the beginning of their names.
-const LATER: [(&str, &str); 1] = [("holysheep_cost_usd", "comes with the counting of cost")];
-
 /// What only kernel programs measure; for the others there is `TCP_INFO`.
 const OF_KERNEL_PROGRAMS: [&str; 9] = [
     "holysheep_kernel_accept_queue_seconds",
@@ -22,10 +19,6 @@ const OF_KERNEL_PROGRAMS: [&str; 9] = [
 pub(super) fn reason(expression: &str, has_programs: bool) -> Option<&'static str> {
     let named =
         |beginning: &str| expression::names(expression).any(|name| name.starts_with(beginning));
-    let later = LATER.iter().find(|(beginning, _)| named(beginning));
-    if let Some((_, reason)) = later {
-        return Some(reason);
-    }
     let is_of_programs = OF_KERNEL_PROGRAMS.iter().any(|name| named(name));
     (is_of_programs && !has_programs).then_some("needs kernel programs, which do not run here")
 }

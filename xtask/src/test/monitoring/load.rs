@@ -13,12 +13,14 @@ const STREAM: &str = r#"{"model":"gpt-4.1","stream":true,"stream_options":{"incl
 const MESSAGES: &str = r#"{"model":"claude-sonnet-4.5","max_tokens":16,"messages":[{"role":"user","content":"Hello"}]}"#;
 const EMBEDDINGS: &str = r#"{"model":"text-embedding-3-small","input":"Hello"}"#;
 
-/// What the emulator is asked to do wrong: its own errors, a refused key, a stream that breaks, bytes that are not HTTP.
-const FAULTS: [&str; 5] = [
+/// What the emulator is asked to do wrong: its own errors, a refused key, a stream that breaks before its first token and one
+/// that breaks after it, bytes that are not HTTP.
+const FAULTS: [&str; 6] = [
     "503",
     "429",
     "status;code=401",
     "cut;after=100",
+    "cut;after=1500",
     "malformed;kind=status-line",
 ];
 
