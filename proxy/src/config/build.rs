@@ -57,6 +57,7 @@ impl Config {
             routes,
             limits: given.limits.checked(),
             probes: given.probes.checked(&mut problems),
+            webhook: given.webhook.checked(&mut problems),
             models_ttl: given
                 .models_cache
                 .ttl
