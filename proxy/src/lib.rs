@@ -31,4 +31,5 @@ pub mod stream;
 pub mod tls;
 pub mod upstream;
 pub mod watch;
+pub mod webhook;
 pub mod worker;

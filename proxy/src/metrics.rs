@@ -15,6 +15,7 @@ pub mod probe;
 pub mod queue;
 pub mod upstream;
 pub mod usage;
+pub mod webhook;
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ pub use probe::ProbeMetrics;
 pub use queue::QueueMetrics;
 pub use upstream::{Outcome, UpstreamMetrics};
 pub use usage::UsageMetrics;
+pub use webhook::WebhookMetrics;
 
 /// Everything one worker counts.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub struct WorkerMetrics {
     upstreams: Box<[UpstreamMetrics]>,
     /// How it is known what they used.
     pub usage: UsageMetrics,
+    /// Deliveries to the payment webhook.
+    pub webhooks: WebhookMetrics,
     /// Connections that wait on the plain listener.
     pub queue: QueueMetrics,
     /// Connections that wait on the TLS listener.
@@ -65,6 +69,7 @@ impl WorkerMetrics {
                 .map(|_| UpstreamMetrics::default())
                 .collect(),
             usage: UsageMetrics::default(),
+            webhooks: WebhookMetrics::default(),
             queue: QueueMetrics::default(),
             queue_tls: QueueMetrics::default(),
             log_dropped: Counter::default(),

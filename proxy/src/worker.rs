@@ -35,6 +35,7 @@ use crate::route::ROUTES;
 use crate::tls::Acceptor;
 use crate::upstream::tls::ClientTls;
 use crate::upstream::{Link, Origin};
+use crate::webhook::Webhook;
 pub use accept::ACCEPT_PAUSE;
 pub use budget::Budget;
 pub use inbox::{Inbox, Jobs, channel as inbox};
@@ -51,6 +52,8 @@ pub struct Shared {
     pub links: Arc<[Arc<Link>]>,
     /// The model list.
     pub models: Arc<ModelsCache>,
+    /// Notices of payments, if they are taken.
+    pub webhook: Option<Arc<Webhook>>,
     /// Heartbeats.
     pub health: Arc<Health>,
     /// Whether traffic should come.
@@ -98,6 +101,8 @@ pub struct Worker {
     pub hedges: Budget,
     /// The model list.
     pub models: Arc<ModelsCache>,
+    /// Notices of payments, if they are taken.
+    pub webhook: Option<Arc<Webhook>>,
     /// Heartbeats of all workers.
     pub health: Arc<Health>,
     /// Whether traffic should come.
@@ -232,6 +237,7 @@ impl Worker {
             budget: Budget::default(),
             hedges: Budget::default(),
             models: Arc::clone(&shared.models),
+            webhook: shared.webhook.clone(),
             health: Arc::clone(&shared.health),
             readiness: Arc::clone(&shared.readiness),
             drain: shared.drain.clone(),

@@ -6,6 +6,7 @@ use super::Admin;
 pub use super::file::FileStatus;
 pub use super::upstream::UpstreamStatus;
 pub use super::usage::UsageStatus;
+pub use super::webhook::WebhookStatus;
 use crate::kernel::{Kernel, Program};
 
 /// Everything the status page shows.
@@ -43,6 +44,8 @@ pub struct Status {
     pub upstreams: Vec<UpstreamStatus>,
     /// What requests to models used.
     pub usage: UsageStatus,
+    /// Notices of payments, if they are taken.
+    pub webhook: Option<WebhookStatus>,
     /// The proxy's own errors by code, since the start.
     pub errors: Vec<ErrorCount>,
 }
@@ -208,6 +211,7 @@ impl Status {
             upstream: UpstreamStatus::first(admin),
             upstreams: UpstreamStatus::others(admin),
             usage: UsageStatus::of(admin),
+            webhook: WebhookStatus::of(admin),
             errors,
         }
     }

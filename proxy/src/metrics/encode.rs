@@ -5,6 +5,7 @@ mod kernel;
 mod listeners;
 mod upstreams;
 mod usage;
+mod webhook;
 mod windows;
 
 use std::fmt;
@@ -44,6 +45,7 @@ impl prometheus_client::collector::Collector for Collector {
         self.kernel(&mut encoder)?;
         self.gen_ai(&mut encoder)?;
         self.usage(&mut encoder)?;
+        self.webhooks(&mut encoder)?;
         self.condition(&mut encoder)?;
         build_info(&mut encoder)
     }
