@@ -8,6 +8,7 @@ pub mod page;
 pub mod status;
 mod upstream;
 pub mod usage;
+pub mod webhook;
 pub mod windows;
 
 use std::convert::Infallible;
@@ -32,6 +33,7 @@ use crate::metrics::{Condition, Format};
 use crate::readiness::Readiness;
 use crate::reload::Reloads;
 use crate::tls::Acceptor;
+use crate::webhook::Webhook;
 
 /// How long a scraper may take to send its request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,6 +53,8 @@ pub struct Admin {
     pub sources: Vec<IpNet>,
     /// The configuration file.
     pub reloads: Arc<Reloads>,
+    /// Notices of payments, if they are taken.
+    pub webhook: Option<Arc<Webhook>>,
     /// When the proxy started.
     pub started: Instant,
 }

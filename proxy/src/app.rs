@@ -28,6 +28,7 @@ use crate::readiness::Readiness;
 use crate::reload::{Reloader, Reloads, Source};
 use crate::tls::Acceptor;
 use crate::upstream::{self, Link};
+use crate::webhook::{Courier, Webhook};
 use crate::worker::{self, Inbox, Inputs, Shared};
 pub use listeners::Addresses;
 use listeners::Listeners;
@@ -57,6 +58,7 @@ struct Parts {
     acceptor: Option<Acceptor>,
     sources: Vec<IpNet>,
     source: Option<Source>,
+    courier: Option<Courier>,
 }
 
 impl App {
@@ -76,6 +78,7 @@ impl App {
         let config = Arc::new(config);
         let links = Link::all(&config);
         load_keys(&config, &links)?;
+        let (webhook, courier) = Webhook::new(&config)?.unzip();
         let acceptor = config.tls.as_ref().map(Acceptor::new).transpose()?;
         // Before any other thread starts, so that all of them lack the capabilities given up here,
         // and before the first `listen`: sockets keep the cgroup they were made in.
@@ -114,6 +117,7 @@ impl App {
             links,
             models: Arc::default(),
             quotas,
+            webhook,
             health,
             readiness: Arc::clone(&readiness),
             drain,
@@ -138,6 +142,7 @@ impl App {
             acceptor,
             sources,
             source,
+            courier,
         };
         app.start_threads(listeners, parts)?;
         Ok(app)
@@ -191,9 +196,10 @@ impl App {
             acceptor: parts.acceptor,
             sources: parts.sources,
             reloads: Arc::clone(&self.reloads),
+            webhook: parts.shared.webhook.clone(),
             started: std::time::Instant::now(),
         };
-        self.control = Some(control::start(state, admin, reloader)?);
+        self.control = Some(control::start(state, admin, reloader, parts.courier)?);
         let count = starts.iter().count();
         ensure!(count == self.workers.len(), "a worker did not start");
         Ok(())

@@ -7,6 +7,7 @@
 pub mod ebpf;
 mod key;
 mod steps;
+mod webhook;
 
 use std::process::ExitCode;
 

@@ -6,6 +6,7 @@
 )]
 
 mod log;
+mod webhook;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use crate::reload::{self, Source};
 use crate::tls::CertificateError;
 use crate::upstream::keys::KeyFileError;
 use crate::upstream::tls::TlsSetupError;
+use crate::webhook::WebhookError;
 
 /// Names the file with the upstream key.
 const KEY_FILE_VARIABLE: &str = "HOLYSHEEP_API_KEY_FILE";
@@ -170,6 +172,7 @@ impl Settings {
         }
         file.probes.listen = self.probe_listen.or(file.probes.listen);
         file.probes.node = node_in_environment()?;
+        webhook::environment(&mut file.webhook)?;
         file.log.format = self.log_format.or(file.log.format).or_else(format_of_mode);
         Config::build(file)
     }
@@ -260,7 +263,10 @@ fn serve(settings: Settings, config: Config, text: Option<&str>) -> ExitCode {
 
 /// Whether what failed is a file that the configuration names.
 fn is_about_a_setting(error: &anyhow::Error) -> bool {
-    error.is::<KeyFileError>() || error.is::<TlsSetupError>() || error.is::<CertificateError>()
+    error.is::<KeyFileError>()
+        || error.is::<TlsSetupError>()
+        || error.is::<CertificateError>()
+        || error.is::<WebhookError>()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the main thread is no worker")]

@@ -20,6 +20,7 @@ pub mod secret;
 pub mod tcp;
 pub mod upstream;
 pub mod url;
+pub mod webhook;
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -42,6 +43,7 @@ pub use secret::Secret;
 pub use tcp::{AfterIdle, InitialWindow, Tcp};
 pub use upstream::{Dialects, KeySource, Upstream, UpstreamProtocol};
 pub use url::BaseUrl;
+pub use webhook::{ForwardTo, Webhook, WebhookScheme};
 
 /// Who may use the data port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
@@ -199,6 +201,8 @@ pub struct Config {
     pub redis: Option<Redis>,
     /// Health probes.
     pub probes: Probes,
+    /// Notices of payments, if they are taken.
+    pub webhook: Option<Webhook>,
     /// How long the model list is served from the cache.
     #[serde(serialize_with = "file::as_text")]
     pub models_ttl: Duration,

@@ -97,6 +97,18 @@ pub enum ProxyError {
     /// The proxy is at its own cap.
     #[error("the proxy is at its limit of concurrent requests")]
     Overloaded,
+    /// A delivery to the webhook is not signed with a secret the proxy has.
+    #[error("the delivery's signature is not right: {0}")]
+    WebhookBadSignature(&'static str),
+    /// A delivery was signed too long ago, or for a time to come.
+    #[error("the delivery's time differs from the proxy's by more than {}", humantime::format_duration(*.0))]
+    WebhookStale(Duration),
+    /// A delivery that is under way, or has been taken.
+    #[error("this delivery has come before")]
+    WebhookRepeated,
+    /// The receiver did not take a delivery. Why is the operator's business, and in the log.
+    #[error("the delivery could not be handed on; send it again later")]
+    WebhookForwardFailed,
     /// The client went away; nobody reads the answer.
     #[error("the client closed the connection")]
     ClientClosed,
@@ -241,6 +253,13 @@ impl ProxyError {
                     Never,
                 )
             },
+            Self::WebhookBadSignature(_) => {
+                let types = ("invalid_request_error", "authentication_error");
+                class(401, "webhook_bad_signature", types, Never)
+            }
+            Self::WebhookStale(_) => class(400, "webhook_stale", INVALID, Never),
+            Self::WebhookRepeated => class(409, "webhook_repeated", INVALID, Never),
+            Self::WebhookForwardFailed => class(502, "webhook_forward_failed", SERVER, Never),
             Self::ClientClosed => class(499, "client_closed", INVALID, Never),
         }
     }

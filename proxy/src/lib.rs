@@ -34,4 +34,5 @@ pub mod stream;
 pub mod tls;
 pub mod upstream;
 pub mod watch;
+pub mod webhook;
 pub mod worker;

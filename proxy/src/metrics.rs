@@ -16,6 +16,7 @@ pub mod probe;
 pub mod queue;
 pub mod upstream;
 pub mod usage;
+pub mod webhook;
 
 use std::sync::Arc;
 
@@ -35,6 +36,7 @@ pub use probe::ProbeMetrics;
 pub use queue::QueueMetrics;
 pub use upstream::{Outcome, UpstreamMetrics};
 pub use usage::UsageMetrics;
+pub use webhook::WebhookMetrics;
 
 /// Everything one worker counts.
 #[derive(Debug)]
@@ -47,6 +49,8 @@ pub struct WorkerMetrics {
     pub usage: UsageMetrics,
     /// What they cost.
     pub cost: CostMetrics,
+    /// Deliveries to the payment webhook.
+    pub webhooks: WebhookMetrics,
     /// Connections that wait on the plain listener.
     pub queue: QueueMetrics,
     /// Connections that wait on the TLS listener.
@@ -71,6 +75,7 @@ impl WorkerMetrics {
                 .collect(),
             usage: UsageMetrics::default(),
             cost: CostMetrics::default(),
+            webhooks: WebhookMetrics::default(),
             queue: QueueMetrics::default(),
             queue_tls: QueueMetrics::default(),
             log_dropped: Counter::default(),

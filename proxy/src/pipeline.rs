@@ -35,8 +35,9 @@ use crate::forward::{self, Outbound};
 use crate::http1::{FieldName, Framing, HeadView};
 use crate::models;
 use crate::relay;
-use crate::route::{self, Action, Dialect, Route};
+use crate::route::{self, Action, Dialect, Route, RouteId};
 use crate::upstream::AnyExchange;
+use crate::webhook::{self, Notice};
 use crate::worker::Worker;
 pub use admit::settle;
 pub use body::ADDED;
@@ -74,6 +75,7 @@ enum Step {
     RateLimit,
     Models(Box<Outbound>),
     Forward(Box<Outbound>),
+    Webhook(Box<Notice>),
 }
 
 /// Decides what to do with a request, from its head alone.
@@ -83,7 +85,7 @@ pub fn plan(worker: &Rc<Worker>, inbound: &Inbound<'_>, record: &mut RequestReco
         Ok(target) => target,
         Err(error) => return Plan::refuse(Dialect::OpenAi, error),
     };
-    let route = match find_route(&target, inbound, record) {
+    let route = match find_route(worker, &target, inbound, record) {
         Ok(route) => route,
         Err(refusal) => return refusal,
     };
@@ -109,11 +111,14 @@ impl Plan {
 }
 
 fn find_route(
+    worker: &Worker,
     target: &Target<'_>,
     inbound: &Inbound<'_>,
     record: &mut RequestRecord,
 ) -> Result<&'static Route, Plan> {
-    let Some(id) = route::find(target.path) else {
+    // What is switched off must not show.
+    let is_served = |id: &RouteId| id.get().action != Action::Webhook || worker.webhook.is_some();
+    let Some(id) = route::find(target.path).filter(is_served) else {
         let dialect = route::dialect_of_unknown(target.path);
         return Err(Plan::refuse(dialect, ProxyError::UnknownRoute));
     };
@@ -142,6 +147,8 @@ fn authenticate(worker: &Worker, inbound: &Inbound<'_>, route: &Route) -> Result
             || realtime::brings_key(&inbound.head)
     };
     match worker.config.auth {
+        // Its signature is what lets it in.
+        _ if route.action == Action::Webhook => Ok(()),
         Auth::Open => Ok(()),
         // A load balancer that asks for health has no key.
         Auth::Passthrough if route.action == Action::Health => Ok(()),
@@ -154,7 +161,10 @@ fn authenticate(worker: &Worker, inbound: &Inbound<'_>, route: &Route) -> Result
 fn admit(worker: &Worker, inbound: &Inbound<'_>, route: &Route) -> Result<(), ProxyError> {
     let limit = worker.live().limits.body;
     match inbound.body {
-        Framing::Length(length) if length > limit => Err(ProxyError::RequestTooLarge { limit }),
+        // It has a limit of its own, and counts what exceeds it.
+        Framing::Length(length) if length > limit && route.action != Action::Webhook => {
+            Err(ProxyError::RequestTooLarge { limit })
+        }
         // Busy is not ill: a probe that fails at the cap takes a pod away when it is needed most.
         _ if worker.is_overloaded() && route.action != Action::Health => {
             Err(ProxyError::Overloaded)
@@ -177,6 +187,9 @@ fn decide(
     match route.action {
         Action::Health => Ok(Step::Answer(answer::health(worker, target))),
         Action::RateLimit => Ok(Step::RateLimit),
+        Action::Webhook => {
+            webhook::notice(worker, inbound, record).map(|notice| Step::Webhook(Box::new(notice)))
+        }
         Action::Models if models::is_cacheable(worker, inbound, target) => {
             outbound(true).map(Step::Models)
         }
@@ -206,6 +219,9 @@ pub async fn run<D: Downstream>(
             Err(error) => Err(error),
         },
         Step::Forward(outbound) => forward(worker, *outbound, client, &mut record).await,
+        Step::Webhook(notice) => {
+            Box::pin(webhook::answer(worker, *notice, client, &mut record)).await
+        }
     };
     finish(worker, plan.dialect, client, record, result).await;
 }

@@ -25,6 +25,8 @@ pub enum Action {
     Health,
     /// The caller's own limits.
     RateLimit,
+    /// A notice of a payment, verified and handed on; where none are taken, a path like any unknown one.
+    Webhook,
 }
 
 /// What a request asks of a model, in OpenTelemetry's terms (`gen_ai.operation.name`).
@@ -134,7 +136,7 @@ use Dialect::{Anthropic, OpenAi};
 use Operation::{Audio, Chat, Embeddings, Images, Rerank, TextCompletion};
 
 /// All routes. Order matters only where a template with `*` could also match.
-pub static ROUTES: [Route; 20] = [
+pub static ROUTES: [Route; 21] = [
     with_stream_options("/v1/chat/completions", Chat),
     with_stream_options("/v1/completions", TextCompletion),
     route("POST", "/v1/embeddings", OpenAi, Forward, Some(Embeddings)),
@@ -173,6 +175,7 @@ pub static ROUTES: [Route; 20] = [
     route("GET, POST", "/v1/batches/*", OpenAi, Forward, None),
     route("GET, HEAD", "/health", OpenAi, Health, None),
     route("GET", "/v1/rate_limit", OpenAi, RateLimit, None),
+    route("POST", "/webhooks/payment", OpenAi, Action::Webhook, None),
 ];
 
 /// The label of requests that match no route.

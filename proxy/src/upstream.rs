@@ -11,7 +11,7 @@ pub mod connect;
 pub mod dns;
 pub mod endpoint;
 pub mod exchange;
-mod eyeballs;
+pub(crate) mod eyeballs;
 pub mod h2;
 pub mod keys;
 pub mod last_dial;

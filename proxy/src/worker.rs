@@ -38,6 +38,7 @@ use crate::route::ROUTES;
 use crate::tls::Acceptor;
 use crate::upstream::tls::ClientTls;
 use crate::upstream::{Link, Origin};
+use crate::webhook::Webhook;
 pub use accept::ACCEPT_PAUSE;
 pub use budget::Budget;
 pub use inbox::{Inbox, Jobs, channel as inbox};
@@ -56,6 +57,8 @@ pub struct Shared {
     pub models: Arc<ModelsCache>,
     /// What clients have had of late.
     pub quotas: Arc<Quotas>,
+    /// Notices of payments, if they are taken.
+    pub webhook: Option<Arc<Webhook>>,
     /// Heartbeats.
     pub health: Arc<Health>,
     /// Whether traffic should come.
@@ -111,6 +114,8 @@ pub struct Worker {
     pub hedges: Budget,
     /// The model list.
     pub models: Arc<ModelsCache>,
+    /// Notices of payments, if they are taken.
+    pub webhook: Option<Arc<Webhook>>,
     /// Heartbeats of all workers.
     pub health: Arc<Health>,
     /// Whether traffic should come.
@@ -248,6 +253,7 @@ impl Worker {
             budget: Budget::default(),
             hedges: Budget::default(),
             models: Arc::clone(&shared.models),
+            webhook: shared.webhook.clone(),
             health: Arc::clone(&shared.health),
             readiness: Arc::clone(&shared.readiness),
             drain: shared.drain.clone(),

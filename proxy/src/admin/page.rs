@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::status::{FileStatus, LimitsStatus, Status, UpstreamStatus};
+use super::status::{FileStatus, LimitsStatus, Status, UpstreamStatus, WebhookStatus};
 use super::upstream::{EndpointStatus, KeyStatus};
 use crate::config::Auth;
 
@@ -76,6 +76,13 @@ fn proxy(page: &mut String, status: &Status) {
             ("Usage", status.usage.in_words()),
             ("Limits", lines(&status.limits, LimitsStatus::in_words)),
             ("Cost", status.cost.in_words()),
+            (
+                "Payment webhook",
+                status
+                    .webhook
+                    .as_ref()
+                    .map_or_else(|| "–".to_owned(), WebhookStatus::in_words),
+            ),
             ("Who may use it", status.auth.as_str().to_owned()),
             ("Workers", status.workers.to_string()),
             ("Requests in flight", status.in_flight.to_string()),

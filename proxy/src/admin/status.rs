@@ -8,6 +8,7 @@ pub use super::file::FileStatus;
 pub use super::limits::LimitsStatus;
 pub use super::upstream::UpstreamStatus;
 pub use super::usage::UsageStatus;
+pub use super::webhook::WebhookStatus;
 use crate::kernel::{Kernel, Program};
 
 /// Everything the status page shows.
@@ -49,6 +50,8 @@ pub struct Status {
     pub limits: Vec<LimitsStatus>,
     /// What they cost.
     pub cost: CostStatus,
+    /// Notices of payments, if they are taken.
+    pub webhook: Option<WebhookStatus>,
     /// The proxy's own errors by code, since the start.
     pub errors: Vec<ErrorCount>,
 }
@@ -216,6 +219,7 @@ impl Status {
             usage: UsageStatus::of(admin),
             limits: LimitsStatus::all(admin),
             cost: CostStatus::of(admin),
+            webhook: WebhookStatus::of(admin),
             errors,
         }
     }

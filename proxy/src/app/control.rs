@@ -15,12 +15,14 @@ use crate::reload::Reloader;
 use crate::tls::Acceptor;
 use crate::upstream::{Link, dns, keys};
 use crate::watch::FileWatch;
+use crate::webhook::Courier;
 
 /// Starts the thread that does everything but requests.
 pub(super) fn start(
     admin: Admin,
     listener: TcpListener,
     reloader: Option<Reloader>,
+    courier: Option<Courier>,
 ) -> Result<(JoinHandle<()>, oneshot::Sender<()>)> {
     let (stop, stopped) = oneshot::channel();
     let thread = std::thread::Builder::new()
@@ -31,7 +33,9 @@ pub(super) fn start(
                 .enable_all()
                 .build_local(LocalOptions::default());
             match runtime {
-                Ok(runtime) => runtime.block_on(control(admin, listener, reloader, stopped)),
+                Ok(runtime) => {
+                    runtime.block_on(control(admin, listener, reloader, courier, stopped));
+                }
                 Err(error) => tracing::error!(%error, "the control thread has no runtime"),
             }
         })
@@ -43,6 +47,7 @@ async fn control(
     admin: Admin,
     listener: TcpListener,
     reloader: Option<Reloader>,
+    courier: Option<Courier>,
     stopped: oneshot::Receiver<()>,
 ) {
     let config = admin.readiness.config.load_full();
@@ -63,6 +68,13 @@ async fn control(
     tokio::task::spawn_local(memory::keep_small(Arc::clone(&admin.readiness.metrics)));
     if let Some(reloader) = reloader {
         tokio::task::spawn_local(reloader.run());
+    }
+    if let Some(courier) = courier {
+        let watched = admin.readiness.health.watch("the webhook's courier");
+        tokio::task::spawn_local(async move {
+            let _watched = watched;
+            courier.run().await;
+        });
     }
     let kernel = Arc::clone(&admin.kernel);
     let keeper = tokio::task::spawn_local(windows::keep_open(Arc::clone(&kernel)));

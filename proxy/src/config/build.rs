@@ -58,6 +58,7 @@ impl Config {
             limits: given.limits.checked(&mut problems),
             redis: given.limits.redis.checked(&mut problems),
             probes: given.probes.checked(&mut problems),
+            webhook: given.webhook.checked(&mut problems),
             models_ttl: given
                 .models_cache
                 .ttl

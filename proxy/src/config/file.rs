@@ -18,6 +18,7 @@ use super::probes::ProbesFile;
 use super::resilience::{BreakerFile, EjectionFile, HedgingFile, RetriesFile};
 use super::routes::{ResponsesFile, RouteFile};
 pub use super::upstream::UpstreamFile;
+use super::webhook::WebhookFile;
 use super::{
     Auth, ClientLimits, ClientLimitsFile, ConfigError, EbpfMode, Limits, LogFormat, Problem,
     RedisFile, Timeouts,
@@ -69,6 +70,8 @@ pub struct ConfigFile {
     pub limits: LimitsFile,
     /// Health probes.
     pub probes: ProbesFile,
+    /// Notices of payments.
+    pub webhook: WebhookFile,
     /// The model list's cache.
     pub models_cache: ModelsCacheFile,
     /// The counting of tokens.
@@ -320,7 +323,11 @@ fn misfit(text: &str) -> Option<(String, String)> {
 
 /// A message quotes the value that does not fit, which may be a key in the wrong place.
 fn without_keys(message: &str) -> String {
-    let is_key = |quoted: &&str| quoted.starts_with("cr_") || quoted.starts_with("sk-");
+    let is_key = |quoted: &&str| {
+        ["cr_", "sk-", "whsec_"]
+            .iter()
+            .any(|start| quoted.starts_with(start))
+    };
     let parts = message.split('"');
     let parts = parts.map(|part| if is_key(&part) { "…" } else { part });
     parts.collect::<Vec<_>>().join("\"")

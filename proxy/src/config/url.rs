@@ -27,6 +27,13 @@ pub struct BaseUrlError {
     reason: &'static str,
 }
 
+impl BaseUrlError {
+    /// What is wrong, without the text.
+    pub const fn reason(&self) -> &'static str {
+        self.reason
+    }
+}
+
 impl BaseUrl {
     /// Parses a base URL.
     ///

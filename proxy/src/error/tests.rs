@@ -35,6 +35,10 @@ fn every_error() -> Vec<ProxyError> {
         E::UpstreamUnavailable { retry_after: 1 },
         E::NoUpstream,
         E::Overloaded,
+        E::WebhookBadSignature(""),
+        E::WebhookStale(second),
+        E::WebhookRepeated,
+        E::WebhookForwardFailed,
         E::ClientClosed,
     ];
     for error in &all {
@@ -49,6 +53,8 @@ fn every_error() -> Vec<ProxyError> {
             E::UpstreamFirstByteTimeout(_) | E::UpstreamIdleTimeout(_) => {}
             E::UpstreamClosed | E::UpstreamInvalidResponse(_) => {}
             E::UpstreamUnavailable { .. } | E::NoUpstream => {}
+            E::WebhookBadSignature(_) | E::WebhookStale(_) => {}
+            E::WebhookRepeated | E::WebhookForwardFailed => {}
             E::Overloaded | E::ClientClosed | E::TotalTimeout(_) => {}
         }
     }

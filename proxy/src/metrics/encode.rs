@@ -7,6 +7,7 @@ mod limits;
 mod listeners;
 mod upstreams;
 mod usage;
+mod webhook;
 mod windows;
 
 use std::fmt;
@@ -50,6 +51,7 @@ impl prometheus_client::collector::Collector for Collector {
         self.gen_ai(&mut encoder)?;
         self.usage(&mut encoder)?;
         self.cost(&mut encoder)?;
+        self.webhooks(&mut encoder)?;
         self.condition(&mut encoder)?;
         build_info(&mut encoder)
     }

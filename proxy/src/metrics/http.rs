@@ -79,7 +79,7 @@ impl Left {
 }
 
 /// Every code of [`crate::error::ProxyError`]; a test holds the two together.
-pub const REASONS: [&str; 22] = [
+pub const REASONS: [&str; 26] = [
     "invalid_api_key",
     "unknown_route",
     "method_not_allowed",
@@ -101,6 +101,10 @@ pub const REASONS: [&str; 22] = [
     "upstream_closed",
     "upstream_invalid_response",
     "overloaded",
+    "webhook_bad_signature",
+    "webhook_stale",
+    "webhook_repeated",
+    "webhook_forward_failed",
     "client_closed",
 ];
 

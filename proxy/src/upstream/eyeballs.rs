@@ -23,7 +23,7 @@ const STAGGER: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// Why the last attempt failed, and how many there were.
-pub(super) async fn race<A, T, E, F>(
+pub(crate) async fn race<A, T, E, F>(
     addresses: &[A],
     connect: impl Fn(A) -> F,
     slow: impl Fn(&A),

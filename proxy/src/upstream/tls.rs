@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, CipherSuite, ClientConfig, RootCertStore, SupportedCipherSuite};
 
-use crate::config::{Upstream, UpstreamProtocol};
+use crate::config::{BaseUrl, Upstream, UpstreamProtocol};
 
 /// TLS sessions remembered; upstreams send several tickets a handshake.
 const SESSIONS: usize = 256;
@@ -90,10 +90,23 @@ pub fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, TlsSetupError> {
 /// # Errors
 /// If certificates or name cannot be used.
 pub fn client(upstream: &Upstream) -> Result<Option<ClientTls>, TlsSetupError> {
-    let host = upstream.base_url.host();
+    let ca_file = upstream.ca_file.as_deref();
+    client_to(&upstream.base_url, ca_file, upstream.protocol)
+}
+
+/// The TLS settings towards any address, or none for a plain one.
+///
+/// # Errors
+/// If certificates or name cannot be used.
+pub fn client_to(
+    url: &BaseUrl,
+    ca_file: Option<&Path>,
+    protocol: UpstreamProtocol,
+) -> Result<Option<ClientTls>, TlsSetupError> {
+    let host = url.host();
     let name =
         ServerName::try_from(host.to_owned()).map_err(|_| TlsSetupError::Name(host.to_owned()))?;
-    if !upstream.base_url.tls() {
+    if !url.tls() {
         return Ok(None);
     }
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
@@ -101,12 +114,12 @@ pub fn client(upstream: &Upstream) -> Result<Option<ClientTls>, TlsSetupError> {
     let provider = Arc::new(provider);
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots(upstream.ca_file.as_deref())?)
+        .with_root_certificates(roots(ca_file)?)
         .with_no_client_auth();
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let http1 = Arc::new(config);
-    let config = match upstream.protocol {
+    let config = match protocol {
         UpstreamProtocol::Http1 => Arc::clone(&http1),
         UpstreamProtocol::Http2 => {
             let mut config = ClientConfig::clone(&http1);

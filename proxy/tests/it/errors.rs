@@ -19,7 +19,7 @@ pub(crate) fn assert_error(reply: &Reply, path: &str, status: u16, code: &str) {
 
 /// Whether the status of a code is a 5xx.
 fn is_server_error(code: &str) -> bool {
-    code.starts_with("upstream_") || code == "overloaded"
+    code.starts_with("upstream_") || matches!(code, "overloaded" | "webhook_forward_failed")
 }
 
 /// Asserts the shape of an error body.

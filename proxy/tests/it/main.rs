@@ -57,5 +57,6 @@ mod upstream_h2;
 mod upstream_h2_retries;
 mod upstream_keys;
 mod usage;
+mod webhook;
 mod windows;
 mod wire;

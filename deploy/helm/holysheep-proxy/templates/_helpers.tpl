@@ -99,6 +99,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- fail "holysheep.existingSecret: with config.auth=open the proxy sends its own key upstream; name the Secret that has it (or set holysheep.apiKeys for several, or holysheep.apiKeySecret to the key itself)" }}
 {{- end }}
 {{- include "holysheep-proxy.refuse-upstreams" . }}
+{{- include "holysheep-proxy.refuse-webhook" . }}
 {{- if and (include "holysheep-proxy.has-daemonset" .) .Values.daemonset.hostNetwork (eq .Values.config.auth "open") (not .Values.daemonset.acceptOpenHostNetwork) }}
 {{- fail "daemonset.hostNetwork: NetworkPolicies do not apply to the node's network, so with config.auth=open everyone who reaches the node spends your key; set config.auth=passthrough, or daemonset.acceptOpenHostNetwork=true if a firewall is in front" }}
 {{- end }}
@@ -111,7 +112,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
 {{- fail "httpRoute.parentRefs: needed with httpRoute.enabled; for example [{name: my-gateway, namespace: gateways}]" }}
 {{- end }}
-{{- range $key, $value := dict "listen" "config.bindAddress and containerPorts" "admin_listen" "config.bindAddress and containerPorts" "tls" "tls" "auth" "config.auth" "upstreams" "upstreams" }}
+{{- range $key, $value := dict "listen" "config.bindAddress and containerPorts" "admin_listen" "config.bindAddress and containerPorts" "tls" "tls" "auth" "config.auth" "upstreams" "upstreams" "webhook" "webhook" }}
 {{- if hasKey $.Values.config.file $key }}
 {{- fail (printf "config.file.%s: set by the chart; use %s" $key $value) }}
 {{- end }}

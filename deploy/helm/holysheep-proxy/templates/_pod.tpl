@@ -224,6 +224,11 @@ capabilities:
   mountPath: /etc/holysheep/tls
   readOnly: true
 {{- end }}
+{{- if .Values.webhook.forwardTo }}
+- name: webhook
+  mountPath: /etc/holysheep/webhook
+  readOnly: true
+{{- end }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
@@ -275,6 +280,13 @@ capabilities:
   secret:
     secretName: {{ include "holysheep-proxy.tls-secret" . }}
     defaultMode: 0440
+{{- end }}
+{{- with (include "holysheep-proxy.webhook-sources" .) }}
+- name: webhook
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- . | nindent 6 }}
 {{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}

@@ -73,11 +73,23 @@
 {{- if $sources }}{{ toYaml $sources }}{{ end -}}
 {{- end }}
 
+{{/* Everything the proxy connects to: upstreams, and where the webhook's deliveries go. */}}
+{{- define "holysheep-proxy.urls" -}}
+{{- $urls := list .Values.holysheep.apiBaseUrl -}}
+{{- range .Values.upstreams -}}
+{{- $urls = append $urls .baseUrl -}}
+{{- end -}}
+{{- with .Values.webhook.forwardTo -}}
+{{- $urls = append $urls . -}}
+{{- end -}}
+{{- toJson $urls -}}
+{{- end }}
+
 {{/* Their ports, for the NetworkPolicy. */}}
 {{- define "holysheep-proxy.upstream-ports" -}}
 {{- $ports := list -}}
-{{- range prepend .Values.upstreams (dict "baseUrl" .Values.holysheep.apiBaseUrl) -}}
-{{- $url := urlParse .baseUrl -}}
+{{- range include "holysheep-proxy.urls" . | fromJsonArray -}}
+{{- $url := urlParse . -}}
 {{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
 {{- $ports = append $ports (int (default (ternary "80" "443" (eq $url.scheme "http")) $port)) -}}
 {{- end -}}
@@ -86,8 +98,8 @@
 
 {{/* Whether one of them is a Service of a cluster. */}}
 {{- define "holysheep-proxy.has-service-upstream" -}}
-{{- range prepend .Values.upstreams (dict "baseUrl" .Values.holysheep.apiBaseUrl) -}}
-{{- if contains ".svc." (urlParse .baseUrl).host }}true{{ end -}}
+{{- range include "holysheep-proxy.urls" . | fromJsonArray -}}
+{{- if contains ".svc." (urlParse .).host }}true{{ end -}}
 {{- end -}}
 {{- end }}
 

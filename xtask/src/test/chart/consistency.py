@@ -213,8 +213,10 @@ def each_key_of_the_configuration_is_a_file_of_a_secret():
     for values, objects in rendered():
         config = configuration(objects)
         upstreams = [config["upstream"], *config.get("upstreams", [])]
+        webhook = config.get("webhook", {})
         files = [key["file"] for upstream in upstreams for key in upstream.get("api_keys", [])]
         files += [upstream[key] for upstream in upstreams for key in ("api_key_file", "ca_file") if key in upstream]
+        files += [webhook[key] for key in ("secret_file", "ca_file") if key in webhook]
         assert len(files) == len(set(files)), f"{values}: one file for two keys"
         for key, _, spec in pods(objects):
             mounted = set(mounted_files(spec))
@@ -222,7 +224,7 @@ def each_key_of_the_configuration_is_a_file_of_a_secret():
         count += len(files)
         text = yaml.safe_dump([item for item in objects if item["kind"] != "Secret"])
         assert "cr_0123456789" not in text, f"{values}: a key outside of a Secret"
-    assert count >= 10, count
+    assert count >= 13, count
 
 
 def mounted_files(spec):
@@ -266,6 +268,28 @@ def sections_of_values_are_sections_of_the_file():
     assert config["upstreams"][2]["min_idle"] == 0 and config["upstreams"][2]["via"] is True
 
 
+def the_webhook_is_there_where_it_has_a_receiver():
+    found = {}
+    for values, objects in rendered():
+        config = configuration(objects)
+        found[values] = config.get("webhook")
+        mounts = [mount["name"] for _, _, spec in pods(objects) for mount in spec["containers"][0]["volumeMounts"]]
+        assert ("webhook" in mounts) == ("webhook" in config), values
+    assert found.pop("everything") == {
+        "forward_to": "https://billing.shop.svc.cluster.local:9443/payments?shop=1",
+        "secret_file": "/etc/holysheep/webhook/webhook-secret",
+        "ca_file": "/etc/holysheep/webhook/ca.crt",
+        "scheme": "timestamped",
+        "signature_header": "x-pay-signature",
+        "tolerance": "2m",
+        "max_body": 131072,
+        "timeout": "5s",
+        "max_concurrent": 8,
+    }
+    assert found.pop("upstreams")["secret_file"] == "/etc/holysheep/webhook/webhook-secret"
+    assert not any(found.values()), found
+
+
 def the_hpa_scales_a_deployment_that_has_no_fixed_size():
     for values, objects in rendered():
         scaled = {item["spec"]["scaleTargetRef"]["name"] for item in objects if "scaleTargetRef" in item.get("spec", {})}
@@ -282,11 +306,12 @@ def the_program_accepts_every_configuration():
     count = 0
     for values, objects in rendered():
         # Every key has the same file.
-        text = re.sub(r"/etc/holysheep/keys?/\S*", str(directory / "api-key"), configuration_text(objects))
+        text = re.sub(r"/etc/holysheep/(keys?|webhook)/\S*", str(directory / "api-key"), configuration_text(objects))
         # An authority of the machine that renders, and nobody's real one.
         text = re.sub(r"ca_file: .*", "", text)
         # Nothing answers there, so nothing leaves this machine.
         text = re.sub(r"base_url: .*", "base_url: http://127.0.0.1:9/v1", text)
+        text = re.sub(r"forward_to: .*", "forward_to: http://127.0.0.1:9/", text)
         for item in workloads(objects):
             (container,) = item["spec"]["template"]["spec"]["containers"]
             environment = {variable["name"]: variable.get("value", "192.0.2.1") for variable in container["env"]}
@@ -320,6 +345,7 @@ CHECKS = [
     only_what_the_proxy_does_not_read_again_replaces_pods,
     each_key_of_the_configuration_is_a_file_of_a_secret,
     sections_of_values_are_sections_of_the_file,
+    the_webhook_is_there_where_it_has_a_receiver,
     the_hpa_scales_a_deployment_that_has_no_fixed_size,
     the_program_accepts_every_configuration,
 ]

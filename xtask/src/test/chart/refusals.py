@@ -63,6 +63,12 @@ WRONG = [
     (["ejection.pause=1"], ["ejection", "pause"]),
     (["breaker.failures=0"], ["breaker", "failures", "1"]),
     (["dns.attempts=0"], ["dns", "attempts", "1"]),
+    (["webhook.forwardTo=billing:8080"], ["webhook", "forwardTo", "https?"]),
+    (["webhook.forwardTo=http://user:pass@billing"], ["webhook", "forwardTo", "https?"]),
+    (["webhook.scheme=plain"], ["webhook", "scheme", "timestamped"]),
+    (["webhook.secret=whsec_1"], ["webhook", "secret"]),
+    (["webhook.forwardTo=http://billing", "holysheep.existingSecret=", "config.auth=passthrough"], ["webhook.existingSecret", "Secret"]),
+    (["config.file.webhook.forward_to=http://billing"], ["config.file.webhook", "use webhook"]),
     (["config.file.upstreams[0].name=openai"], ["config.file.upstreams", "use upstreams"]),
     (["config.file.upstream.api_keys[0].name=a"], ["config.file.upstream.api_keys", "holysheep.apiKeys"]),
 ]

@@ -127,11 +127,11 @@ def a_service_as_upstream_is_reached_whatever_port_its_pods_have():
     assert {"ports": [{"port": 8443, "protocol": "TCP"}]} in rules("https://relay.example.com:8443/v1")
 
 
-def every_upstream_is_let_out_to_and_no_port_besides():
+def every_upstream_and_the_webhooks_receiver_is_let_out_to_and_no_port_besides():
     (values,) = [values for values in VALUES if values.stem == "upstreams"]
     rules = by_name(load(template("4", "--values", values)))["NetworkPolicy/holysheep-proxy"]["spec"]["egress"]
     ports = [port for rule in rules for port in rule.get("ports", []) if port["protocol"] == "TCP"]
-    assert sorted(port["port"] for port in ports) == [53, 443, 5353, 8443], ports
+    assert sorted(port["port"] for port in ports) == [53, 80, 443, 5353, 8443], ports
     assert {"to": [{"namespaceSelector": {}}]} in rules, "the relay is a Service"
 
 
@@ -145,5 +145,5 @@ CHECKS = [
     secrets_are_files_for_one_group_and_never_in_the_environment,
     open_access_comes_with_a_policy,
     a_service_as_upstream_is_reached_whatever_port_its_pods_have,
-    every_upstream_is_let_out_to_and_no_port_besides,
+    every_upstream_and_the_webhooks_receiver_is_let_out_to_and_no_port_besides,
 ]
