@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::account::log_thread::{self, LogThread};
 use crate::admin::Admin;
-use crate::config::{Auth, Config, EbpfMode};
+use crate::config::{Config, EbpfMode};
 use crate::drain::{self, DrainTrigger};
 use crate::health::Health;
 use crate::kernel::{self, Kernel, Program, Sockets};
@@ -362,7 +362,7 @@ fn load_kernel(config: &Config) -> Result<(Kernel, Vec<IpNet>)> {
 fn load_keys(config: &Config, links: &[Arc<Link>]) -> Result<()> {
     for link in links {
         link.keys.load(&link.settings)?;
-        if link.keys.is_any() || config.auth != Auth::Open {
+        if link.keys.is_any() || !config.auth.injects_key() {
             continue;
         }
         let name = &link.settings.name;

@@ -55,6 +55,11 @@ impl Auth {
             Self::Passthrough => "passthrough",
         }
     }
+
+    /// Whether requests get the proxy's own upstream key in place of what their clients sent.
+    pub const fn injects_key(self) -> bool {
+        !matches!(self, Self::Passthrough)
+    }
 }
 
 /// Whether kernel programs are loaded.

@@ -152,7 +152,7 @@ fn encode_head(
         out.extend(rest);
         out.extend(b"\r\n");
     });
-    if edit.auth == Auth::Open {
+    if edit.auth.injects_key() {
         let put = |secret: Option<&Secret>| put_key(&mut out, edit.scheme, secret);
         origin.link.keys.get(key).with(put)?;
     }
@@ -205,12 +205,12 @@ impl Edit<'_> {
         match name {
             _ if self.for_cache => false,
             FieldName::Authorization | FieldName::XApiKey | FieldName::ApiKey => {
-                self.auth == Auth::Passthrough
+                !self.auth.injects_key()
             }
             FieldName::AcceptEncoding => !self.plain,
             // Compressed messages could not be looked at.
             FieldName::SecWebSocketExtensions => !self.plain,
-            FieldName::SecWebSocketProtocol if self.auth == Auth::Open => {
+            FieldName::SecWebSocketProtocol if self.auth.injects_key() => {
                 for option in framing::options(value).filter(|option| !is_key(option)) {
                     append_list(&mut self.protocols, option);
                 }

@@ -302,8 +302,9 @@ async fn give_up<D: Downstream>(
 /// Upstream's 401 and 403 are about the proxy's key, not about the client's:
 /// passed on, they would send people looking in the wrong place.
 fn refused_key(worker: &Worker, exchange: &AnyExchange) -> Result<(), ProxyError> {
-    match (worker.config.auth, exchange.head().status()) {
-        (Auth::Open, 401 | 403) => Err(ProxyError::UpstreamInvalidApiKey),
-        _ => Ok(()),
+    let is_refusal = matches!(exchange.head().status(), 401 | 403);
+    match is_refusal && worker.config.auth.injects_key() {
+        true => Err(ProxyError::UpstreamInvalidApiKey),
+        false => Ok(()),
     }
 }

@@ -95,10 +95,10 @@ fn upstream(page: &mut String, upstream: &UpstreamStatus, auth: Auth) {
         Some(reason) => reason.clone(),
         None => lines(&upstream.endpoints, EndpointStatus::in_words),
     };
-    let keys = match (upstream.keys.is_empty(), auth) {
+    let keys = match (upstream.keys.is_empty(), auth.injects_key()) {
         (false, _) => lines(&upstream.keys, KeyStatus::in_words),
-        (true, Auth::Passthrough) => "the clients' own".to_owned(),
-        (true, Auth::Open) => "none".to_owned(),
+        (true, false) => "the clients' own".to_owned(),
+        (true, true) => "none".to_owned(),
     };
     let retries = match upstream.retries.is_empty() {
         true => "none".to_owned(),
