@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use crate::clients::{ANONYMOUS, Known};
 use crate::connection::peer::Peer;
 use crate::error::ProxyError;
 use crate::http1::head::Version;
@@ -114,6 +115,8 @@ pub struct RequestRecord {
     pub text: RecordText,
     /// Route, once known.
     pub route: Option<RouteId>,
+    /// Who sent it, if clients have names.
+    pub client: Option<Known>,
     /// Model named in the request, if it was seen.
     pub model: Option<Box<str>>,
     /// Status sent; 0 while none was.
@@ -171,6 +174,7 @@ impl RequestRecord {
             version,
             text: worker.spare.text(),
             route: None,
+            client: None,
             model: None,
             status: 0,
             error: None,
@@ -199,6 +203,19 @@ impl RequestRecord {
     pub fn dialect(&self) -> Dialect {
         self.route
             .map_or(Dialect::OpenAi, |route| route.get().dialect)
+    }
+
+    /// The name of its client, for who has to call it by one.
+    pub fn client_name(&self) -> &str {
+        self.client
+            .as_ref()
+            .map_or(ANONYMOUS, |client| &client.name)
+    }
+
+    /// Whether its client may use some models only.
+    pub fn is_limited_to_models(&self) -> bool {
+        let client = self.client.as_ref();
+        client.is_some_and(|client| client.models.is_some())
     }
 
     /// What it asks of a model.
@@ -243,6 +260,9 @@ impl RequestRecord {
         let total = now.duration_since(self.started);
         let metrics = &self.worker.metrics;
         metrics.http.finished(self.route, self.status, total);
+        if let Some(client) = &self.client {
+            self.worker.count_client(client, self.status);
+        }
         if self.attempts > 0 {
             let outcome = match self.error {
                 Some(code) => Outcome::Failed(code),

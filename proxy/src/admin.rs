@@ -1,6 +1,7 @@
 //! The admin port: metrics, health, status, configuration. Never the data port.
 
 mod accept;
+pub mod clients;
 pub mod file;
 pub mod page;
 pub mod status;
@@ -24,6 +25,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 
 use crate::app::Addresses;
+use crate::clients::follow::Book;
 use crate::health;
 use crate::kernel::Kernel;
 use crate::metrics::{Condition, Format};
@@ -49,6 +51,8 @@ pub struct Admin {
     pub sources: Vec<IpNet>,
     /// The configuration file.
     pub reloads: Arc<Reloads>,
+    /// The clients, where they have keys of their own.
+    pub clients: Option<Arc<Book>>,
     /// When the proxy started.
     pub started: Instant,
 }
@@ -141,6 +145,7 @@ impl Admin {
             reloads: self.reloads.ok.load(Relaxed),
             failed_reloads: self.reloads.failed.load(Relaxed),
             reload_failed: self.reloads.state.load().error.is_some(),
+            clients: self.clients.clone(),
         }
     }
 

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::account::log_thread::{self, LogThread};
 use crate::admin::Admin;
+use crate::clients::follow::{Book, Follower};
 use crate::config::{Config, EbpfMode};
 use crate::drain::{self, DrainTrigger};
 use crate::health::Health;
@@ -41,6 +42,7 @@ pub struct App {
     trigger: DrainTrigger,
     readiness: Arc<Readiness>,
     reloads: Arc<Reloads>,
+    clients: Option<Arc<Book>>,
     workers: Vec<JoinHandle<()>>,
     inboxes: Vec<Inbox>,
     control: Option<Stoppable>,
@@ -75,6 +77,9 @@ impl App {
         let config = Arc::new(config);
         let links = Link::all(&config);
         load_keys(&config, &links)?;
+        let clients = config.clients_file.as_deref();
+        let clients = clients.map(|path| Book::open(path, config.workers).map(Arc::new));
+        let clients = clients.transpose()?;
         let acceptor = config.tls.as_ref().map(Acceptor::new).transpose()?;
         // Before any other thread starts, so that all of them lack the capabilities given up here,
         // and before the first `listen`: sockets keep the cgroup they were made in.
@@ -105,6 +110,7 @@ impl App {
         let shared = Arc::new(Shared {
             config,
             links,
+            clients: clients.as_ref().map(|book| book.clients.load_full()),
             models: Arc::default(),
             health,
             readiness: Arc::clone(&readiness),
@@ -117,6 +123,7 @@ impl App {
             trigger,
             readiness: Arc::clone(&readiness),
             reloads: Arc::new(Reloads::new(source.as_ref())),
+            clients,
             workers: Vec::new(),
             inboxes: Vec::new(),
             control: None,
@@ -183,9 +190,14 @@ impl App {
             acceptor: parts.acceptor,
             sources: parts.sources,
             reloads: Arc::clone(&self.reloads),
+            clients: self.clients.clone(),
             started: std::time::Instant::now(),
         };
-        self.control = Some(control::start(state, admin, reloader)?);
+        let follower = self.clients.clone().map(|book| Follower {
+            book,
+            inboxes: self.inboxes.clone(),
+        });
+        self.control = Some(control::start(state, admin, (reloader, follower))?);
         let count = starts.iter().count();
         ensure!(count == self.workers.len(), "a worker did not start");
         Ok(())
@@ -253,9 +265,12 @@ impl App {
         self.trigger.begin(self.drain_delay());
     }
 
-    /// Reads the configuration file again, if there is one.
+    /// Reads the configuration file again, and that of clients, if there is one.
     pub fn reload(&self) {
         self.reloads.ask();
+        if let Some(clients) = &self.clients {
+            clients.ask();
+        }
     }
 
     /// Waits until the proxy has stopped.

@@ -15,6 +15,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::app::App;
 use crate::check;
+use crate::clients::file::ClientsError;
 use crate::config::{
     Auth, Config, ConfigError, ConfigFile, EbpfMode, LogFormat, ProbeSource, Problem, Secret,
 };
@@ -70,8 +71,11 @@ struct Settings {
     #[arg(long, value_name = "FILE", env = "HOLYSHEEP_UPSTREAM_CA")]
     upstream_ca: Option<PathBuf>,
     /// Who may use the data port [default on loopback: open]
-    #[arg(long, value_name = "open|passthrough", env = "HOLYSHEEP_AUTH")]
+    #[arg(long, value_name = "open|passthrough|clients", env = "HOLYSHEEP_AUTH")]
     auth: Option<Auth>,
+    /// File of clients and their keys, with `--auth clients`; read again when it changes
+    #[arg(long, value_name = "FILE", env = "HOLYSHEEP_CLIENTS_FILE")]
+    clients_file: Option<PathBuf>,
     /// Worker threads [default: the CPUs the cgroup allows]
     #[arg(long, value_name = "N", env = "HOLYSHEEP_WORKERS")]
     workers: Option<usize>,
@@ -158,6 +162,7 @@ impl Settings {
         };
         file.upstream.ca_file = self.upstream_ca.clone().or(file.upstream.ca_file);
         file.auth = self.auth.or(file.auth);
+        file.clients.file = self.clients_file.clone().or(file.clients.file);
         file.workers = self.workers.or(file.workers);
         file.ebpf = self.ebpf.or(file.ebpf);
         file.ebpf_log = self.ebpf_log.then_some(true).or(file.ebpf_log);
@@ -256,7 +261,10 @@ fn serve(settings: Settings, config: Config, text: Option<&str>) -> ExitCode {
 
 /// Whether what failed is a file that the configuration names.
 fn is_about_a_setting(error: &anyhow::Error) -> bool {
-    error.is::<KeyFileError>() || error.is::<TlsSetupError>() || error.is::<CertificateError>()
+    error.is::<KeyFileError>()
+        || error.is::<TlsSetupError>()
+        || error.is::<CertificateError>()
+        || error.is::<ClientsError>()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the main thread is no worker")]

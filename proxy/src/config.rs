@@ -45,6 +45,8 @@ pub enum Auth {
     Open,
     /// Everyone; each request keeps the key its client sent.
     Passthrough,
+    /// Clients with a key of their own; requests get the proxy's upstream key instead of it.
+    Clients,
 }
 
 impl Auth {
@@ -53,6 +55,7 @@ impl Auth {
         match self {
             Self::Open => "open",
             Self::Passthrough => "passthrough",
+            Self::Clients => "clients",
         }
     }
 
@@ -170,6 +173,8 @@ pub struct Config {
     pub timing_header: bool,
     /// Who may use the data port.
     pub auth: Auth,
+    /// The file of its clients.
+    pub clients_file: Option<PathBuf>,
     /// The upstream; of several, the first.
     pub upstream: Upstream,
     /// The others.

@@ -13,6 +13,24 @@ pub enum ProxyError {
     /// No client key, or an unknown one.
     #[error("no valid API key was given")]
     InvalidApiKey,
+    /// The right key of a client whose time is over.
+    #[error("this API key has expired; the proxy's operator has to renew it")]
+    ClientExpired,
+    /// The right key of a client that is switched off.
+    #[error("this API key is disabled; the proxy's operator has to enable it")]
+    ClientDisabled,
+    /// The path is not one that this client may use.
+    #[error("this API key may not use this path")]
+    RouteNotAllowed,
+    /// The model is not one that this client may use.
+    #[error("this API key may not use the model {0}")]
+    ModelNotAllowed(Box<str>),
+    /// This client may use some models only, and the request names none where it can be seen.
+    #[error(
+        "this API key may use some models only, and which one this request is for cannot be seen: \
+         it has to be named once, in plain JSON"
+    )]
+    ModelNotKnown,
     /// The path is none of the API's.
     #[error("there is no such path; the API's paths are listed in the proxy's documentation")]
     UnknownRoute,
@@ -140,6 +158,8 @@ const fn class(
 }
 
 const INVALID: (&str, &str) = ("invalid_request_error", "invalid_request_error");
+/// What they call a key that may not do something.
+const PERMISSION: (&str, &str) = ("invalid_request_error", "permission_error");
 /// What OpenAI and Anthropic call their own 5xx.
 const SERVER: (&str, &str) = ("server_error", "api_error");
 
@@ -148,9 +168,13 @@ impl ProxyError {
     pub const fn class(&self) -> ErrorClass {
         use Retry::{Never, Unread, Unsent};
         match self {
-            Self::InvalidApiKey => {
+            Self::InvalidApiKey | Self::ClientExpired | Self::ClientDisabled => {
                 let types = ("invalid_request_error", "authentication_error");
                 class(401, "invalid_api_key", types, Never)
+            }
+            Self::RouteNotAllowed => class(403, "route_not_allowed", PERMISSION, Never),
+            Self::ModelNotAllowed(_) | Self::ModelNotKnown => {
+                class(403, "model_not_allowed", PERMISSION, Never)
             }
             Self::UnknownRoute => {
                 let types = ("invalid_request_error", "not_found_error");

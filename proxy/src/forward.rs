@@ -211,7 +211,7 @@ impl Edit<'_> {
             // Compressed messages could not be looked at.
             FieldName::SecWebSocketExtensions => !self.plain,
             FieldName::SecWebSocketProtocol if self.auth.injects_key() => {
-                for option in framing::options(value).filter(|option| !is_key(option)) {
+                for option in framing::options(value).filter(|option| key_in(option).is_none()) {
                     append_list(&mut self.protocols, option);
                 }
                 false
@@ -285,9 +285,9 @@ impl Edit<'_> {
     }
 }
 
-/// Whether a protocol that a WebSocket's client offers is a key: how browsers send one, which cannot set fields.
-pub fn is_key(protocol: &[u8]) -> bool {
-    protocol.starts_with(b"openai-insecure-api-key.")
+/// The key that a protocol is which a WebSocket's client offers: how browsers send one, which cannot set fields.
+pub fn key_in(protocol: &[u8]) -> Option<&[u8]> {
+    protocol.strip_prefix(b"openai-insecure-api-key.")
 }
 
 /// Whether the client sent its key as a bearer token.

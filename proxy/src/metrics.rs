@@ -6,6 +6,7 @@
 
 pub mod cell;
 mod classic;
+pub mod client;
 pub mod condition;
 mod encode;
 pub mod gen_ai;
@@ -24,6 +25,7 @@ use crate::kernel::Kernel;
 use crate::upstream::Link;
 
 pub use cell::{Counter, Gauge, Histogram};
+pub use client::ClientCounts;
 pub use condition::Condition;
 pub use gen_ai::GenAiMetrics;
 pub use http::HttpMetrics;

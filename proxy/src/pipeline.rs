@@ -11,12 +11,14 @@
 
 mod attempt;
 mod attempts;
+mod authenticate;
 mod body;
 mod course;
 mod describe;
 mod doubt;
 mod hedge;
 mod learn;
+mod permit;
 mod realtime;
 mod target;
 mod verdict;
@@ -26,20 +28,21 @@ use std::rc::Rc;
 
 use crate::account::{End, RequestRecord, Text};
 use crate::answer::{self, Answer};
-use crate::config::Auth;
 use crate::connection::peer::Peer;
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::forward::{self, Outbound};
-use crate::http1::{FieldName, Framing, HeadView};
+use crate::http1::{Framing, HeadView};
 use crate::models;
 use crate::relay;
 use crate::route::{self, Action, Dialect, Route};
 use crate::upstream::AnyExchange;
 use crate::worker::Worker;
+use authenticate::authenticate;
 pub use body::ADDED;
 use body::Observed;
 pub use describe::{describe, describe_unread};
+use permit::Guard;
 pub use target::Target;
 
 /// Longest `x-request-id` taken over from a client.
@@ -87,7 +90,7 @@ pub fn plan(worker: &Rc<Worker>, inbound: &Inbound<'_>, record: &mut RequestReco
     if route.action == Action::Realtime {
         record.model = realtime::model(&target);
     }
-    let step = authenticate(worker, inbound, route)
+    let step = authenticate(worker, inbound, &target, route, record)
         .and_then(|()| admit(worker, inbound, route))
         .and_then(|()| decide(worker, inbound, &target, route, record));
     Plan {
@@ -124,29 +127,6 @@ fn find_route(
     Ok(route)
 }
 
-/// Client keys come with their own issue; until then the configuration says
-/// whether everybody is let in or everybody brings a key for upstream.
-fn authenticate(worker: &Worker, inbound: &Inbound<'_>, route: &Route) -> Result<(), ProxyError> {
-    let brings_key = || {
-        let credentials = [
-            FieldName::Authorization,
-            FieldName::XApiKey,
-            FieldName::ApiKey,
-        ];
-        credentials
-            .iter()
-            .any(|name| inbound.head.field(*name).is_some())
-            || realtime::brings_key(&inbound.head)
-    };
-    match worker.config.auth {
-        Auth::Open => Ok(()),
-        // A load balancer that asks for health has no key.
-        Auth::Passthrough if route.action == Action::Health => Ok(()),
-        Auth::Passthrough if brings_key() => Ok(()),
-        Auth::Passthrough => Err(ProxyError::InvalidApiKey),
-    }
-}
-
 /// The limits a request can be held against before anything is spent on it.
 fn admit(worker: &Worker, inbound: &Inbound<'_>, route: &Route) -> Result<(), ProxyError> {
     let limit = worker.live().limits.body;
@@ -168,19 +148,27 @@ fn decide(
     record: &RequestRecord,
 ) -> Result<Step, ProxyError> {
     let request_id = record.text.get(Text::RequestId);
-    let outbound = |for_cache| {
+    let outbound = |target: &Target<'_>, for_cache| {
         forward::outbound(worker, inbound, target, route, request_id, for_cache).map(Box::new)
     };
     match route.action {
         Action::Health => Ok(Step::Answer(answer::health(worker, target))),
         Action::RateLimit => Ok(Step::Answer(answer::rate_limit())),
+        // A client that may see some of it gets it out of the cache, whatever else it asks for.
+        Action::Models if record.is_limited_to_models() => {
+            let target = Target {
+                path_and_query: target.path,
+                ..*target
+            };
+            outbound(&target, true).map(Step::Models)
+        }
         Action::Models if models::is_cacheable(worker, inbound, target) => {
-            outbound(true).map(Step::Models)
+            outbound(target, true).map(Step::Models)
         }
         Action::Realtime => {
-            realtime::check(inbound).and_then(|()| outbound(false).map(Step::Forward))
+            realtime::check(inbound).and_then(|()| outbound(target, false).map(Step::Forward))
         }
-        Action::Models | Action::Forward => outbound(false).map(Step::Forward),
+        Action::Models | Action::Forward => outbound(target, false).map(Step::Forward),
     }
 }
 
@@ -253,7 +241,8 @@ async fn forward<D: Downstream>(
     let has_model = record.route.is_some_and(|route| route.get().names_model());
     let gives_signs = !worker.treatment(record.route).keep_alive.is_zero();
     let adds = outbound.adds_usage;
-    let mut body = Observed::new(client, has_model, adds, !gives_signs);
+    let mut body =
+        Observed::new(client, has_model, adds, !gives_signs).guarded_by(Guard::of(record));
     let mut slot = None;
     let sent = attempts::run(worker, outbound, &mut body, record, &mut slot).await;
     let exchange = match (sent, slot) {

@@ -5,6 +5,7 @@
 
 mod accept;
 mod budget;
+mod clients;
 mod inbox;
 mod live;
 mod spare;
@@ -24,6 +25,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use crate::account::access_log::Batch;
 use crate::account::log_thread::LogSender;
 use crate::account::{RecordText, RequestRecord};
+use crate::clients::{Clients, Table};
 use crate::config::{Config, Live, Treatment};
 use crate::drain::Drain;
 use crate::health::{BEAT, Health};
@@ -49,6 +51,8 @@ pub struct Shared {
     pub config: Arc<Config>,
     /// The upstreams.
     pub links: Arc<[Arc<Link>]>,
+    /// The clients at the start, where they have keys of their own.
+    pub clients: Option<Arc<Clients>>,
     /// The model list.
     pub models: Arc<ModelsCache>,
     /// Heartbeats.
@@ -90,6 +94,7 @@ pub struct Worker {
     pub config: Arc<Config>,
     live: Cell<Live>,
     treatments: RefCell<[Treatment; ROUTES.len()]>,
+    clients: RefCell<Option<Rc<Table>>>,
     /// Its side of each upstream.
     pub origins: Box<[Origin]>,
     /// What is left of the budget for repeated requests.
@@ -244,6 +249,7 @@ impl Worker {
             max_in_flight: Cell::new(live::share(&config)),
             live: Cell::new(config.live()),
             treatments: RefCell::new(config.routes.by_route()),
+            clients: RefCell::new(shared.clients.clone().map(Table::new).map(Rc::new)),
             connections: Cell::new(0),
             connection_ended: Notify::new(),
             now: Cell::new(Instant::now()),

@@ -114,7 +114,9 @@ impl Batch {
         out.extend_from_slice(b"\",\"route\":\"");
         let route = record.route.map_or(UNKNOWN, |route| route.get().template);
         out.extend_from_slice(route.as_bytes());
-        out.extend_from_slice(b"\",\"model\":");
+        out.extend_from_slice(b"\",\"client\":");
+        string_or_null(out, record.client.as_ref().map(|client| &*client.name));
+        out.extend_from_slice(b",\"model\":");
         string_or_null(out, record.model.as_deref());
         out.extend_from_slice(b",\"bytes_in\":");
         number(out, record.bytes_in);

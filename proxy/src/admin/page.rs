@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::clients::ClientsStatus;
 use super::status::{FileStatus, Status, UpstreamStatus};
 use super::upstream::{EndpointStatus, KeyStatus};
 use crate::config::Auth;
@@ -37,6 +38,9 @@ pub fn render(status: &Status) -> String {
     upstream(&mut page, &status.upstream, status.auth);
     for other in &status.upstreams {
         upstream(&mut page, other, status.auth);
+    }
+    if let Some(clients) = &status.clients {
+        table(&mut page, clients);
     }
     let errors: Vec<_> = status
         .errors
@@ -88,6 +92,14 @@ fn proxy(page: &mut String, status: &Status) {
             ("Kernel programs", status.kernel.in_words()),
         ],
     );
+}
+
+/// The clients, a line each.
+fn table(page: &mut String, clients: &ClientsStatus) {
+    let mut lines = vec![("File", clients.file_in_words())];
+    let each = clients.clients.iter();
+    lines.extend(each.map(|client| (client.name.as_str(), client.in_words())));
+    rows(page, "Clients", &lines);
 }
 
 fn upstream(page: &mut String, upstream: &UpstreamStatus, auth: Auth) {

@@ -10,17 +10,21 @@ use tokio::sync::oneshot;
 
 use super::{memory, windows};
 use crate::admin::{self, Admin};
+use crate::clients::follow::Follower;
 use crate::config::Config;
 use crate::reload::Reloader;
 use crate::tls::Acceptor;
 use crate::upstream::{Link, dns, keys};
 use crate::watch::FileWatch;
 
+/// What follows the configuration file, and that of clients, if there are such.
+type Followers = (Option<Reloader>, Option<Follower>);
+
 /// Starts the thread that does everything but requests.
 pub(super) fn start(
     admin: Admin,
     listener: TcpListener,
-    reloader: Option<Reloader>,
+    followers: Followers,
 ) -> Result<(JoinHandle<()>, oneshot::Sender<()>)> {
     let (stop, stopped) = oneshot::channel();
     let thread = std::thread::Builder::new()
@@ -31,7 +35,7 @@ pub(super) fn start(
                 .enable_all()
                 .build_local(LocalOptions::default());
             match runtime {
-                Ok(runtime) => runtime.block_on(control(admin, listener, reloader, stopped)),
+                Ok(runtime) => runtime.block_on(control(admin, listener, followers, stopped)),
                 Err(error) => tracing::error!(%error, "the control thread has no runtime"),
             }
         })
@@ -42,7 +46,7 @@ pub(super) fn start(
 async fn control(
     admin: Admin,
     listener: TcpListener,
-    reloader: Option<Reloader>,
+    (reloader, follower): Followers,
     stopped: oneshot::Receiver<()>,
 ) {
     let config = admin.readiness.config.load_full();
@@ -63,6 +67,9 @@ async fn control(
     tokio::task::spawn_local(memory::keep_small(Arc::clone(&admin.readiness.metrics)));
     if let Some(reloader) = reloader {
         tokio::task::spawn_local(reloader.run());
+    }
+    if let Some(follower) = follower {
+        tokio::task::spawn_local(follower.run());
     }
     let kernel = Arc::clone(&admin.kernel);
     let keeper = tokio::task::spawn_local(windows::keep_open(Arc::clone(&kernel)));

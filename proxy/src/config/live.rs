@@ -32,7 +32,8 @@ pub struct Live {
 }
 
 /// Where the file calls a field differently than [`Config`].
-const NAMES: [(&str, &str); 6] = [
+const NAMES: [(&str, &str); 7] = [
+    ("clients_file", "clients.file"),
     ("models_ttl", "models_cache.ttl"),
     ("count_usage", "usage.count"),
     ("add_usage", "usage.add_to_streams"),

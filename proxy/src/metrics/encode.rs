@@ -1,5 +1,6 @@
 //! Adds the workers up and hands the sums to prometheus-client.
 
+mod clients;
 mod gen_ai;
 mod kernel;
 mod listeners;
@@ -44,6 +45,7 @@ impl prometheus_client::collector::Collector for Collector {
         self.kernel(&mut encoder)?;
         self.gen_ai(&mut encoder)?;
         self.usage(&mut encoder)?;
+        self.clients(&mut encoder)?;
         self.condition(&mut encoder)?;
         build_info(&mut encoder)
     }

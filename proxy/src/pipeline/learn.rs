@@ -1,4 +1,5 @@
-//! Which model a request is for, where that says which upstream gets it: its body is held back until it has named one.
+//! Which model a request is for, where that says which upstream gets it, or whether one does: its body is held back until
+//! it has named one.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -26,6 +27,9 @@ pub(super) async fn learn<D: Downstream>(
     let names_model = record.route.is_some_and(|route| route.get().names_model());
     if record.model.is_none() && names_model {
         read(worker, message, body).await?;
+        if body.is_guarded() && !body.knows_model() {
+            return Err(ProxyError::ModelNotKnown);
+        }
         record.model = body.asked().and_then(|asked| asked.model.clone());
     }
     let targets = worker.config.models.of(record.model.as_deref()).iter();
@@ -42,10 +46,14 @@ async fn read<D: Downstream>(
 ) -> Result<(), ProxyError> {
     let limit = worker.live().timeouts.client_body;
     body.client.timer().set(worker.now(), limit);
-    poll_fn(|cx| {
+    // What nothing may be sent of is kept, long as it may be: its length has a limit of its own.
+    let keep = message.keep;
+    if body.is_guarded() {
+        message.keep = usize::MAX;
+    }
+    let read = poll_fn(|cx| {
         loop {
-            let is_known = body.asked().is_none_or(|asked| asked.model.is_some());
-            if is_known || message.is_complete || message.bytes.len() > message.keep {
+            if body.knows_model() || message.is_complete || message.bytes.len() > message.keep {
                 return Poll::Ready(Ok(()));
             }
             match body.poll_data(cx) {
@@ -58,6 +66,8 @@ async fn read<D: Downstream>(
         }
         let expired = body.client.timer().poll_expired(cx);
         expired.map(|()| Err(ProxyError::RequestTimeout))
-    })
-    .await
+    });
+    let read = read.await;
+    message.keep = keep;
+    read
 }

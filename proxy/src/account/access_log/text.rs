@@ -21,6 +21,9 @@ pub(super) fn line(
     pair(out, " request_id=", record.text.get(Text::RequestId));
     let route = record.route.map_or(UNKNOWN, |route| route.get().template);
     pair(out, " route=", route.as_bytes());
+    if let Some(client) = &record.client {
+        pair(out, " client=", client.name.as_bytes());
+    }
     if let Some(model) = &record.model {
         pair(out, " model=", model.as_bytes());
     }
