@@ -5,6 +5,7 @@
     reason = "talks to a person"
 )]
 
+mod client;
 mod log;
 
 use std::net::{IpAddr, SocketAddr};
@@ -45,6 +46,8 @@ enum Command {
     Serve(Settings),
     /// Try the way to upstream, step by step, and say what to do about failures
     Check(Settings),
+    /// Make, list and remove the keys of clients (`auth: clients`)
+    Client(client::Client),
     /// Print version and build facts
     Version,
 }
@@ -124,6 +127,7 @@ pub fn main() -> ExitCode {
             Ok((config, _)) => check::run(&config),
             Err(error) => refuse(&error),
         },
+        Command::Client(client) => client.run(),
         Command::Version => {
             println!("holysheep-proxy {}", env!("CARGO_PKG_VERSION"));
             let built_in = match Kernel::is_built_in() {
