@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::{Line, Outcome, ebpf, key};
+use super::{Line, Outcome, clients, ebpf, key};
 use crate::config::{Config, Upstream, UpstreamProtocol};
 use crate::upstream::tls::{self, HandshakeFailure};
 use crate::upstream::{certificate, dns};
@@ -47,6 +47,7 @@ pub(super) async fn all(config: &Config) -> Vec<Line> {
         };
         way.take(&mut lines).await;
     }
+    lines.extend(clients::readable(config));
     lines.extend(ebpf::possible(config));
     lines
 }
