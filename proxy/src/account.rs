@@ -17,6 +17,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::clients::{ANONYMOUS, Known};
 use crate::connection::peer::Peer;
 use crate::cost::Amount;
 use crate::error::ProxyError;
@@ -119,6 +120,8 @@ pub struct RequestRecord {
     pub text: RecordText,
     /// Route, once known.
     pub route: Option<RouteId>,
+    /// Who sent it, if clients have names.
+    pub client: Option<Known>,
     /// Model named in the request, if it was seen.
     pub model: Option<Box<str>>,
     /// Status sent; 0 while none was.
@@ -182,6 +185,7 @@ impl RequestRecord {
             version,
             text: worker.spare.text(),
             route: None,
+            client: None,
             model: None,
             status: 0,
             error: None,
@@ -215,14 +219,22 @@ impl RequestRecord {
             .map_or(Dialect::OpenAi, |route| route.get().dialect)
     }
 
+    /// The name of its client, for who has to call it by one.
+    pub fn client_name(&self) -> &str {
+        self.client
+            .as_ref()
+            .map_or(ANONYMOUS, |client| &client.name)
+    }
+
+    /// Whether its client may use some models only.
+    pub fn is_limited_to_models(&self) -> bool {
+        let client = self.client.as_ref();
+        client.is_some_and(|client| client.models.is_some())
+    }
+
     /// What it asks of a model.
     pub fn operation(&self) -> Option<Operation> {
         self.route?.get().operation
-    }
-
-    /// The name of the client that sent it, for metrics and logs.
-    pub const fn client_name(&self) -> &str {
-        "anonymous"
     }
 
     /// Whether upstream said in its response that it has failed.
@@ -262,6 +274,9 @@ impl RequestRecord {
         let total = now.duration_since(self.started);
         let metrics = &self.worker.metrics;
         metrics.http.finished(self.route, self.status, total);
+        if let Some(client) = &self.client {
+            self.worker.count_client(client, self.status);
+        }
         if self.attempts > 0 {
             let outcome = match self.error {
                 Some(code) => Outcome::Failed(code),

@@ -1,6 +1,7 @@
 //! The admin port: metrics, health, status, configuration. Never the data port.
 
 mod accept;
+pub mod clients;
 pub mod cost;
 pub mod file;
 mod limits;
@@ -27,6 +28,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 
 use crate::app::Addresses;
+use crate::clients::follow::Book;
 use crate::health;
 use crate::kernel::Kernel;
 use crate::metrics::{Condition, Format};
@@ -55,6 +57,8 @@ pub struct Admin {
     pub reloads: Arc<Reloads>,
     /// Notices of payments, if they are taken.
     pub webhook: Option<Arc<Webhook>>,
+    /// The clients, where they have keys of their own.
+    pub clients: Option<Arc<Book>>,
     /// When the proxy started.
     pub started: Instant,
 }
@@ -147,6 +151,7 @@ impl Admin {
             reloads: self.reloads.ok.load(Relaxed),
             failed_reloads: self.reloads.failed.load(Relaxed),
             reload_failed: self.reloads.state.load().error.is_some(),
+            clients: self.clients.clone(),
         }
     }
 

@@ -17,7 +17,8 @@ use tokio::sync::oneshot;
 
 use crate::account::log_thread::{self, LogThread};
 use crate::admin::Admin;
-use crate::config::{Auth, Config, EbpfMode};
+use crate::clients::follow::{Book, Follower};
+use crate::config::{Config, EbpfMode};
 use crate::drain::{self, DrainTrigger};
 use crate::health::Health;
 use crate::kernel::{self, Kernel, Program, Sockets};
@@ -43,6 +44,7 @@ pub struct App {
     trigger: DrainTrigger,
     readiness: Arc<Readiness>,
     reloads: Arc<Reloads>,
+    clients: Option<Arc<Book>>,
     workers: Vec<JoinHandle<()>>,
     inboxes: Vec<Inbox>,
     control: Option<Stoppable>,
@@ -79,6 +81,9 @@ impl App {
         let links = Link::all(&config);
         load_keys(&config, &links)?;
         let (webhook, courier) = Webhook::new(&config)?.unzip();
+        let clients = config.clients_file.as_deref();
+        let clients = clients.map(|path| Book::open(path, config.workers).map(Arc::new));
+        let clients = clients.transpose()?;
         let acceptor = config.tls.as_ref().map(Acceptor::new).transpose()?;
         // Before any other thread starts, so that all of them lack the capabilities given up here,
         // and before the first `listen`: sockets keep the cgroup they were made in.
@@ -115,6 +120,7 @@ impl App {
         let shared = Arc::new(Shared {
             config,
             links,
+            clients: clients.as_ref().map(|book| book.clients.load_full()),
             models: Arc::default(),
             quotas,
             webhook,
@@ -129,6 +135,7 @@ impl App {
             trigger,
             readiness: Arc::clone(&readiness),
             reloads: Arc::new(Reloads::new(source.as_ref())),
+            clients,
             workers: Vec::new(),
             inboxes: Vec::new(),
             control: None,
@@ -197,9 +204,18 @@ impl App {
             sources: parts.sources,
             reloads: Arc::clone(&self.reloads),
             webhook: parts.shared.webhook.clone(),
+            clients: self.clients.clone(),
             started: std::time::Instant::now(),
         };
-        self.control = Some(control::start(state, admin, reloader, parts.courier)?);
+        let follower = self.clients.clone().map(|book| Follower {
+            book,
+            inboxes: self.inboxes.clone(),
+        });
+        self.control = Some(control::start(
+            state,
+            admin,
+            (reloader, follower, parts.courier),
+        )?);
         let count = starts.iter().count();
         ensure!(count == self.workers.len(), "a worker did not start");
         Ok(())
@@ -267,9 +283,12 @@ impl App {
         self.trigger.begin(self.drain_delay());
     }
 
-    /// Reads the configuration file again, if there is one.
+    /// Reads the configuration file again, and that of clients, if there is one.
     pub fn reload(&self) {
         self.reloads.ask();
+        if let Some(clients) = &self.clients {
+            clients.ask();
+        }
     }
 
     /// Waits until the proxy has stopped.
@@ -376,7 +395,7 @@ fn load_kernel(config: &Config) -> Result<(Kernel, Vec<IpNet>)> {
 fn load_keys(config: &Config, links: &[Arc<Link>]) -> Result<()> {
     for link in links {
         link.keys.load(&link.settings)?;
-        if link.keys.is_any() || config.auth != Auth::Open {
+        if link.keys.is_any() || !config.auth.injects_key() {
             continue;
         }
         let name = &link.settings.name;

@@ -4,6 +4,7 @@
 //! No step costs a token.
 #![expect(clippy::print_stdout, reason = "talks to a person")]
 
+mod clients;
 pub mod ebpf;
 mod key;
 mod steps;

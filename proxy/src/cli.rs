@@ -5,6 +5,7 @@
     reason = "talks to a person"
 )]
 
+mod client;
 mod log;
 mod webhook;
 
@@ -16,6 +17,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::app::App;
 use crate::check;
+use crate::clients::file::ClientsError;
 use crate::config::{
     Auth, Config, ConfigError, ConfigFile, EbpfMode, LogFormat, ProbeSource, Problem, Secret,
 };
@@ -49,6 +51,8 @@ enum Command {
     Check(Settings),
     /// Compute what models cost: official prices against HolySheep's, or a bill by client
     Costs(costs::Arguments),
+    /// Make, list and remove the keys of clients (`auth: clients`)
+    Client(client::Client),
     /// Print version and build facts
     Version,
 }
@@ -75,8 +79,11 @@ struct Settings {
     #[arg(long, value_name = "FILE", env = "HOLYSHEEP_UPSTREAM_CA")]
     upstream_ca: Option<PathBuf>,
     /// Who may use the data port [default on loopback: open]
-    #[arg(long, value_name = "open|passthrough", env = "HOLYSHEEP_AUTH")]
+    #[arg(long, value_name = "open|passthrough|clients", env = "HOLYSHEEP_AUTH")]
     auth: Option<Auth>,
+    /// File of clients and their keys, with `--auth clients`; read again when it changes
+    #[arg(long, value_name = "FILE", env = "HOLYSHEEP_CLIENTS_FILE")]
+    clients_file: Option<PathBuf>,
     /// Worker threads [default: the CPUs the cgroup allows]
     #[arg(long, value_name = "N", env = "HOLYSHEEP_WORKERS")]
     workers: Option<usize>,
@@ -126,6 +133,7 @@ pub fn main() -> ExitCode {
             Err(error) => refuse(&error),
         },
         Command::Costs(arguments) => costs::run(&arguments, BAD_USAGE),
+        Command::Client(client) => client.run(),
         Command::Version => {
             println!("holysheep-proxy {}", env!("CARGO_PKG_VERSION"));
             let built_in = match Kernel::is_built_in() {
@@ -164,6 +172,7 @@ impl Settings {
         };
         file.upstream.ca_file = self.upstream_ca.clone().or(file.upstream.ca_file);
         file.auth = self.auth.or(file.auth);
+        file.clients.file = self.clients_file.clone().or(file.clients.file);
         file.workers = self.workers.or(file.workers);
         file.ebpf = self.ebpf.or(file.ebpf);
         file.ebpf_log = self.ebpf_log.then_some(true).or(file.ebpf_log);
@@ -267,6 +276,7 @@ fn is_about_a_setting(error: &anyhow::Error) -> bool {
         || error.is::<TlsSetupError>()
         || error.is::<CertificateError>()
         || error.is::<WebhookError>()
+        || error.is::<ClientsError>()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the main thread is no worker")]

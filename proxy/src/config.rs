@@ -53,6 +53,8 @@ pub enum Auth {
     Open,
     /// Everyone; each request keeps the key its client sent.
     Passthrough,
+    /// Clients with a key of their own; requests get the proxy's upstream key instead of it.
+    Clients,
 }
 
 impl Auth {
@@ -61,7 +63,13 @@ impl Auth {
         match self {
             Self::Open => "open",
             Self::Passthrough => "passthrough",
+            Self::Clients => "clients",
         }
+    }
+
+    /// Whether requests get the proxy's own upstream key in place of what their clients sent.
+    pub const fn injects_key(self) -> bool {
+        !matches!(self, Self::Passthrough)
     }
 }
 
@@ -175,6 +183,8 @@ pub struct Config {
     pub timing_header: bool,
     /// Who may use the data port.
     pub auth: Auth,
+    /// The file of its clients.
+    pub clients_file: Option<PathBuf>,
     /// The upstream; of several, the first.
     pub upstream: Upstream,
     /// The others.

@@ -14,6 +14,24 @@ pub enum ProxyError {
     /// No client key, or an unknown one.
     #[error("no valid API key was given")]
     InvalidApiKey,
+    /// The right key of a client whose time is over.
+    #[error("this API key has expired; the proxy's operator has to renew it")]
+    ClientExpired,
+    /// The right key of a client that is switched off.
+    #[error("this API key is disabled; the proxy's operator has to enable it")]
+    ClientDisabled,
+    /// The path is not one that this client may use.
+    #[error("this API key may not use this path")]
+    RouteNotAllowed,
+    /// The model is not one that this client may use.
+    #[error("this API key may not use the model {0}")]
+    ModelNotAllowed(Box<str>),
+    /// This client may use some models only, and the request names none where it can be seen.
+    #[error(
+        "this API key may use some models only, and which one this request is for cannot be seen: \
+         it has to be named once, in plain JSON"
+    )]
+    ModelNotKnown,
     /// The path is none of the API's.
     #[error("there is no such path; the API's paths are listed in the proxy's documentation")]
     UnknownRoute,
@@ -161,8 +179,21 @@ const fn class(
 }
 
 const INVALID: (&str, &str) = ("invalid_request_error", "invalid_request_error");
+/// What they call a key that may not do something.
+const PERMISSION: (&str, &str) = ("invalid_request_error", "permission_error");
 /// What OpenAI and Anthropic call their own 5xx.
 const SERVER: (&str, &str) = ("server_error", "api_error");
+const OVERLOADED: (&str, &str) = ("server_error", "overloaded_error");
+
+impl ErrorClass {
+    /// The same of an error that is over in so many seconds.
+    const fn again(self, retry_after: u32) -> Self {
+        Self {
+            retry_after: Some(retry_after),
+            ..self
+        }
+    }
+}
 
 /// Rounded up, so that whoever waits so long waits long enough.
 const fn whole_seconds(time: Duration) -> u32 {
@@ -183,9 +214,13 @@ impl ProxyError {
     pub const fn class(&self) -> ErrorClass {
         use Retry::{Never, Unread, Unsent};
         match self {
-            Self::InvalidApiKey => {
+            Self::InvalidApiKey | Self::ClientExpired | Self::ClientDisabled => {
                 let types = ("invalid_request_error", "authentication_error");
                 class(401, "invalid_api_key", types, Never)
+            }
+            Self::RouteNotAllowed => class(403, "route_not_allowed", PERMISSION, Never),
+            Self::ModelNotAllowed(_) | Self::ModelNotKnown => {
+                class(403, "model_not_allowed", PERMISSION, Never)
             }
             Self::UnknownRoute => {
                 let types = ("invalid_request_error", "not_found_error");
@@ -199,15 +234,10 @@ impl ProxyError {
             Self::HeadersTooLarge { .. } => class(431, "headers_too_large", INVALID, Never),
             Self::InvalidRequest(_) => class(400, "invalid_request", INVALID, Never),
             Self::RequestTimeout => class(408, "request_timeout", INVALID, Never),
-            Self::RateLimited { limit, retry_after } => ErrorClass {
-                retry_after: Some(whole_seconds(*retry_after)),
-                ..class(
-                    429,
-                    "rate_limit_exceeded",
-                    (limit.as_str(), "rate_limit_error"),
-                    Never,
-                )
-            },
+            Self::RateLimited { limit, retry_after } => {
+                let types = (limit.as_str(), "rate_limit_error");
+                class(429, "rate_limit_exceeded", types, Never).again(whole_seconds(*retry_after))
+            }
             Self::UpstreamInvalidApiKey | Self::UpstreamKeyMissing => {
                 class(502, "upstream_invalid_api_key", SERVER, Unsent)
             }
@@ -231,28 +261,14 @@ impl ProxyError {
             Self::UpstreamInvalidResponse(_) => {
                 class(502, "upstream_invalid_response", SERVER, Never)
             }
-            Self::UpstreamUnavailable { retry_after } => ErrorClass {
-                retry_after: Some(*retry_after),
-                ..class(
-                    503,
-                    "upstream_unavailable",
-                    ("server_error", "overloaded_error"),
-                    Never,
-                )
-            },
+            Self::UpstreamUnavailable { retry_after } => {
+                class(503, "upstream_unavailable", OVERLOADED, Never).again(*retry_after)
+            }
             Self::NoUpstream => {
                 let types = ("invalid_request_error", "not_found_error");
                 class(404, "unknown_route", types, Never)
             }
-            Self::Overloaded => ErrorClass {
-                retry_after: Some(1),
-                ..class(
-                    503,
-                    "overloaded",
-                    ("server_error", "overloaded_error"),
-                    Never,
-                )
-            },
+            Self::Overloaded => class(503, "overloaded", OVERLOADED, Never).again(1),
             Self::WebhookBadSignature(_) => {
                 let types = ("invalid_request_error", "authentication_error");
                 class(401, "webhook_bad_signature", types, Never)

@@ -153,7 +153,7 @@ fn encode_head(
         out.extend(rest);
         out.extend(b"\r\n");
     });
-    if edit.auth == Auth::Open {
+    if edit.auth.injects_key() {
         let put = |secret: Option<&Secret>| put_key(&mut out, edit.scheme, secret);
         origin.link.keys.get(key).with(put)?;
     }
@@ -206,13 +206,13 @@ impl Edit<'_> {
         match name {
             _ if self.for_cache => false,
             FieldName::Authorization | FieldName::XApiKey | FieldName::ApiKey => {
-                self.auth == Auth::Passthrough
+                !self.auth.injects_key()
             }
             FieldName::AcceptEncoding => !self.plain,
             // Compressed messages could not be looked at.
             FieldName::SecWebSocketExtensions => !self.plain,
-            FieldName::SecWebSocketProtocol if self.auth == Auth::Open => {
-                for option in framing::options(value).filter(|option| !is_key(option)) {
+            FieldName::SecWebSocketProtocol if self.auth.injects_key() => {
+                for option in framing::options(value).filter(|option| key_in(option).is_none()) {
                     append_list(&mut self.protocols, option);
                 }
                 false
@@ -286,9 +286,9 @@ impl Edit<'_> {
     }
 }
 
-/// Whether a protocol that a WebSocket's client offers is a key: how browsers send one, which cannot set fields.
-pub fn is_key(protocol: &[u8]) -> bool {
-    protocol.starts_with(b"openai-insecure-api-key.")
+/// The key that a protocol is which a WebSocket's client offers: how browsers send one, which cannot set fields.
+pub fn key_in(protocol: &[u8]) -> Option<&[u8]> {
+    protocol.strip_prefix(b"openai-insecure-api-key.")
 }
 
 /// Whether the client sent its key as a bearer token.

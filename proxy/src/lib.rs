@@ -9,6 +9,7 @@ pub mod answer;
 pub mod app;
 pub mod check;
 pub mod cli;
+pub mod clients;
 pub mod config;
 pub mod connection;
 pub mod cost;

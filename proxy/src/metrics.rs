@@ -6,6 +6,7 @@
 
 pub mod cell;
 mod classic;
+pub mod client;
 pub mod condition;
 pub mod cost;
 mod encode;
@@ -27,6 +28,7 @@ use crate::limits::Quotas;
 use crate::upstream::Link;
 
 pub use cell::{Counter, Gauge, Histogram};
+pub use client::ClientCounts;
 pub use condition::Condition;
 pub use cost::CostMetrics;
 pub use gen_ai::GenAiMetrics;

@@ -18,7 +18,6 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 
 use crate::account::RequestRecord;
-use crate::config::Auth;
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::forward::Outbound;
@@ -66,7 +65,7 @@ impl Default for ModelsCache {
 /// Whether a request may be answered from the cache: the plain list, asked for
 /// with the proxy's own key.
 pub fn is_cacheable(worker: &Worker, inbound: &Inbound<'_>, target: &Target<'_>) -> bool {
-    worker.config.auth == Auth::Open
+    worker.config.auth.injects_key()
         && !worker.live().models_ttl.is_zero()
         && inbound.body == Framing::None
         && target.path == target.path_and_query

@@ -12,12 +12,14 @@
 mod admit;
 mod attempt;
 mod attempts;
+mod authenticate;
 mod body;
 mod course;
 mod describe;
 mod doubt;
 mod hedge;
 mod learn;
+mod permit;
 mod realtime;
 mod target;
 mod verdict;
@@ -27,12 +29,11 @@ use std::rc::Rc;
 
 use crate::account::{End, RequestRecord, Text};
 use crate::answer::{self, Answer};
-use crate::config::Auth;
 use crate::connection::peer::Peer;
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::forward::{self, Outbound};
-use crate::http1::{FieldName, Framing, HeadView};
+use crate::http1::{Framing, HeadView};
 use crate::models;
 use crate::relay;
 use crate::route::{self, Action, Dialect, Route, RouteId};
@@ -40,9 +41,11 @@ use crate::upstream::AnyExchange;
 use crate::webhook::{self, Notice};
 use crate::worker::Worker;
 pub use admit::settle;
+use authenticate::authenticate;
 pub use body::ADDED;
 use body::Observed;
 pub use describe::{describe, describe_unread};
+use permit::Guard;
 pub use target::Target;
 
 /// Longest `x-request-id` taken over from a client.
@@ -92,7 +95,7 @@ pub fn plan(worker: &Rc<Worker>, inbound: &Inbound<'_>, record: &mut RequestReco
     if route.action == Action::Realtime {
         record.model = realtime::model(&target);
     }
-    let step = authenticate(worker, inbound, route)
+    let step = authenticate(worker, inbound, &target, route, record)
         .and_then(|()| admit(worker, inbound, route))
         .and_then(|()| decide(worker, inbound, &target, route, record));
     Plan {
@@ -132,31 +135,6 @@ fn find_route(
     Ok(route)
 }
 
-/// Client keys come with their own issue; until then the configuration says
-/// whether everybody is let in or everybody brings a key for upstream.
-fn authenticate(worker: &Worker, inbound: &Inbound<'_>, route: &Route) -> Result<(), ProxyError> {
-    let brings_key = || {
-        let credentials = [
-            FieldName::Authorization,
-            FieldName::XApiKey,
-            FieldName::ApiKey,
-        ];
-        credentials
-            .iter()
-            .any(|name| inbound.head.field(*name).is_some())
-            || realtime::brings_key(&inbound.head)
-    };
-    match worker.config.auth {
-        // Its signature is what lets it in.
-        _ if route.action == Action::Webhook => Ok(()),
-        Auth::Open => Ok(()),
-        // A load balancer that asks for health has no key.
-        Auth::Passthrough if route.action == Action::Health => Ok(()),
-        Auth::Passthrough if brings_key() => Ok(()),
-        Auth::Passthrough => Err(ProxyError::InvalidApiKey),
-    }
-}
-
 /// The limits a request can be held against before anything is spent on it.
 fn admit(worker: &Worker, inbound: &Inbound<'_>, route: &Route) -> Result<(), ProxyError> {
     let limit = worker.live().limits.body;
@@ -181,7 +159,7 @@ fn decide(
     record: &RequestRecord,
 ) -> Result<Step, ProxyError> {
     let request_id = record.text.get(Text::RequestId);
-    let outbound = |for_cache| {
+    let outbound = |target: &Target<'_>, for_cache| {
         forward::outbound(worker, inbound, target, route, request_id, for_cache).map(Box::new)
     };
     match route.action {
@@ -190,13 +168,21 @@ fn decide(
         Action::Webhook => {
             webhook::notice(worker, inbound, record).map(|notice| Step::Webhook(Box::new(notice)))
         }
+        // A client that may see some of it gets it out of the cache, whatever else it asks for.
+        Action::Models if record.is_limited_to_models() => {
+            let target = Target {
+                path_and_query: target.path,
+                ..*target
+            };
+            outbound(&target, true).map(Step::Models)
+        }
         Action::Models if models::is_cacheable(worker, inbound, target) => {
-            outbound(true).map(Step::Models)
+            outbound(target, true).map(Step::Models)
         }
         Action::Realtime => {
-            realtime::check(inbound).and_then(|()| outbound(false).map(Step::Forward))
+            realtime::check(inbound).and_then(|()| outbound(target, false).map(Step::Forward))
         }
-        Action::Models | Action::Forward => outbound(false).map(Step::Forward),
+        Action::Models | Action::Forward => outbound(target, false).map(Step::Forward),
     }
 }
 
@@ -278,7 +264,8 @@ async fn forward<D: Downstream>(
     let gives_signs = !worker.treatment(record.route).keep_alive.is_zero();
     let adds = outbound.adds_usage;
     let only_model = !gives_signs && worker.live().limits.per_client.tokens.is_none();
-    let mut body = Observed::new(client, has_model, adds, only_model);
+    let guard = Guard::of(record);
+    let mut body = Observed::new(client, has_model, adds, only_model).guarded_by(guard);
     admit::admit(worker, &mut outbound.message, &mut body, record).await?;
     let mut slot = None;
     let sent = attempts::run(worker, outbound, &mut body, record, &mut slot).await;
@@ -328,8 +315,9 @@ async fn give_up<D: Downstream>(
 /// Upstream's 401 and 403 are about the proxy's key, not about the client's:
 /// passed on, they would send people looking in the wrong place.
 fn refused_key(worker: &Worker, exchange: &AnyExchange) -> Result<(), ProxyError> {
-    match (worker.config.auth, exchange.head().status()) {
-        (Auth::Open, 401 | 403) => Err(ProxyError::UpstreamInvalidApiKey),
-        _ => Ok(()),
+    let is_refusal = matches!(exchange.head().status(), 401 | 403);
+    match is_refusal && worker.config.auth.injects_key() {
+        true => Err(ProxyError::UpstreamInvalidApiKey),
+        false => Ok(()),
     }
 }

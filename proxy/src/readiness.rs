@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::config::{Auth, Config};
+use crate::config::Config;
 use crate::drain::Drain;
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -46,7 +46,7 @@ impl Readiness {
         }
         reasons.extend(self.unusable());
         let has_key = self.links.iter().any(|link| link.keys.is_any());
-        if self.config.load().auth == Auth::Open && !has_key {
+        if self.config.load().auth.injects_key() && !has_key {
             reasons.push("there is no upstream API key".to_owned());
         }
         reasons.extend(self.behind());

@@ -3,6 +3,7 @@
 pub mod events;
 pub mod frames;
 pub mod json;
+pub mod model;
 pub mod request;
 pub mod response;
 pub mod usage;

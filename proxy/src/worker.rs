@@ -5,6 +5,7 @@
 
 mod accept;
 mod budget;
+mod clients;
 mod inbox;
 mod live;
 mod spare;
@@ -24,6 +25,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use crate::account::access_log::Batch;
 use crate::account::log_thread::LogSender;
 use crate::account::{RecordText, RequestRecord};
+use crate::clients::{Clients, Table};
 use crate::config::{Config, Live, Treatment};
 use crate::cost::Catalogue;
 use crate::drain::Drain;
@@ -53,6 +55,8 @@ pub struct Shared {
     pub config: Arc<Config>,
     /// The upstreams.
     pub links: Arc<[Arc<Link>]>,
+    /// The clients at the start, where they have keys of their own.
+    pub clients: Option<Arc<Clients>>,
     /// The model list.
     pub models: Arc<ModelsCache>,
     /// What clients have had of late.
@@ -101,6 +105,7 @@ pub struct Worker {
     prices: RefCell<Catalogue>,
     /// Its way to the series of what requests cost.
     pub ledger: Ledger,
+    clients: RefCell<Option<Rc<Table>>>,
     /// Its side of each upstream.
     pub origins: Box<[Origin]>,
     /// What all clients together may ask for, and have asked for.
@@ -268,6 +273,7 @@ impl Worker {
             treatments: RefCell::new(config.routes.by_route()),
             prices: RefCell::new(config.prices.clone()),
             ledger: Ledger::default(),
+            clients: RefCell::new(shared.clients.clone().map(Table::new).map(Rc::new)),
             connections: Cell::new(0),
             connection_ended: Notify::new(),
             now: Cell::new(Instant::now()),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::clients::ClientsStatus;
 use super::status::{FileStatus, LimitsStatus, Status, UpstreamStatus, WebhookStatus};
 use super::upstream::{EndpointStatus, KeyStatus};
 use crate::config::Auth;
@@ -37,6 +38,9 @@ pub fn render(status: &Status) -> String {
     upstream(&mut page, &status.upstream, status.auth);
     for other in &status.upstreams {
         upstream(&mut page, other, status.auth);
+    }
+    if let Some(clients) = &status.clients {
+        table(&mut page, clients);
     }
     let errors: Vec<_> = status
         .errors
@@ -99,15 +103,23 @@ fn proxy(page: &mut String, status: &Status) {
     );
 }
 
+/// The clients, a line each.
+fn table(page: &mut String, clients: &ClientsStatus) {
+    let mut lines = vec![("File", clients.file_in_words())];
+    let each = clients.clients.iter();
+    lines.extend(each.map(|client| (client.name.as_str(), client.in_words())));
+    rows(page, "Clients", &lines);
+}
+
 fn upstream(page: &mut String, upstream: &UpstreamStatus, auth: Auth) {
     let endpoints = match &upstream.resolution_error {
         Some(reason) => reason.clone(),
         None => lines(&upstream.endpoints, EndpointStatus::in_words),
     };
-    let keys = match (upstream.keys.is_empty(), auth) {
+    let keys = match (upstream.keys.is_empty(), auth.injects_key()) {
         (false, _) => lines(&upstream.keys, KeyStatus::in_words),
-        (true, Auth::Passthrough) => "the clients' own".to_owned(),
-        (true, Auth::Open) => "none".to_owned(),
+        (true, false) => "the clients' own".to_owned(),
+        (true, true) => "none".to_owned(),
     };
     let retries = match upstream.retries.is_empty() {
         true => "none".to_owned(),

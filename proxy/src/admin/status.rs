@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Admin;
+pub use super::clients::ClientsStatus;
 pub use super::cost::CostStatus;
 pub use super::file::FileStatus;
 pub use super::limits::LimitsStatus;
@@ -28,6 +29,8 @@ pub struct Status {
     pub tls_listen: Option<String>,
     /// Who may use it.
     pub auth: crate::config::Auth,
+    /// The clients, where they have keys of their own.
+    pub clients: Option<ClientsStatus>,
     /// Worker threads.
     pub workers: usize,
     /// The configuration file, if there is one.
@@ -208,6 +211,7 @@ impl Status {
             listen: admin.addresses.data.to_string(),
             tls_listen: admin.addresses.tls.map(|address| address.to_string()),
             auth: config.auth,
+            clients: admin.clients.as_deref().map(ClientsStatus::of),
             workers: config.workers,
             config: FileStatus::of(&admin.reloads.state.load()),
             kernel: KernelStatus::of(&admin.kernel),

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{memory, windows};
 use crate::admin::{self, Admin};
+use crate::clients::follow::Follower;
 use crate::config::Config;
 use crate::reload::Reloader;
 use crate::tls::Acceptor;
@@ -17,12 +18,14 @@ use crate::upstream::{Link, dns, keys};
 use crate::watch::FileWatch;
 use crate::webhook::Courier;
 
+/// What follows the configuration file, and that of clients, and what hands notices of payments on, if there are such.
+type Followers = (Option<Reloader>, Option<Follower>, Option<Courier>);
+
 /// Starts the thread that does everything but requests.
 pub(super) fn start(
     admin: Admin,
     listener: TcpListener,
-    reloader: Option<Reloader>,
-    courier: Option<Courier>,
+    followers: Followers,
 ) -> Result<(JoinHandle<()>, oneshot::Sender<()>)> {
     let (stop, stopped) = oneshot::channel();
     let thread = std::thread::Builder::new()
@@ -33,9 +36,7 @@ pub(super) fn start(
                 .enable_all()
                 .build_local(LocalOptions::default());
             match runtime {
-                Ok(runtime) => {
-                    runtime.block_on(control(admin, listener, reloader, courier, stopped));
-                }
+                Ok(runtime) => runtime.block_on(control(admin, listener, followers, stopped)),
                 Err(error) => tracing::error!(%error, "the control thread has no runtime"),
             }
         })
@@ -46,8 +47,7 @@ pub(super) fn start(
 async fn control(
     admin: Admin,
     listener: TcpListener,
-    reloader: Option<Reloader>,
-    courier: Option<Courier>,
+    (reloader, follower, courier): Followers,
     stopped: oneshot::Receiver<()>,
 ) {
     let config = admin.readiness.config.load_full();
@@ -75,6 +75,9 @@ async fn control(
             let _watched = watched;
             courier.run().await;
         });
+    }
+    if let Some(follower) = follower {
+        tokio::task::spawn_local(follower.run());
     }
     let kernel = Arc::clone(&admin.kernel);
     let keeper = tokio::task::spawn_local(windows::keep_open(Arc::clone(&kernel)));

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::Outcome;
 use super::steps::{LIMIT, Stream, Way};
-use crate::config::{Auth, Dialects, Secret, Upstream, UpstreamProtocol};
+use crate::config::{Dialects, Secret, Upstream, UpstreamProtocol};
 use crate::forward::USER_AGENT;
 use crate::upstream::keys;
 
@@ -60,7 +60,7 @@ pub(super) async fn accepts(way: &Way<'_>, source: &Source<'_>, stream: Stream) 
             }
         },
         Source::Given(key) => *key,
-        Source::None if way.config.auth == Auth::Passthrough => {
+        Source::None if !way.config.auth.injects_key() => {
             return Outcome::Pass("none needed: clients bring their own".to_owned());
         }
         Source::None => {

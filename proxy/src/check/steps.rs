@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::{Line, Outcome, ebpf, key, webhook};
+use super::{Line, Outcome, clients, ebpf, key, webhook};
 use crate::config::{Config, Upstream, UpstreamProtocol};
 use crate::upstream::tls::{self, HandshakeFailure};
 use crate::upstream::{certificate, dns};
@@ -48,6 +48,7 @@ pub(super) async fn all(config: &Config) -> Vec<Line> {
         way.take(&mut lines).await;
     }
     lines.extend(webhook::possible(config).await);
+    lines.extend(clients::readable(config));
     lines.extend(ebpf::possible(config));
     lines
 }

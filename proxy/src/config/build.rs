@@ -1,6 +1,7 @@
 //! Turns what was given into what is used: defaults, and every check.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
@@ -30,6 +31,7 @@ impl Config {
                     .to_owned(),
             });
         }
+        let clients_file = clients_file(&given, auth, &mut problems);
         let names = std::iter::once(&upstream).chain(&upstreams);
         let models = models::checked(&given.models, names, &mut problems);
         let timeouts = given.timeouts.checked();
@@ -45,6 +47,7 @@ impl Config {
             ebpf_log: given.ebpf_log.unwrap_or_default(),
             timing_header: given.timing_header.unwrap_or_default(),
             auth,
+            clients_file,
             upstream,
             upstreams,
             models,
@@ -186,10 +189,31 @@ fn auth(
                 message: format!(
                     "not set, and {address} is reachable by others, who would spend your key. \
                      Say `auth: open` (--auth open, HOLYSHEEP_AUTH=open) if the network keeps \
-                     strangers out, or `auth: passthrough` if clients bring their own keys"
+                     strangers out, `auth: clients` if you give out keys, or `auth: passthrough` if clients \
+                     bring their own"
                 ),
             });
             Auth::Open
         }
     }
+}
+
+/// The file of clients, which is there if and only if they are asked for keys: a file that is not used must not be taken
+/// for a lock.
+fn clients_file(given: &ConfigFile, auth: Auth, problems: &mut Vec<Problem>) -> Option<PathBuf> {
+    let file = given.clients.file.clone();
+    let message = match (auth, &file) {
+        (Auth::Clients, None) => {
+            "missing; `auth: clients` needs the file that `holysheep-proxy client add` writes"
+        }
+        (Auth::Open | Auth::Passthrough, Some(_)) => {
+            "set, but not used: expected `auth: clients` (--auth clients, HOLYSHEEP_AUTH=clients) with it"
+        }
+        _ => return file,
+    };
+    problems.push(Problem {
+        field: "clients.file".into(),
+        message: message.to_owned(),
+    });
+    None
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serializer};
 
 use super::dns::DnsFile;
@@ -44,6 +45,8 @@ pub struct ConfigFile {
     pub timing_header: Option<bool>,
     /// Who may use the data port.
     pub auth: Option<Auth>,
+    /// Its clients, with `auth: clients`.
+    pub clients: ClientsSection,
     /// The upstream; of several, the first.
     pub upstream: UpstreamFile,
     /// The others.
@@ -92,6 +95,14 @@ pub struct TlsFile {
     pub certificate: Option<PathBuf>,
     /// PEM private key.
     pub key: Option<PathBuf>,
+}
+
+/// `clients:`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClientsSection {
+    /// The file with their keys, which is read by [`crate::clients::file`].
+    pub file: Option<PathBuf>,
 }
 
 /// `timeouts:`
@@ -297,37 +308,42 @@ impl ConfigFile {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        // Without the lines around the place: one of them may hold a key that was put there by mistake.
-        let options = serde_saphyr::options! { with_snippet: false };
-        let parsed = serde_saphyr::from_str_with_options(text, options);
-        parsed.map_err(|error| {
-            let place = error.location().map(|place| {
-                let (line, column) = (place.line(), place.column());
-                format!(" (line {line}, column {column})")
-            });
-            match misfit(text) {
-                Some((path, reason)) => format!("{path}: {reason}{}", place.unwrap_or_default()),
-                None => error.to_string(),
-            }
-        })
+        parse(text)
     }
 }
 
+/// Parses the text of a file. The reason why it cannot be has the path of the field, and line and column.
+///
+/// # Errors
+/// That reason.
+pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    // Without the lines around the place: one of them may hold a key that was put there by mistake.
+    let options = serde_saphyr::options! { with_snippet: false };
+    let parsed = serde_saphyr::from_str_with_options(text, options);
+    parsed.map_err(|error| {
+        let place = error.location().map(|place| {
+            let (line, column) = (place.line(), place.column());
+            format!(" (line {line}, column {column})")
+        });
+        match misfit::<T>(text) {
+            Some((path, reason)) => format!("{path}: {reason}{}", place.unwrap_or_default()),
+            None => error.to_string(),
+        }
+    })
+}
+
 /// The path to the field that does not fit, and why. The parser of YAML knows lines, not paths.
-fn misfit(text: &str) -> Option<(String, String)> {
+fn misfit<T: DeserializeOwned>(text: &str) -> Option<(String, String)> {
     let value: serde_json::Value = serde_saphyr::from_str(text).ok()?;
-    let error = serde_path_to_error::deserialize::<_, ConfigFile>(value).err()?;
+    let error = serde_path_to_error::deserialize::<_, T>(value).err()?;
     let path = error.path().to_string();
     (path != ".").then(|| (path, without_keys(&error.inner().to_string())))
 }
 
 /// A message quotes the value that does not fit, which may be a key in the wrong place.
 fn without_keys(message: &str) -> String {
-    let is_key = |quoted: &&str| {
-        ["cr_", "sk-", "whsec_"]
-            .iter()
-            .any(|start| quoted.starts_with(start))
-    };
+    let prefixes = ["cr_", "sk-", "hs-", "whsec_"];
+    let is_key = |quoted: &&str| prefixes.iter().any(|prefix| quoted.starts_with(prefix));
     let parts = message.split('"');
     let parts = parts.map(|part| if is_key(&part) { "…" } else { part });
     parts.collect::<Vec<_>>().join("\"")

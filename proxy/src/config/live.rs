@@ -32,8 +32,9 @@ pub struct Live {
 }
 
 /// Where the file calls a field differently than [`Config`].
-const NAMES: [(&str, &str); 7] = [
+const NAMES: [(&str, &str); 8] = [
     ("redis", "limits.redis"),
+    ("clients_file", "clients.file"),
     ("models_ttl", "models_cache.ttl"),
     ("count_usage", "usage.count"),
     ("add_usage", "usage.add_to_streams"),

@@ -10,6 +10,11 @@ fn every_error() -> Vec<ProxyError> {
     let second = Duration::from_secs(1);
     let all = vec![
         E::InvalidApiKey,
+        E::ClientExpired,
+        E::ClientDisabled,
+        E::RouteNotAllowed,
+        E::ModelNotAllowed("m".into()),
+        E::ModelNotKnown,
         E::UnknownRoute,
         E::MethodNotAllowed { allow: "GET" },
         E::RequestTooLarge { limit: 1 },
@@ -44,6 +49,8 @@ fn every_error() -> Vec<ProxyError> {
     for error in &all {
         match error {
             E::InvalidApiKey | E::UnknownRoute | E::MethodNotAllowed { .. } => {}
+            E::ClientExpired | E::ClientDisabled => {}
+            E::RouteNotAllowed | E::ModelNotAllowed(_) | E::ModelNotKnown => {}
             E::RequestTooLarge { .. } | E::HeadersTooLarge { .. } => {}
             E::InvalidRequest(_) | E::RequestTimeout | E::RateLimited { .. } => {}
             E::UpstreamInvalidApiKey => {}

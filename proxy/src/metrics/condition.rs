@@ -1,13 +1,15 @@
 //! What is not counted but looked at when somebody scrapes.
 
 use std::fmt;
+use std::sync::Arc;
 
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::encode::{Collector, counters, gauges};
+use crate::clients::follow::Book;
 
 /// The proxy's condition at the moment of a scrape.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Condition {
     /// Whether `/readyz` would be 200.
     pub ready: bool,
@@ -21,6 +23,8 @@ pub struct Condition {
     pub failed_reloads: u64,
     /// Whether it cannot be used as it is now.
     pub reload_failed: bool,
+    /// The clients, where they have keys of their own.
+    pub clients: Option<Arc<Book>>,
 }
 
 impl Collector {

@@ -1,5 +1,6 @@
 //! Adds the workers up and hands the sums to prometheus-client.
 
+mod clients;
 mod cost;
 mod gen_ai;
 mod kernel;
@@ -52,6 +53,7 @@ impl prometheus_client::collector::Collector for Collector {
         self.usage(&mut encoder)?;
         self.cost(&mut encoder)?;
         self.webhooks(&mut encoder)?;
+        self.clients(&mut encoder)?;
         self.condition(&mut encoder)?;
         build_info(&mut encoder)
     }

@@ -79,8 +79,10 @@ impl Left {
 }
 
 /// Every code of [`crate::error::ProxyError`]; a test holds the two together.
-pub const REASONS: [&str; 26] = [
+pub const REASONS: [&str; 28] = [
     "invalid_api_key",
+    "route_not_allowed",
+    "model_not_allowed",
     "unknown_route",
     "method_not_allowed",
     "request_too_large",

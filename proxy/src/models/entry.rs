@@ -1,9 +1,13 @@
 //! An answer to `GET /v1/models` as it is kept, or passed to those who wait.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use crate::account::RequestRecord;
 use crate::answer;
+use crate::clients::Client;
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::forward::ConnectionOptions;
@@ -80,7 +84,7 @@ impl Entry {
     /// Answers a request with it; a list is fresh for `ttl` in all.
     ///
     /// # Errors
-    /// If the client is gone.
+    /// If the client is gone, or must not see all of a list that cannot be read.
     pub(super) async fn send<D: Downstream>(
         &self,
         worker: &Worker,
@@ -89,22 +93,38 @@ impl Entry {
         ttl: Duration,
     ) -> Result<(), ProxyError> {
         let age = self.age(Instant::now());
-        answer::send_parts(
-            worker,
-            client,
-            record,
-            (self.status, &self.body),
-            |client| {
-                for (name, value) in &self.fields {
-                    client.field(name, value);
-                }
-                if self.is_list() {
-                    let max_age = format!("public, max-age={}", ttl.as_secs());
-                    client.field(b"cache-control", max_age.as_bytes());
-                    client.field(b"age", age.as_secs().to_string().as_bytes());
-                }
-            },
-        )
+        let body = match record.client.as_deref().filter(|_| self.is_list()) {
+            Some(client) if client.models.is_some() => Cow::Owned(self.for_client(client)?),
+            _ => Cow::Borrowed(&*self.body),
+        };
+        // With keys, two clients may get different ones.
+        let scope = match record.client {
+            Some(_) => "private",
+            None => "public",
+        };
+        answer::send_parts(worker, client, record, (self.status, &body), |client| {
+            for (name, value) in &self.fields {
+                client.field(name, value);
+            }
+            if self.is_list() {
+                let max_age = format!("{scope}, max-age={}", ttl.as_secs());
+                client.field(b"cache-control", max_age.as_bytes());
+                client.field(b"age", age.as_secs().to_string().as_bytes());
+            }
+        })
         .await
+    }
+
+    /// The list with only the models that a client may ask for.
+    fn for_client(&self, client: &Client) -> Result<Vec<u8>, ProxyError> {
+        let unreadable = || ProxyError::UpstreamInvalidResponse("no list of models".into());
+        let mut list: Value = serde_json::from_slice(&self.body).map_err(|_| unreadable())?;
+        let models = list.get_mut("data").and_then(Value::as_array_mut);
+        let may_see = |model: &Value| {
+            let id = model.get("id").and_then(Value::as_str);
+            id.is_some_and(|id| client.may_ask(id.as_bytes()))
+        };
+        models.ok_or_else(unreadable)?.retain(may_see);
+        serde_json::to_vec(&list).map_err(|_| unreadable())
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::body::Observed;
-use super::learn;
+use super::learn::{self, Until};
 use crate::account::RequestRecord;
 use crate::account::usage::Source;
 use crate::downstream::Downstream;
@@ -35,7 +35,7 @@ pub(super) async fn admit<D: Downstream>(
         return take(worker, 0, record).await;
     };
     if operation != Operation::Realtime {
-        learn::read(worker, message, body, |_| false).await?;
+        learn::read(worker, message, body, Until::End).await?;
     }
     let length = match message.framing {
         Framing::Length(length) => length,

@@ -51,7 +51,7 @@ pub(super) async fn run<D: Downstream>(
     worker.hedges.request(live.hedging.budget_percent);
     let mut course = Course::new(&outbound);
     let mut message = Some(outbound.message);
-    if worker.origins.len() > 1 {
+    if worker.origins.len() > 1 || body.is_guarded() {
         Box::pin(set_out(worker, &mut course, &mut message, body, record)).await?;
     } else {
         course.enter(worker)?;
@@ -73,7 +73,7 @@ pub(super) async fn run<D: Downstream>(
     }
 }
 
-/// Finds out which of several upstreams gets the request.
+/// Finds out which of several upstreams gets the request, and that its client may ask for its model.
 async fn set_out<D: Downstream>(
     worker: &Worker,
     course: &mut Course,
@@ -84,10 +84,13 @@ async fn set_out<D: Downstream>(
     let (Some(message), Some(route)) = (message, record.route) else {
         return Ok(());
     };
-    if worker.config.models.is_by_model() {
+    if body.is_guarded() || worker.config.models.is_by_model() {
         learn(worker, course, message, body, record).await?;
     }
-    course.choose(worker, route.get(), message)
+    match worker.origins.len() {
+        1 => course.enter(worker),
+        _ => course.choose(worker, route.get(), message),
+    }
 }
 
 async fn attempt<D: Downstream>(

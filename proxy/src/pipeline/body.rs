@@ -2,6 +2,7 @@
 
 use std::task::{Context, Poll, ready};
 
+use super::permit::Guard;
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::http1::HeadView;
@@ -29,6 +30,8 @@ enum Addition {
 pub(super) struct Observed<'a, D> {
     pub(super) client: &'a mut D,
     scanner: Option<RequestScanner>,
+    /// Watches over the models that are named, if not all are allowed.
+    guard: Option<Box<Guard>>,
     /// The model is all that is looked for.
     only_model: bool,
     addition: Addition,
@@ -44,6 +47,7 @@ impl<'a, D: Downstream> Observed<'a, D> {
         Self {
             client,
             scanner: (looks || adds).then(RequestScanner::default),
+            guard: None,
             only_model: only_model && !adds,
             addition: match adds {
                 true => Addition::Awaited,
@@ -51,6 +55,25 @@ impl<'a, D: Downstream> Observed<'a, D> {
             },
             tail: Vec::new(),
             has_added: false,
+        }
+    }
+
+    /// The same, watched over.
+    pub(super) fn guarded_by(self, guard: Option<Box<Guard>>) -> Self {
+        Self { guard, ..self }
+    }
+
+    /// Whether nothing may be sent before the model is known.
+    pub(super) const fn is_guarded(&self) -> bool {
+        self.guard.is_some()
+    }
+
+    /// Whether it is known which model the request is for; there may be none.
+    pub(super) fn knows_model(&mut self) -> bool {
+        match (&self.guard, &mut self.scanner) {
+            (Some(guard), _) => guard.has_named(),
+            (None, Some(scanner)) => scanner.asked().model.is_some(),
+            (None, None) => true,
         }
     }
 
@@ -67,6 +90,9 @@ impl<D: Downstream> RequestBody for Observed<'_, D> {
             return Poll::Ready(Ok(&self.tail));
         }
         let data = ready!(self.client.poll_data(cx))?;
+        if let Some(guard) = &mut self.guard {
+            guard.look(data)?;
+        }
         let Some(scanner) = &mut self.scanner else {
             return Poll::Ready(Ok(data));
         };

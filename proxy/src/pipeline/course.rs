@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::account::RequestRecord;
-use crate::config::{Auth, Target};
+use crate::config::Target;
 use crate::error::ProxyError;
 use crate::forward::{Outbound, Rename, retarget};
 use crate::route::{Route, RouteId};
@@ -151,7 +151,7 @@ impl Course {
         called: Option<Box<str>>,
         message: &mut Message,
     ) -> Result<(), ProxyError> {
-        if (place, &called) == (self.place, &self.called) || worker.config.auth != Auth::Open {
+        if (place, &called) == (self.place, &self.called) || !worker.config.auth.injects_key() {
             return Ok(());
         }
         let name = called.as_deref().or(self.model.as_deref());

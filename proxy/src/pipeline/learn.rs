@@ -1,4 +1,5 @@
-//! Which model a request is for, where that says which upstream gets it: its body is held back until it has named one.
+//! Which model a request is for, where that says which upstream gets it, or whether one does: its body is held back until
+//! it has named one.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -8,7 +9,7 @@ use super::course::Course;
 use crate::account::RequestRecord;
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
-use crate::stream::request::{self, Asked};
+use crate::stream::request;
 use crate::upstream::{Message, RequestBody};
 use crate::worker::Worker;
 
@@ -25,7 +26,10 @@ pub(super) async fn learn<D: Downstream>(
 ) -> Result<(), ProxyError> {
     let names_model = record.route.is_some_and(|route| route.get().names_model());
     if record.model.is_none() && names_model {
-        read(worker, message, body, |asked| asked.model.is_some()).await?;
+        read(worker, message, body, Until::ModelIsKnown).await?;
+        if body.is_guarded() && !body.knows_model() {
+            return Err(ProxyError::ModelNotKnown);
+        }
         record.model = body.asked().and_then(|asked| asked.model.clone());
     }
     let targets = worker.config.models.of(record.model.as_deref()).iter();
@@ -35,7 +39,16 @@ pub(super) async fn learn<D: Downstream>(
     Ok(())
 }
 
-/// Reads the body until what has been found is enough, the body ends, or more has come than is kept.
+/// How much of a body has to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// As much as says which model it is for.
+    ModelIsKnown,
+    /// All of it.
+    End,
+}
+
+/// Reads the body until then, until it ends, or until more has come than is kept.
 ///
 /// # Errors
 /// If the client's body breaks off, or does not come in time.
@@ -43,14 +56,19 @@ pub(super) async fn read<D: Downstream>(
     worker: &Worker,
     message: &mut Message,
     body: &mut Observed<'_, D>,
-    is_enough: impl Fn(&Asked) -> bool,
+    until: Until,
 ) -> Result<(), ProxyError> {
     let limit = worker.live().timeouts.client_body;
     body.client.timer().set(worker.now(), limit);
-    poll_fn(|cx| {
+    // What nothing may be sent of is kept, long as it may be: its length has a limit of its own.
+    let keep = message.keep;
+    if body.is_guarded() {
+        message.keep = usize::MAX;
+    }
+    let read = poll_fn(|cx| {
         loop {
-            let is_known = body.asked().is_none_or(|asked| is_enough(asked));
-            if is_known || message.is_complete || message.bytes.len() > message.keep {
+            let is_enough = until == Until::ModelIsKnown && body.knows_model();
+            if is_enough || message.is_complete || message.bytes.len() > message.keep {
                 return Poll::Ready(Ok(()));
             }
             match body.poll_data(cx) {
@@ -63,6 +81,8 @@ pub(super) async fn read<D: Downstream>(
         }
         let expired = body.client.timer().poll_expired(cx);
         expired.map(|()| Err(ProxyError::RequestTimeout))
-    })
-    .await
+    });
+    let read = read.await;
+    message.keep = keep;
+    read
 }

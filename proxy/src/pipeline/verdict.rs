@@ -35,7 +35,7 @@ pub(super) fn of(head: &HeadView<'_>, auth: Auth) -> Option<Verdict> {
 
 #[cold]
 fn of_error(head: &HeadView<'_>, status: u16, auth: Auth) -> Option<Verdict> {
-    let is_about_key = auth == Auth::Open && REFUSALS.contains(&status);
+    let is_about_key = auth.injects_key() && REFUSALS.contains(&status);
     let reason = match status {
         401..=403 if is_about_key => Retried::KeyRefused,
         429 => Retried::Status429,

@@ -5,6 +5,7 @@
 //! tests run side by side.
 
 pub(crate) mod client;
+pub(crate) mod clients;
 pub(crate) mod dns;
 pub(crate) mod endpoints;
 pub(crate) mod frames;

@@ -27,6 +27,9 @@ and what the image has variables for, comes by environment variables (_pod.tpl),
 {{- $tls := dict "listen" (printf "%s:%v" $address $ports.https) "certificate" "/etc/holysheep/tls/tls.crt" "key" "/etc/holysheep/tls/tls.key" -}}
 {{- $_ := set $config "tls" $tls -}}
 {{- end -}}
+{{- if eq .Values.config.auth "clients" -}}
+{{- $_ := set $config "clients" (dict "file" "/etc/holysheep/clients/clients.yaml") -}}
+{{- end -}}
 {{- with .Values.upstreams -}}
 {{- $_ := set $config "upstreams" (include "holysheep-proxy.upstreams" $ | fromJsonArray) -}}
 {{- end -}}

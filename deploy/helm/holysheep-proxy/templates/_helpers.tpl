@@ -95,13 +95,19 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if .Values.persistence.enabled }}
 {{- fail "persistence.enabled: the proxy keeps no state, so there is nothing to persist; set it to false" }}
 {{- end }}
-{{- if and (eq .Values.config.auth "open") (not (include "holysheep-proxy.key-secret" .)) (not .Values.holysheep.apiKeys) }}
-{{- fail "holysheep.existingSecret: with config.auth=open the proxy sends its own key upstream; name the Secret that has it (or set holysheep.apiKeys for several, or holysheep.apiKeySecret to the key itself)" }}
+{{- if and (ne .Values.config.auth "passthrough") (not (include "holysheep-proxy.key-secret" .)) (not .Values.holysheep.apiKeys) }}
+{{- fail (printf "holysheep.existingSecret: with config.auth=%s the proxy sends its own key upstream; name the Secret that has it (or set holysheep.apiKeys for several, or holysheep.apiKeySecret to the key itself)" .Values.config.auth) }}
+{{- end }}
+{{- if and (eq .Values.config.auth "clients") (not .Values.clients.existingSecret) }}
+{{- fail "clients.existingSecret: with config.auth=clients the proxy reads who may use it from a Secret; name the one with the file that `holysheep-proxy client add` writes" }}
+{{- end }}
+{{- if and (ne .Values.config.auth "clients") .Values.clients.existingSecret }}
+{{- fail (printf "clients.existingSecret: not used with config.auth=%s, so it keeps nobody out; set config.auth=clients with it" .Values.config.auth) }}
 {{- end }}
 {{- include "holysheep-proxy.refuse-upstreams" . }}
 {{- include "holysheep-proxy.refuse-webhook" . }}
 {{- if and (include "holysheep-proxy.has-daemonset" .) .Values.daemonset.hostNetwork (eq .Values.config.auth "open") (not .Values.daemonset.acceptOpenHostNetwork) }}
-{{- fail "daemonset.hostNetwork: NetworkPolicies do not apply to the node's network, so with config.auth=open everyone who reaches the node spends your key; set config.auth=passthrough, or daemonset.acceptOpenHostNetwork=true if a firewall is in front" }}
+{{- fail "daemonset.hostNetwork: NetworkPolicies do not apply to the node's network, so with config.auth=open everyone who reaches the node spends your key; set config.auth=clients or config.auth=passthrough, or daemonset.acceptOpenHostNetwork=true if a firewall is in front" }}
 {{- end }}
 {{- if and .Values.sysctls .Values.daemonset.hostNetwork (eq .Values.kind "daemonset") }}
 {{- fail "sysctls: Kubernetes allows none on the host's network (daemonset.hostNetwork); windows are kept by BBR there, if the nodes have it" }}
@@ -112,7 +118,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
 {{- fail "httpRoute.parentRefs: needed with httpRoute.enabled; for example [{name: my-gateway, namespace: gateways}]" }}
 {{- end }}
-{{- range $key, $value := dict "listen" "config.bindAddress and containerPorts" "admin_listen" "config.bindAddress and containerPorts" "tls" "tls" "auth" "config.auth" "upstreams" "upstreams" "webhook" "webhook" }}
+{{- range $key, $value := dict "listen" "config.bindAddress and containerPorts" "admin_listen" "config.bindAddress and containerPorts" "tls" "tls" "auth" "config.auth" "clients" "clients" "upstreams" "upstreams" "webhook" "webhook" }}
 {{- if hasKey $.Values.config.file $key }}
 {{- fail (printf "config.file.%s: set by the chart; use %s" $key $value) }}
 {{- end }}

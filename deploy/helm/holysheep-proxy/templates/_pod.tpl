@@ -219,6 +219,11 @@ capabilities:
   mountPath: /etc/holysheep/ca
   readOnly: true
 {{- end }}
+{{- if eq .Values.config.auth "clients" }}
+- name: clients
+  mountPath: /etc/holysheep/clients
+  readOnly: true
+{{- end }}
 {{- if .Values.tls.enabled }}
 - name: tls
   mountPath: /etc/holysheep/tls
@@ -274,6 +279,14 @@ capabilities:
     name: {{ . }}
     items:
       - {key: {{ $.Values.holysheep.caKey }}, path: ca.crt}
+{{- end }}
+{{- if eq .Values.config.auth "clients" }}
+- name: clients
+  secret:
+    secretName: {{ .Values.clients.existingSecret }}
+    defaultMode: 0440
+    items:
+      - {key: {{ .Values.clients.secretKey }}, path: clients.yaml}
 {{- end }}
 {{- if .Values.tls.enabled }}
 - name: tls

@@ -204,6 +204,7 @@ def only_what_the_proxy_does_not_read_again_replaces_pods():
     for setting in ("models.gpt[0]=holysheep", "dns.timeout=1s"):
         assert checksum(setting) not in (usual, None), setting
     assert checksum("config.auth=passthrough") != usual
+    assert checksum("config.auth=clients", "clients.existingSecret=c") not in (usual, None)
     assert checksum("config.restartOnChange=false") is None
 
 
@@ -218,6 +219,7 @@ def each_key_of_the_configuration_is_a_file_of_a_secret():
         files += [upstream[key] for upstream in upstreams for key in ("api_key_file", "ca_file") if key in upstream]
         files += [webhook[key] for key in ("secret_file", "ca_file") if key in webhook]
         assert len(files) == len(set(files)), f"{values}: one file for two keys"
+        files += [config["clients"]["file"]] if config["auth"] == "clients" else []
         for key, _, spec in pods(objects):
             mounted = set(mounted_files(spec))
             assert set(files) <= mounted, f"{values}: {key}: nothing mounts {set(files) - mounted}"
