@@ -1,6 +1,7 @@
 //! What the proxy answers itself.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use crate::account::{RequestRecord, Text};
@@ -56,8 +57,8 @@ fn verdict(
 }
 
 /// `GET /v1/rate_limit`: what the caller has left. What has no limit is `null`.
-pub async fn rate_limit(worker: &Worker) -> Answer {
-    let terms = worker.terms();
+pub async fn rate_limit(worker: &Worker, record: &RequestRecord) -> Answer {
+    let terms = worker.with_terms(record, Arc::clone);
     if let Some(remote) = worker.remote.as_deref() {
         Box::pin(remote.look(&terms)).await;
     }

@@ -16,6 +16,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::config::{ClientLimits, ClientLimitsFile};
+use crate::limits::{Quotas, Terms};
 use crate::metrics::ClientCounts;
 use crate::route::{ROUTES, Route, RouteId};
 use key::KeyId;
@@ -40,6 +42,8 @@ pub struct Client {
     pub expires: Option<SystemTime>,
     /// It is refused until it is allowed again.
     pub disabled: bool,
+    /// How much it may ask for, where that is not what holds for all.
+    pub limits: ClientLimitsFile,
     /// What it has asked, also under tables before this one.
     pub counts: Arc<ClientCounts>,
 }
@@ -128,12 +132,30 @@ impl Routes {
 /// The table as one worker has it. Requests count their handles by this and not by the `Arc` within: a number that all
 /// workers share would have each request write to one line of memory.
 #[derive(Debug)]
-pub struct Table(Arc<Clients>);
+pub struct Table {
+    clients: Arc<Clients>,
+    /// What holds for each of them.
+    terms: Box<[Arc<Terms>]>,
+}
 
 impl Table {
-    /// One worker's.
-    pub const fn new(clients: Arc<Clients>) -> Self {
-        Self(clients)
+    /// One worker's; `limits` hold for a client unless it has its own.
+    pub fn new(clients: Arc<Clients>, limits: &ClientLimits, quotas: &Quotas) -> Self {
+        let terms = clients.all().iter().map(|client| {
+            // Checked when the file was read.
+            let limits = client.limits.checked(limits, "", &mut Vec::new());
+            quotas.set(&client.name, limits)
+        });
+        Self {
+            terms: terms.collect(),
+            clients,
+        }
+    }
+
+    /// The same clients under other limits.
+    #[must_use]
+    pub fn under(&self, limits: &ClientLimits, quotas: &Quotas) -> Self {
+        Self::new(Arc::clone(&self.clients), limits, quotas)
     }
 }
 
@@ -141,7 +163,7 @@ impl Deref for Table {
     type Target = Clients;
 
     fn deref(&self) -> &Clients {
-        &self.0
+        &self.clients
     }
 }
 
@@ -156,6 +178,11 @@ impl Known {
     /// The client at a position that comes from this table.
     pub const fn new(clients: Rc<Table>, position: usize) -> Self {
         Self { clients, position }
+    }
+
+    /// How much it may have, and what it has had.
+    pub fn terms(&self) -> Option<&Arc<Terms>> {
+        self.clients.terms.get(self.position)
     }
 }
 

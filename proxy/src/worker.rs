@@ -248,6 +248,9 @@ impl Worker {
         let config = Arc::clone(&shared.config);
         let links = shared.links.iter().zip(upstream_tls);
         let seen = (&metrics, &shared.sockets);
+        let limits = &config.limits.per_client;
+        let clients = shared.clients.clone();
+        let clients = clients.map(|clients| Table::new(clients, limits, &shared.quotas));
         let origins = links.map(|(link, tls)| Origin::new(link, id, tls, &config, seen));
         Self {
             id,
@@ -273,7 +276,7 @@ impl Worker {
             treatments: RefCell::new(config.routes.by_route()),
             prices: RefCell::new(config.prices.clone()),
             ledger: Ledger::default(),
-            clients: RefCell::new(shared.clients.clone().map(Table::new).map(Rc::new)),
+            clients: RefCell::new(clients.map(Rc::new)),
             connections: Cell::new(0),
             connection_ended: Notify::new(),
             now: Cell::new(Instant::now()),

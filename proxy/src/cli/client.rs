@@ -11,6 +11,7 @@ use super::BAD_USAGE;
 use crate::clients::edit::{EditError, Editor};
 use crate::clients::file::{self, ClientFile, ClientsError, KeyFile};
 use crate::clients::key::{self, NoRandomness, Presented, Salted};
+use crate::config::ClientLimitsFile;
 use crate::config::file::Span;
 
 /// `client …`
@@ -139,6 +140,7 @@ impl Add {
             routes: list(self.routes),
             expires: self.expires.map(|text| end(text, now)).transpose()?,
             disabled: false,
+            limits: ClientLimitsFile::default(),
         };
         editor.add(client)?;
         let mut out = std::io::stdout();

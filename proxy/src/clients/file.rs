@@ -14,7 +14,7 @@ use super::key::{KeyId, Salted};
 use super::pattern::Pattern;
 use super::table::Entry;
 use super::{ANONYMOUS, Client, KeyFacts, Routes};
-use crate::config::{Problem, file};
+use crate::config::{ClientLimitsFile, Problem, file};
 use crate::route::ROUTES;
 
 /// More clients than anybody has: each has series in `/metrics`.
@@ -49,6 +49,9 @@ pub struct ClientFile {
     /// See [`Client::disabled`].
     #[serde(default)]
     pub disabled: bool,
+    /// See [`Client::limits`].
+    #[serde(default)]
+    pub limits: ClientLimitsFile,
 }
 
 /// A key of a client.
@@ -211,6 +214,7 @@ impl Check {
                 .map_err(|reason| self.fail(&at("expires"), reason))
                 .ok()
         });
+        given.limits.check(&at("limits"), &mut self.problems);
         let client = Client {
             name: given.name.as_str().into(),
             keys: facts.into(),
@@ -218,6 +222,7 @@ impl Check {
             routes,
             expires,
             disabled: given.disabled,
+            limits: given.limits,
             counts: Arc::default(),
         };
         Entry { client, keys }

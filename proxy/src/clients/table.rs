@@ -142,6 +142,7 @@ mod tests {
 
     use super::*;
     use crate::clients::{KeyFacts, Routes, key};
+    use crate::config::ClientLimitsFile;
 
     fn entry(name: &str, change: impl FnOnce(&mut Client)) -> (Entry, Zeroizing<String>) {
         let text = key::make().unwrap();
@@ -157,6 +158,7 @@ mod tests {
             routes: Routes::ALL,
             expires: None,
             disabled: false,
+            limits: ClientLimitsFile::default(),
             counts: Arc::default(),
         };
         change(&mut client);

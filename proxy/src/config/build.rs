@@ -58,7 +58,7 @@ impl Config {
             dns: given.dns.checked(&mut problems),
             timeouts,
             routes,
-            limits: given.limits.checked(&mut problems),
+            limits: given.limits.checked(auth, &mut problems),
             redis: given.limits.redis.checked(&mut problems),
             probes: given.probes.checked(&mut problems),
             webhook: given.webhook.checked(&mut problems),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Problem;
+use super::{Auth, Problem};
 use crate::limits::Rate;
 
 /// As it is written, for all clients or for one.
@@ -68,8 +68,8 @@ impl ClientLimits {
         }
     }
 
-    /// What holds for everybody together where nothing is set.
-    pub const fn unset() -> Self {
+    /// None.
+    const fn unset() -> Self {
         Self {
             requests: None,
             tokens: None,
@@ -78,18 +78,27 @@ impl ClientLimits {
         }
     }
 
-    /// The article's, for clients that are known by name.
-    pub const fn of_named() -> Self {
+    /// What holds where nothing is set: the article's limits for each client that is known by name, and none for all others
+    /// together.
+    pub(super) const fn default_of(auth: Auth) -> Self {
         Self {
-            requests: Some(REQUESTS),
-            tokens: None,
-            concurrent: None,
-            expected_output: EXPECTED_OUTPUT,
+            requests: match auth {
+                Auth::Clients => Some(REQUESTS),
+                Auth::Open | Auth::Passthrough => None,
+            },
+            ..Self::unset()
         }
     }
 }
 
 impl ClientLimitsFile {
+    /// Checks what one client has of its own. A burst has to stand beside its rate: what holds for all may change.
+    pub fn check(&self, path: &str, problems: &mut Vec<Problem>) {
+        let nothing = ClientLimits::unset();
+        // What it comes to depends on what holds for all.
+        let _ = self.checked(&nothing, path, problems);
+    }
+
     /// With the rest from `others`; `path` is where this stands.
     pub fn checked(
         &self,

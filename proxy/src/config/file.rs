@@ -163,8 +163,8 @@ pub struct LimitsFile {
 }
 
 impl LimitsFile {
-    pub(super) fn checked(&self, problems: &mut Vec<Problem>) -> Limits {
-        let others = ClientLimits::unset();
+    pub(super) fn checked(&self, auth: Auth, problems: &mut Vec<Problem>) -> Limits {
+        let others = ClientLimits::default_of(auth);
         let path = "limits.per_client";
         let headers = self.headers.map_or(32 * 1024, |size| size.0);
         Limits {

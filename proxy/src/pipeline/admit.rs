@@ -1,5 +1,6 @@
 //! admit: what a request takes of its client's limits, before upstream gets anything of it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::body::Observed;
@@ -9,7 +10,7 @@ use crate::account::usage::Source;
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::http1::Framing;
-use crate::limits::Exceeded;
+use crate::limits::{Exceeded, Terms};
 use crate::route::Operation;
 use crate::stream::request::Asked;
 use crate::upstream::Message;
@@ -30,8 +31,8 @@ pub(super) async fn admit<D: Downstream>(
     body: &mut Observed<'_, D>,
     record: &mut RequestRecord,
 ) -> Result<(), ProxyError> {
-    let terms = worker.terms();
-    let Some(operation) = record.operation().filter(|_| terms.limits.tokens.is_some()) else {
+    let counts = counts_tokens(worker, record);
+    let Some(operation) = record.operation().filter(|_| counts) else {
         return take(worker, 0, record).await;
     };
     if operation != Operation::Realtime {
@@ -41,9 +42,14 @@ pub(super) async fn admit<D: Downstream>(
         Framing::Length(length) => length,
         _ => message.pulled,
     };
-    let expected = terms.limits.expected_output;
+    let expected = worker.with_terms(record, |terms| terms.limits.expected_output);
     let tokens = estimate(operation, length, body.asked(), expected);
     take(worker, tokens, record).await
+}
+
+/// Whether it matters how long a request's answer may be.
+pub(super) fn counts_tokens(worker: &Worker, record: &RequestRecord) -> bool {
+    worker.with_terms(record, |terms| terms.limits.tokens.is_some())
 }
 
 /// Takes one request of so many tokens.
@@ -55,10 +61,10 @@ pub(super) async fn take(
     tokens: u64,
     record: &mut RequestRecord,
 ) -> Result<(), ProxyError> {
-    let terms = worker.terms();
-    if !terms.limits.is_any() {
+    let limited = |terms: &Arc<Terms>| terms.limits.is_any().then(|| Arc::clone(terms));
+    let Some(terms) = worker.with_terms(record, limited) else {
         return Ok(());
-    }
+    };
     let taken = match worker.remote.as_deref() {
         Some(remote) => Box::pin(remote.take(&terms, tokens)).await,
         None => terms.take_share(tokens, Instant::now(), 1),

@@ -24,11 +24,6 @@ impl Worker {
         *treatments.get(index).unwrap_or(&treatments[0])
     }
 
-    /// What the client may ask for.
-    pub fn terms(&self) -> Arc<Terms> {
-        Arc::clone(&self.terms.borrow())
-    }
-
     /// What models cost.
     #[inline]
     pub fn prices(&self) -> Ref<'_, Catalogue> {
@@ -39,6 +34,7 @@ impl Worker {
     pub fn adopt(&self, config: &Config) {
         *self.terms.borrow_mut() = terms(&self.quotas, config);
         self.live.set(config.live());
+        self.limit_clients(&config.limits.per_client);
         *self.treatments.borrow_mut() = config.routes.by_route();
         *self.prices.borrow_mut() = config.prices.clone();
         self.max_in_flight.set(share(config));

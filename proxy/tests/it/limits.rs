@@ -8,6 +8,7 @@ use holysheep_emulator::FaultScope;
 use serde_json::Value;
 
 use crate::errors::assert_error;
+use crate::harness::clients::{Keyed, write};
 use crate::harness::{CHAT, Client, MESSAGES, QUESTION, Reply, Rig, eventually};
 
 const REFUSED: &str = "rate_limit_exceeded";
@@ -263,4 +264,52 @@ fn requests_at_a_time() {
     assert!((refused(&rig, "concurrent") - 1.0).abs() < f64::EPSILON);
     two.into_iter().for_each(Client::reset);
     eventually(|| rig.post(CHAT, QUESTION).status == 200);
+}
+
+#[test]
+fn clients_have_limits_of_their_own() {
+    let small = r#""limits": {"requests_per_minute": 1, "burst": 2, "concurrent": 1}"#;
+    let [one, other, most] =
+        [("one", small), ("other", small), ("most", "")].map(|(name, more)| Keyed::new(name, more));
+    let rig = Rig::builder()
+        .config("limits: {per_client: {tokens_per_minute: 100000}}")
+        .clients(&[&one, &other, &most])
+        .start();
+    let ask = |client: &Keyed, path: &str| {
+        let bearer = client.bearer();
+        let fields = [("authorization", bearer.as_str())];
+        let body = match path {
+            CHAT => QUESTION,
+            _ => "",
+        };
+        let method = if body.is_empty() { "GET" } else { "POST" };
+        rig.client().request(method, path, &fields, body.as_bytes())
+    };
+    for _ in 0..2 {
+        assert_eq!(ask(&one, CHAT).status, 200);
+    }
+    assert_error(&ask(&one, CHAT), CHAT, 429, REFUSED);
+    assert_eq!(ask(&other, CHAT).status, 200);
+    // The article's limits hold where nothing else is said.
+    let reply = ask(&most, CHAT);
+    assert_eq!(number(&reply, "x-ratelimit-limit-requests"), 1000);
+    assert_eq!(number(&reply, "x-ratelimit-limit-tokens"), 100_000);
+    let left = ask(&other, "/v1/rate_limit").json();
+    assert_eq!((&left["limit"], &left["remaining"]), (&1.into(), &1.into()));
+    assert_eq!(left["tokens"]["limit"], 100_000);
+    let limited = "holysheep_rate_limited_total{client=\"one\",limit=\"requests\"}";
+    rig.wait_metric(limited, 1.0);
+    let status = rig.admin("/status").json();
+    let names = status["limits"].as_array().unwrap().iter();
+    let names: Vec<_> = names.map(|one| one["client"].as_str().unwrap()).collect();
+    assert_eq!(names, ["anonymous", "most", "one", "other"]);
+    // A new file does not make anybody forget, and takes effect at once.
+    rig.wait_watching();
+    let other = other.with(r#""limits": {"requests_per_minute": 0}"#);
+    write(&rig.directory, &[&one, &other]);
+    eventually(|| ask(&most, CHAT).status == 401);
+    assert_eq!(ask(&one, CHAT).status, 429);
+    for _ in 0..5 {
+        assert_eq!(ask(&other, CHAT).status, 200);
+    }
 }

@@ -1,6 +1,7 @@
 //! Tests of `edit.rs`.
 
 use super::*;
+use crate::config::ClientLimitsFile;
 
 const SALT: &str = "00112233445566778899aabbccddeeff";
 const HASH: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
@@ -22,6 +23,7 @@ fn client(name: &str, id: &str) -> ClientFile {
         routes: None,
         expires: None,
         disabled: false,
+        limits: ClientLimitsFile::default(),
     }
 }
 

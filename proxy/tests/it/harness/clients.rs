@@ -33,6 +33,17 @@ impl Keyed {
         }
     }
 
+    /// The same key, and other members.
+    pub(crate) fn with(&self, more: &str) -> Self {
+        let end = self.item.find("}]").unwrap() + 2;
+        Self {
+            item: format!("{}, {more}}}", &self.item[..end]),
+            key: self.key.clone(),
+            salt: self.salt.clone(),
+            hash: self.hash.clone(),
+        }
+    }
+
     /// The value of `Authorization`.
     pub(crate) fn bearer(&self) -> String {
         format!("Bearer {}", self.key)
