@@ -4,7 +4,7 @@ use std::cell::Ref;
 use std::sync::Arc;
 
 use super::Worker;
-use crate::config::{Config, Live, Treatment};
+use crate::config::{Auth, ClientLimits, Config, Live, Treatment};
 use crate::cost::Catalogue;
 use crate::limits::{self, Quotas, Terms};
 use crate::route::RouteId;
@@ -44,9 +44,14 @@ impl Worker {
     }
 }
 
-/// What holds for all clients, who have no names.
+/// What holds for all clients together where they have no names.
 pub(super) fn terms(quotas: &Quotas, config: &Config) -> Arc<Terms> {
-    quotas.set(limits::ANONYMOUS, config.limits.per_client)
+    let limits = match config.auth {
+        Auth::Open | Auth::Passthrough => config.limits.per_client,
+        // Nobody gets anything without a name.
+        Auth::Clients => ClientLimits::default(),
+    };
+    quotas.set(limits::ANONYMOUS, limits)
 }
 
 /// One worker's share of the requests in flight.
