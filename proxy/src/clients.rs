@@ -22,7 +22,7 @@ use crate::metrics::ClientCounts;
 use crate::route::{ROUTES, Route, RouteId};
 use key::KeyId;
 use pattern::Pattern;
-pub use table::Clients;
+pub use table::{Clients, Place};
 
 /// What requests are accounted to that come from no client by name.
 pub const ANONYMOUS: &str = "anonymous";
@@ -55,6 +55,8 @@ pub struct KeyFacts {
     pub id: KeyId,
     /// When it was made, as it is written in the file.
     pub created: Option<Box<str>>,
+    /// What was asked with it: whether it can be taken back when another has taken its place.
+    pub counts: Arc<ClientCounts>,
 }
 
 /// Why a client is refused that has the right key.
@@ -171,18 +173,27 @@ impl Deref for Table {
 #[derive(Clone, Debug)]
 pub struct Known {
     clients: Rc<Table>,
-    position: usize,
+    place: Place,
 }
 
 impl Known {
-    /// The client at a position that comes from this table.
-    pub const fn new(clients: Rc<Table>, position: usize) -> Self {
-        Self { clients, position }
+    /// The client at a place that comes from this table.
+    pub const fn new(clients: Rc<Table>, place: Place) -> Self {
+        Self { clients, place }
+    }
+
+    /// Counts a request that has ended with this status on a worker.
+    pub fn count(&self, worker: usize, status: u16) {
+        let key = self.keys.get(self.place.key).map(|key| &key.counts);
+        let counts = [Some(&self.counts), key].into_iter().flatten();
+        for counters in counts.filter_map(|counts| counts.of(worker)) {
+            counters.count(status);
+        }
     }
 
     /// How much it may have, and what it has had.
     pub fn terms(&self) -> Option<&Arc<Terms>> {
-        self.clients.terms.get(self.position)
+        self.clients.terms.get(self.place.client)
     }
 }
 
@@ -190,6 +201,6 @@ impl Deref for Known {
     type Target = Client;
 
     fn deref(&self) -> &Client {
-        self.clients.at(self.position)
+        self.clients.at(self.place.client)
     }
 }

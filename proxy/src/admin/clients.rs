@@ -46,6 +46,8 @@ pub struct KeyStatus {
     pub id: String,
     /// When it was made.
     pub created: Option<String>,
+    /// Requests with it since the start.
+    pub requests: u64,
 }
 
 impl ClientsStatus {
@@ -80,6 +82,7 @@ impl ClientStatus {
         let key = |facts: &KeyFacts| KeyStatus {
             id: facts.id.to_string(),
             created: facts.created.as_deref().map(str::to_owned),
+            requests: facts.counts.sum(),
         };
         let models = client.models.as_deref();
         let expires = client.expires.map(humantime::format_rfc3339_seconds);
@@ -90,7 +93,7 @@ impl ClientStatus {
             keys: client.keys.iter().map(key).collect(),
             models: models.map(|models| models.iter().map(ToString::to_string).collect()),
             routes: client.routes.templates(),
-            requests: client.counts.requests().map(|(_, count)| count).sum(),
+            requests: client.counts.sum(),
         }
     }
 
@@ -100,8 +103,10 @@ impl ClientStatus {
         if let Some(expires) = &self.expires {
             words.push_str(&format!(", until {expires}"));
         }
-        let ids: Vec<_> = self.keys.iter().map(|key| key.id.as_str()).collect();
-        words.push_str(&format!(", keys: {}", ids.join(" ")));
+        let keys = self.keys.iter();
+        let keys = keys.map(|key| format!("{} ({})", key.id, key.requests));
+        let keys: Vec<_> = keys.collect();
+        words.push_str(&format!(", keys: {}", keys.join(" ")));
         if let Some(models) = &self.models {
             words.push_str(&format!(", models: {}", models.join(" ")));
         }

@@ -251,6 +251,7 @@ impl Check {
         let facts = KeyFacts {
             id: id?,
             created: given.created.as_deref().map(Into::into),
+            counts: Arc::default(),
         };
         Some((facts, Salted::new(salt?, hash?)))
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::key::{KeyId, NoRandomness, Presented, Salted};
-use super::{Client, Standing};
+use super::{Client, KeyFacts, Standing};
 use crate::error::ProxyError;
 use crate::metrics::ClientCounts;
 
@@ -16,12 +16,21 @@ const MAX_GONE: usize = 1_000;
 #[derive(Debug)]
 pub struct Clients {
     all: Box<[Client]>,
-    keys: HashMap<KeyId, (usize, Salted)>,
+    keys: HashMap<KeyId, (Place, Salted)>,
     /// What a key is compared with that is not in the table.
     decoy: Salted,
     /// What clients have asked that were there before, and are no more.
     gone: Vec<Gone>,
     workers: usize,
+}
+
+/// Where a key stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The position of its client.
+    pub client: usize,
+    /// Its position among that client's.
+    pub key: usize,
 }
 
 /// A client of a table before this one: its name, and its counters.
@@ -56,20 +65,20 @@ impl Clients {
     pub fn replaced_by(&self, entries: Vec<Entry>) -> Self {
         let mut before: HashMap<&str, &Arc<ClientCounts>> = self.counts().collect();
         let (mut all, mut keys) = (Vec::new(), HashMap::new());
-        for (
-            position,
-            Entry {
+        for (number, entry) in entries.into_iter().enumerate() {
+            let Entry {
                 mut client,
                 keys: kept,
-            },
-        ) in entries.into_iter().enumerate()
-        {
-            client.counts = match before.remove(&*client.name) {
-                Some(counts) => Arc::clone(counts),
-                None => Arc::new(ClientCounts::new(self.workers)),
-            };
-            let ids = client.keys.iter().map(|facts| facts.id);
-            keys.extend(ids.zip(kept.into_iter().map(|kept| (position, kept))));
+            } = entry;
+            client.counts = self.go_on(before.remove(&*client.name));
+            for (facts, (key, kept)) in client.keys.iter_mut().zip(kept.into_iter().enumerate()) {
+                facts.counts = self.go_on(self.key(facts.id).map(|facts| &facts.counts));
+                let place = Place {
+                    client: number,
+                    key,
+                };
+                keys.insert(facts.id, (place, kept));
+            }
             all.push(client);
         }
         let gone = before.into_iter();
@@ -81,6 +90,17 @@ impl Clients {
             gone: gone.take(MAX_GONE).collect(),
             workers: self.workers,
         }
+    }
+
+    /// Counters that go on, or new ones.
+    fn go_on(&self, before: Option<&Arc<ClientCounts>>) -> Arc<ClientCounts> {
+        let new = || Arc::new(ClientCounts::new(self.workers));
+        before.map_or_else(new, Arc::clone)
+    }
+
+    fn key(&self, id: KeyId) -> Option<&KeyFacts> {
+        let (place, _) = self.keys.get(&id)?;
+        self.all.get(place.client)?.keys.get(place.key)
     }
 
     /// All of them, in the order of the file.
@@ -100,11 +120,11 @@ impl Clients {
         &self.all[position]
     }
 
-    /// The position of the client that a key belongs to.
+    /// Where a key stands.
     ///
     /// # Errors
     /// [`ProxyError::InvalidApiKey`] unless it is one of these keys; only then, if its client is refused, why.
-    pub fn find(&self, text: &[u8]) -> Result<usize, ProxyError> {
+    pub fn find(&self, text: &[u8]) -> Result<Place, ProxyError> {
         self.find_by(text, Salted::matches)
     }
 
@@ -115,16 +135,16 @@ impl Clients {
         &self,
         text: &[u8],
         matches: impl Fn(&Salted, &Presented<'_>) -> bool,
-    ) -> Result<usize, ProxyError> {
+    ) -> Result<Place, ProxyError> {
         let presented = Presented::new(text).ok_or(ProxyError::InvalidApiKey)?;
         let known = self.keys.get(&presented.id());
         let kept = known.map_or(&self.decoy, |(_, kept)| kept);
         let is_right = matches(kept, &presented);
-        let position = known.map(|(position, _)| *position).filter(|_| is_right);
-        let position = position.ok_or(ProxyError::InvalidApiKey)?;
-        let client = self.at(position);
+        let place = known.map(|(place, _)| *place).filter(|_| is_right);
+        let place = place.ok_or(ProxyError::InvalidApiKey)?;
+        let client = self.at(place.client);
         let refusal = match client.standing(SystemTime::now) {
-            Standing::Good => return Ok(position),
+            Standing::Good => return Ok(place),
             Standing::Expired => ProxyError::ClientExpired,
             Standing::Disabled => ProxyError::ClientDisabled,
         };
@@ -136,13 +156,15 @@ impl Clients {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::rc::Rc;
     use std::time::Duration;
 
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::clients::{KeyFacts, Routes, key};
-    use crate::config::ClientLimitsFile;
+    use crate::clients::{Known, Routes, Table, key};
+    use crate::config::{ClientLimits, ClientLimitsFile};
+    use crate::limits::Quotas;
 
     fn entry(name: &str, change: impl FnOnce(&mut Client)) -> (Entry, Zeroizing<String>) {
         let text = key::make().unwrap();
@@ -150,6 +172,7 @@ mod tests {
         let facts = KeyFacts {
             id: presented.id(),
             created: None,
+            counts: Arc::default(),
         };
         let mut client = Client {
             name: name.into(),
@@ -170,6 +193,11 @@ mod tests {
         Clients::none(1).unwrap().replaced_by(entries)
     }
 
+    /// The position of the client that a key belongs to.
+    fn client_of(clients: &Clients, key: &str) -> Result<usize, ProxyError> {
+        clients.find(key.as_bytes()).map(|place| place.client)
+    }
+
     /// The same id with another secret.
     fn with_another_secret(text: &str) -> String {
         let other = key::make().unwrap();
@@ -182,8 +210,8 @@ mod tests {
         let (one, first) = entry("one", |_| {});
         let (two, second) = entry("two", |_| {});
         let clients = table(vec![one, two]);
-        assert_eq!(clients.find(first.as_bytes()), Ok(0));
-        assert_eq!(clients.find(second.as_bytes()), Ok(1));
+        assert_eq!(client_of(&clients, &first), Ok(0));
+        assert_eq!(client_of(&clients, &second), Ok(1));
         let stranger = key::make().unwrap();
         let near = format!("{}{}", &first[..first.len() - 1], "!");
         let wrong = with_another_secret(&first);
@@ -235,7 +263,7 @@ mod tests {
             clients.find(disabled.as_bytes()),
             Err(ProxyError::ClientDisabled)
         );
-        assert_eq!(clients.find(good.as_bytes()), Ok(2));
+        assert_eq!(client_of(&clients, &good), Ok(2));
         for text in [&*expired, &*disabled] {
             let refusal = clients.find(with_another_secret(text).as_bytes());
             assert_eq!(refusal, Err(ProxyError::InvalidApiKey));
@@ -246,9 +274,7 @@ mod tests {
     fn what_was_counted_stays_with_the_name() {
         let count = |clients: &Clients, name: &str| {
             let mut counts = clients.counts().filter(|(found, _)| *found == name);
-            let sum = counts
-                .next()
-                .map(|(_, counts)| counts.requests().map(|(_, n)| n).sum::<u64>());
+            let sum = counts.next().map(|(_, counts)| counts.sum());
             assert!(counts.next().is_none(), "{name} is there twice");
             sum
         };
@@ -268,5 +294,41 @@ mod tests {
         let third = second.replaced_by(vec![entry("a", |_| {}).0]);
         assert_eq!(count(&third, "a"), Some(1));
         assert_eq!(count(&third, "b"), Some(2));
+    }
+
+    #[test]
+    fn what_was_asked_with_a_key_is_known_as_long_as_the_key() {
+        let (mut both, _) = entry("a", |_| {});
+        let (other, text) = entry("a", |_| {});
+        both.client.keys = both
+            .client
+            .keys
+            .into_iter()
+            .chain(other.client.keys)
+            .collect();
+        both.keys.extend(other.keys);
+        let alone = |clients: &Clients| {
+            let (mut entry, _) = entry("b", |_| {});
+            entry.client.keys[0].id = clients.all()[0].keys[1].id;
+            entry
+        };
+        let first = Arc::new(table(vec![both]));
+        let place = first.find(text.as_bytes()).unwrap();
+        let nothing = (&ClientLimits::default(), &Quotas::new(None));
+        let workers = Table::new(Arc::clone(&first), nothing.0, nothing.1);
+        Known::new(Rc::new(workers), place).count(0, 200);
+        let asked = |clients: &Clients| {
+            let keys = clients.all()[0].keys.iter();
+            keys.map(|key| key.counts.sum()).collect::<Vec<_>>()
+        };
+        assert_eq!(asked(&first), [0, 1]);
+        assert_eq!(first.all()[0].counts.sum(), 1);
+        let second = first.replaced_by(vec![alone(&first)]);
+        assert_eq!(asked(&second), [1]);
+        assert_eq!(
+            second.all()[0].counts.sum(),
+            0,
+            "the key is another client's now"
+        );
     }
 }

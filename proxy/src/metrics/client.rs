@@ -40,6 +40,11 @@ impl ClientCounts {
         self.0.get(worker)
     }
 
+    /// All requests.
+    pub fn sum(&self) -> u64 {
+        self.requests().map(|(_, count)| count).sum()
+    }
+
     /// Requests by how they ended, over all workers.
     pub fn requests(&self) -> impl Iterator<Item = (&'static str, u64)> {
         OUTCOMES.into_iter().enumerate().map(|(index, outcome)| {
@@ -69,6 +74,6 @@ mod tests {
         for status in [0, 99, 600, 999] {
             counts.of(0).unwrap().count(status);
         }
-        assert_eq!(counts.requests().map(|(_, count)| count).sum::<u64>(), 0);
+        assert_eq!(counts.sum(), 0);
     }
 }

@@ -276,4 +276,89 @@ mod tests {
         assert_eq!(watch(long.as_bytes()), Err(Fault::Unreadable));
         assert_eq!(watch(b"{\"model\":\"\xff\"}"), Err(Fault::Unreadable));
     }
+
+    /// All members of an object, repeated ones too.
+    struct Members(Vec<(String, serde_json::Value)>);
+
+    impl<'de> serde::Deserialize<'de> for Members {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Visitor;
+            impl<'de> serde::de::Visitor<'de> for Visitor {
+                type Value = Members;
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str("an object")
+                }
+                fn visit_map<A: serde::de::MapAccess<'de>>(
+                    self,
+                    mut map: A,
+                ) -> Result<Members, A::Error> {
+                    let mut members = Vec::new();
+                    while let Some(member) = map.next_entry()? {
+                        members.push(member);
+                    }
+                    Ok(Members(members))
+                }
+            }
+            deserializer.deserialize_map(Visitor)
+        }
+    }
+
+    #[test]
+    fn whichever_model_a_parser_finds_in_mutated_documents_is_allowed() {
+        let seed = r#"{"model":"cheap","m":[{"model":"dear"},"\\\"{[:,"],"a":{"b":"model"},"n":-1.5e3,"z":null}"#;
+        let pieces = [
+            r#","model":"dear""#,
+            r#""model":"dear","#,
+            r#""Model":"dear","#,
+            r#""mod\u0065l":"dear","#,
+            "\"",
+            "\\",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\\\"",
+            " ",
+            "\0",
+            "model",
+            "dear",
+            "cheap",
+        ];
+        let mut random = fastrand::Rng::with_seed(11);
+        let (mut passed, mut refused) = (0, 0);
+        for _ in 0..300_000 {
+            let mut bytes = seed.as_bytes().to_vec();
+            for _ in 0..random.usize(1..4) {
+                let at = random.usize(..bytes.len());
+                let piece = pieces[random.usize(..pieces.len())].as_bytes();
+                match random.u8(..3) {
+                    0 => drop(bytes.remove(at)),
+                    1 => bytes[at] = piece[0],
+                    _ => drop(bytes.splice(at..at, piece.iter().copied())),
+                }
+            }
+            let Ok(Members(members)) = serde_json::from_slice(&bytes) else {
+                continue;
+            };
+            let models = members
+                .iter()
+                .filter(|(name, _)| name.eq_ignore_ascii_case("model"));
+            let are_allowed = models.clone().all(|(_, model)| model == "cheap");
+            let mut watch = ModelWatch::default();
+            let seen = watch.feed(&bytes, |model| model == b"cheap");
+            if seen.is_ok() && watch.has_named() {
+                assert!(
+                    are_allowed && models.count() > 0,
+                    "{}",
+                    bytes.escape_ascii()
+                );
+                passed += 1;
+            } else {
+                refused += u32::from(!are_allowed);
+            }
+        }
+        assert!(passed > 5_000 && refused > 5_000, "{passed}, {refused}");
+    }
 }

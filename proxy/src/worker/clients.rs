@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Worker;
 use crate::account::RequestRecord;
-use crate::clients::{Client, Clients, Known, Table};
+use crate::clients::{Clients, Known, Table};
 use crate::config::ClientLimits;
 use crate::error::ProxyError;
 use crate::limits::Terms;
@@ -43,14 +43,12 @@ impl Worker {
         let clients = self.clients.borrow();
         // Where there is no table nobody is known.
         let clients = clients.as_ref().ok_or(ProxyError::InvalidApiKey)?;
-        let position = clients.find(key)?;
-        Ok(Known::new(Rc::clone(clients), position))
+        let place = clients.find(key)?;
+        Ok(Known::new(Rc::clone(clients), place))
     }
 
     /// Counts a request of a client that ended with this status.
-    pub fn count_client(&self, client: &Client, status: u16) {
-        if let Some(counters) = client.counts.of(self.id) {
-            counters.count(status);
-        }
+    pub fn count_client(&self, client: &Known, status: u16) {
+        client.count(self.id, status);
     }
 }

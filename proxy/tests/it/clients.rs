@@ -260,6 +260,8 @@ fn the_status_says_who_is_known() {
     assert_eq!(first["routes"], serde_json::json!(["/v1/models"]));
     assert_eq!(first["expires"], "2027-02-01T00:00:00Z");
     assert_eq!(first["keys"][0]["id"], a.key[3..15]);
+    assert_eq!(first["keys"][0]["requests"], 0);
+    assert_eq!(clients[1]["keys"][0]["requests"], 1);
     assert_eq!(
         (&clients[1]["requests"], &first["requests"]),
         (&1.into(), &0.into())

@@ -5,6 +5,7 @@
 
 mod chart;
 mod client;
+mod clients;
 mod cluster;
 mod dashboards;
 mod expression;

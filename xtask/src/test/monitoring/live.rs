@@ -1,5 +1,5 @@
-//! A real Prometheus that reads three real proxies and has the chart's rules: one like the DaemonSet's, one like the
-//! Deployment's, and one that cannot reach upstream.
+//! A real Prometheus that reads four real proxies and has the chart's rules: one like the DaemonSet's, one like the
+//! Deployment's, one that cannot reach upstream, and one whose clients have keys.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use super::super::cargo;
 use super::super::report::Outcome;
 use super::chart::{self, Chart};
 use super::client::Prometheus;
+use super::clients::Client;
 use super::load::{self, Ports};
 use super::questions::Questions;
 use super::{NAMESPACE, SCRATCH, cluster};
@@ -32,15 +33,17 @@ struct Pod {
     component: &'static str,
     ebpf: &'static str,
     reaches_upstream: bool,
+    has_clients: bool,
 }
 
-const PODS: [Pod; 3] = [
+const PODS: [Pod; 4] = [
     Pod {
         process: "proxy-node",
         name: "holysheep-proxy-node-7kq2m",
         component: "daemonset",
         ebpf: "auto",
         reaches_upstream: true,
+        has_clients: false,
     },
     Pod {
         process: "proxy-deployment",
@@ -48,6 +51,7 @@ const PODS: [Pod; 3] = [
         component: "deployment",
         ebpf: "off",
         reaches_upstream: true,
+        has_clients: false,
     },
     Pod {
         process: "proxy-without-upstream",
@@ -55,6 +59,15 @@ const PODS: [Pod; 3] = [
         component: "deployment",
         ebpf: "off",
         reaches_upstream: false,
+        has_clients: false,
+    },
+    Pod {
+        process: "proxy-with-clients",
+        name: "holysheep-proxy-6c9f7d9b5-c1c1c",
+        component: "deployment",
+        ebpf: "off",
+        reaches_upstream: true,
+        has_clients: true,
     },
 ];
 
@@ -71,9 +84,10 @@ pub(super) fn run(workspace: &Workspace, chart: &Chart, outcome: &mut Outcome) -
     let mut group = Group::new()?;
     let binary = workspace.binary("debug", "holysheep-emulator");
     let emulator = Emulator::start(&mut group, &binary, &scratch.join("ca.pem"))?;
+    let client = Client::make(workspace)?;
     let mut ports = Vec::new();
     for pod in &PODS {
-        ports.push(pod.start(workspace, &mut group, &emulator)?);
+        ports.push(pod.start(workspace, &mut group, &emulator, &client)?);
     }
     let has_programs = programs_run(ports[0].admin);
     if !has_programs {
@@ -92,6 +106,7 @@ pub(super) fn run(workspace: &Workspace, chart: &Chart, outcome: &mut Outcome) -
         }
         rounds += 1;
         load::crowd(ports[1]);
+        client.round(ports[3]);
         ports.iter().copied().for_each(load::probe);
         questions.ask(&prometheus).then_some(())
     });
@@ -119,6 +134,7 @@ impl Pod {
         workspace: &Workspace,
         group: &mut Group,
         emulator: &Emulator,
+        client: &Client,
     ) -> Result<Ports> {
         let ports = Ports {
             data: services::free_address()?,
@@ -136,6 +152,10 @@ impl Pod {
         }
         proxy.args(["--workers", "1", "--ebpf", self.ebpf]);
         proxy.args(["--probe-listen", &ports.probe.to_string()]);
+        if self.has_clients {
+            proxy.args(["--auth", "clients", "--clients-file"]);
+            proxy.arg(&client.file);
+        }
         if self.component == "daemonset" {
             proxy.args(["--probe-source", &load::NODE.to_string()]);
         } else {

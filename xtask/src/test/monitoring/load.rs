@@ -8,6 +8,9 @@ use super::client;
 /// Where probes of the node come from; the proxy is told to steer this one.
 pub(super) const NODE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
+/// Where most of it goes.
+pub(super) const CHAT_PATH: &str = "/v1/chat/completions";
+
 const CHAT: &str = r#"{"model":"gpt-4.1","messages":[{"role":"user","content":"Hello"}]}"#;
 const STREAM: &str = r#"{"model":"gpt-4.1","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"Hello"}]}"#;
 const MESSAGES: &str = r#"{"model":"claude-sonnet-4.5","max_tokens":16,"messages":[{"role":"user","content":"Hello"}]}"#;
@@ -45,6 +48,16 @@ pub(super) fn round(ports: Ports) {
     send(post("/v1/embeddings", EMBEDDINGS, None));
     for path in ["/v1/models", "/health", "/nowhere"] {
         send(get(path));
+    }
+}
+
+/// What a client sends with its key: to the one path it may use, and to another.
+pub(super) fn as_client(ports: Ports, key: &str) {
+    for (path, body) in [(CHAT_PATH, CHAT), ("/v1/embeddings", EMBEDDINGS)] {
+        let field = format!("host: proxy\r\nx-api-key: {key}\r\n");
+        let request = post(path, body, None).replacen("host: proxy\r\n", &field, 1);
+        // As above.
+        let _ = client::exchange(ports.data, &request);
     }
 }
 
