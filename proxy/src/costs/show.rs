@@ -36,11 +36,19 @@ fn tokens(count: u64) -> String {
     }
 }
 
-/// The same in millions, for tables that would be too wide.
-fn in_millions(count: u64) -> String {
-    let millions = Amount::from_pico(u128::from(count) * 1_000_000);
-    let decimals = if count < 1_000_000_000 { 2 } else { 0 };
-    format!("{}M", millions.rounded(decimals))
+/// How tokens are written in tables that would be too wide, whose largest number of tokens this is: in millions.
+fn in_millions(largest: u64) -> fn(u64) -> String {
+    fn with(count: u64, decimals: usize) -> String {
+        let millions = Amount::from_pico(u128::from(count) * 1_000_000);
+        format!("{}M", millions.rounded(decimals))
+    }
+    match largest {
+        0..1_000_000_000 => |count| with(count, 2),
+        _ => |count| match count {
+            1..500_000 => "<1M".to_owned(),
+            count => with(count, 0),
+        },
+    }
 }
 
 /// A kind of tokens that a column is about.
@@ -84,7 +92,9 @@ fn comparison_table(out: &mut impl Write, of: &Comparison) -> io::Result<()> {
         // What has to do with the cache is part of the input.
         true => {
             let fewer = [KINDS[0], KINDS[3]];
-            table_of(of, &fewer, in_millions).print(out)?;
+            let total = &of.total.tokens;
+            let in_tokens = in_millions(total.input.max(total.output));
+            table_of(of, &fewer, in_tokens).print(out)?;
         }
         false => table.print(out)?,
     }

@@ -46,14 +46,12 @@ struct Form {
     model: usize,
     /// Whether there is a column of cached tokens.
     has_cached: bool,
-    in_tokens: fn(u64) -> String,
 }
 
 const FULL: Form = Form {
     client: CLIENT,
     model: MODEL,
     has_cached: true,
-    in_tokens: |count| grouped(count.into()),
 };
 
 /// For those that would be too wide.
@@ -61,18 +59,19 @@ const COMPACT: Form = Form {
     client: 14,
     model: 22,
     has_cached: false,
-    in_tokens: in_millions,
 };
 
 fn bill_table(out: &mut impl Write, bill: &Bill) -> io::Result<()> {
-    let table = table_of(bill, &FULL);
-    match table.width() > WIDTH {
-        true => table_of(bill, &COMPACT).print(out),
-        false => table.print(out),
+    let table = table_of(bill, &FULL, |count| grouped(count.into()));
+    if table.width() <= WIDTH {
+        return table.print(out);
     }
+    let tokens = bill.total().tokens;
+    let in_tokens = in_millions(tokens.input.max(tokens.output));
+    table_of(bill, &COMPACT, in_tokens).print(out)
 }
 
-fn table_of(bill: &Bill, form: &Form) -> Table {
+fn table_of(bill: &Bill, form: &Form, in_tokens: fn(u64) -> String) -> Table {
     let total = bill.total();
     let decimals = decimals(total.cost());
     let has_estimates = total.estimated > Amount::ZERO;
@@ -87,7 +86,6 @@ fn table_of(bill: &Bill, form: &Form) -> Table {
         has_estimates.then_some(("estimated $", Side::Right)),
     ];
     let mut table = Table::new(columns.into_iter().flatten());
-    let in_tokens = form.in_tokens;
     let cells = |client: &str, model: &str, charge: &Charge| {
         let tokens = &charge.tokens;
         let cells = [
