@@ -43,7 +43,7 @@ pub use secret::Secret;
 pub use tcp::{AfterIdle, InitialWindow, Tcp};
 pub use upstream::{Dialects, KeySource, Upstream, UpstreamProtocol};
 pub use url::BaseUrl;
-pub use webhook::{ForwardTo, Webhook, WebhookScheme};
+pub use webhook::{ForwardTo, Webhook, WebhookScheme, WebhookSecrets};
 
 /// Who may use the data port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]

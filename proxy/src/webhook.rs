@@ -1,7 +1,7 @@
 //! `POST /webhooks/payment`: notices of payments, verified and handed on.
 //!
-//! A worker reads a delivery, within bounds of size, time and number, and verifies its signature ([`signature`]), which is
-//! all that lets anybody in here. The control thread forwards what is genuine ([`courier`]): it alone knows what has been
+//! A worker reads a delivery, within bounds of size, time and number, and verifies its signature (`signature`), which is
+//! all that lets anybody in here. The control thread forwards what is genuine (`courier`): it alone knows what has been
 //! delivered, so two workers cannot forward the same, and a slow receiver is waited for by no worker's requests. The sender
 //! is told 2xx once the receiver has said so, and tries again otherwise.
 
@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 use crate::account::{RequestRecord, Text};
 use crate::answer::{self, Answer};
-use crate::config::{self, Config};
+use crate::config::{self, Config, WebhookSecrets};
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::forward::ConnectionOptions;
@@ -113,11 +113,9 @@ impl Webhook {
 /// # Errors
 /// If they cannot be read.
 pub fn secrets_of(settings: &config::Webhook) -> Result<Secrets, SecretsError> {
-    match (&settings.secret_file, &settings.secret) {
-        (Some(path), _) => Secrets::read(path),
-        (None, Some(secret)) => Secrets::given(secret),
-        // The configuration has been checked.
-        (None, None) => Secrets::read("".as_ref()),
+    match &settings.secrets {
+        WebhookSecrets::File(path) => Secrets::read(path),
+        WebhookSecrets::Given(secret) => Secrets::given(secret),
     }
 }
 

@@ -76,13 +76,22 @@ impl Serialize for ForwardTo {
     }
 }
 
+/// Where the secrets are that deliveries are signed with.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum WebhookSecrets {
+    /// In a file, one a line; read again when it changes.
+    File(PathBuf),
+    /// One, in the environment.
+    Given(Secret),
+}
+
 /// Notices of payments, if they are taken.
 #[derive(Clone, Debug, Serialize)]
 pub struct Webhook {
-    /// File with the secrets deliveries are signed with, one a line; read again when it changes.
-    pub secret_file: Option<PathBuf>,
-    /// The secret itself, when given in the environment.
-    pub secret: Option<Secret>,
+    /// What deliveries are signed with.
+    #[serde(rename = "secret_file")]
+    pub secrets: WebhookSecrets,
     /// How deliveries are signed.
     pub scheme: WebhookScheme,
     /// The field with the signature; of `timestamped` only.
@@ -107,7 +116,7 @@ pub struct Webhook {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebhookFile {
-    /// See [`Webhook::secret_file`].
+    /// File with the secrets.
     pub secret_file: Option<PathBuf>,
     /// Set from the environment only: it does not belong in this file.
     #[serde(skip)]
@@ -176,7 +185,11 @@ impl WebhookFile {
                 message,
             });
         };
-        if self.secret_file.is_none() && self.secret.is_none() {
+        let secrets = match (self.secret_file.clone(), self.secret.clone()) {
+            (Some(path), _) => Some(WebhookSecrets::File(path)),
+            (None, secret) => secret.map(WebhookSecrets::Given),
+        };
+        if secrets.is_none() {
             let message = "missing; expected the path of a file with the secret deliveries are signed with \
                            (or HOLYSHEEP_WEBHOOK_SECRET)";
             wrong("webhook.secret_file", message.to_owned());
@@ -221,8 +234,7 @@ impl WebhookFile {
             wrong("webhook.max_concurrent", message);
         }
         Some(Webhook {
-            secret_file: self.secret_file.clone(),
-            secret: self.secret.clone(),
+            secrets: secrets?,
             scheme,
             signature_header,
             forward_to: forward_to?,

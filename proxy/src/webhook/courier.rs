@@ -16,6 +16,7 @@ use super::seen::{Seen, Verdict};
 use super::signature::Identity;
 use super::target::Target;
 use super::{Secrets, Webhook};
+use crate::config::WebhookSecrets;
 use crate::watch::FileWatch;
 
 /// A genuine delivery on its way to the receiver.
@@ -136,7 +137,7 @@ impl Book {
 
 /// Reads the secrets again when their file changes.
 async fn follow(webhook: Arc<Webhook>) {
-    let Some(path) = &webhook.settings.secret_file else {
+    let WebhookSecrets::File(path) = &webhook.settings.secrets else {
         return std::future::pending().await;
     };
     let mut watch = FileWatch::new([path.as_path()]);

@@ -57,7 +57,7 @@ pub enum ContentError {
     /// There is none.
     #[error("it holds no secret")]
     Empty,
-    /// More than [`MOST`].
+    /// More than eight.
     #[error("it holds more than {MOST} secrets")]
     TooMany,
     /// A line that is no secret.

@@ -42,9 +42,12 @@ pub enum TargetSetupError {
         /// Why.
         message: String,
     },
-    /// Anything else.
-    #[error("webhook.forward_to: {0}")]
-    Tls(TlsSetupError),
+    /// The host cannot be verified against a certificate.
+    #[error("webhook.forward_to: {0:?} is no name a certificate can be for")]
+    Name(String),
+    /// rustls refuses the combination.
+    #[error("TLS cannot be set up: {0}")]
+    Rustls(rustls::Error),
 }
 
 /// Why a delivery has not been taken.
@@ -174,7 +177,8 @@ fn tls_of(to: &ForwardTo, ca_file: Option<&Path>) -> Result<Option<ClientTls>, T
     let made = tls::client_to(&to.url, ca_file, UpstreamProtocol::Http1);
     made.map_err(|error| match error {
         TlsSetupError::CaFile { path, message } => TargetSetupError::CaFile { path, message },
-        error => TargetSetupError::Tls(error),
+        TlsSetupError::Name(name) => TargetSetupError::Name(name),
+        TlsSetupError::Rustls(error) => TargetSetupError::Rustls(error),
     })
 }
 

@@ -88,6 +88,40 @@ fn one_of_several_signatures_and_secrets_is_enough() {
 }
 
 #[test]
+fn nothing_but_the_genuine_gets_through_whatever_comes() {
+    let secrets = secrets(SECRET);
+    let genuine = format!(
+        "POST / HTTP/1.1\r\nwebhook-id: {ID}\r\nwebhook-timestamp: {TIME}\r\nwebhook-signature: {SIGNATURE}\r\n\r\n"
+    );
+    let mut random = fastrand::Rng::with_seed(9);
+    let (mut read, mut head) = (0, Head::default());
+    for _ in 0..20_000 {
+        let mut bytes = genuine.clone().into_bytes();
+        for _ in 0..random.usize(1..4) {
+            let at = random.usize(17..bytes.len() - 4);
+            bytes[at] = random.u8(b' '..=b'~');
+        }
+        if !matches!(head.parse_request(&bytes, 0), Ok(Some(_))) {
+            continue;
+        }
+        let view = head.view(&bytes);
+        let _ = Signed::read(&view, WebhookScheme::Timestamped, "webhook-signature");
+        let Ok(signed) = Signed::read(&view, WebhookScheme::Standard, "") else {
+            continue;
+        };
+        read += 1;
+        let is_same = signed.prefix == format!("{ID}.{TIME}.").as_bytes();
+        let has_signature = (view.fields()).any(|(_, _, value)| {
+            let mut items = value.split(|byte| *byte == b' ');
+            items.any(|item| item == SIGNATURE.as_bytes())
+        });
+        let expected = is_same && has_signature;
+        assert_eq!(signed.is_genuine(&secrets, BODY), expected, "{view:?}");
+    }
+    assert!(read > 1_000, "{read}");
+}
+
+#[test]
 fn stripes_form_is_read() {
     // printf '%s' '1492774577.{"id":"evt_1"}' | openssl dgst -sha256 -hmac whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw
     let hex = STRIPE_HEX;

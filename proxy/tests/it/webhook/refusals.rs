@@ -4,7 +4,7 @@ use super::receiver::Receiver;
 use super::sender::{BODY, Notice, PATH, SECRET, now, post};
 use super::{assert_counted, rig};
 use crate::errors::assert_error;
-use crate::harness::client::{chunked, request};
+use crate::harness::client::chunked;
 use crate::harness::eventually;
 
 #[test]
@@ -96,14 +96,7 @@ fn a_slow_sender_and_a_slow_receiver_are_given_up() {
     let receiver = Receiver::start();
     let rig = rig(&receiver, "timeout: 300ms");
     let notice = Notice::new("msg_1");
-    let mut client = rig.client();
-    let fields = notice.fields();
-    let fields: Vec<_> = fields
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
-    let whole = request("POST", PATH, &fields, BODY);
-    client.send(&whole[..whole.len() - 1]);
+    let mut client = notice.begin(&rig);
     assert_error(&client.reply(), PATH, 408, "request_timeout");
     assert_counted(&rig, "incomplete", 1);
     receiver.hold();
@@ -136,6 +129,25 @@ fn a_receiver_that_hangs_holds_no_more_than_so_many() {
     }
     assert_eq!(third.send(&rig).status, 200);
     assert_eq!(receiver.received().len(), 3);
+}
+
+#[test]
+fn whoever_has_no_secret_takes_up_no_more_than_so_many_places() {
+    let receiver = Receiver::start();
+    let rig = rig(&receiver, "timeout: 60s");
+    let forged = Notice::signed(
+        "msg_1",
+        now(),
+        BODY,
+        "whsec_QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB",
+    );
+    let idle: Vec<_> = (0..256).map(|_| forged.begin(&rig)).collect();
+    eventually(|| forged.send(&rig).status == 503);
+    assert_error(&Notice::new("msg_2").send(&rig), PATH, 503, "overloaded");
+    drop(idle);
+    eventually(|| Notice::new("msg_2").send(&rig).status == 200);
+    assert_counted(&rig, "incomplete", 256);
+    assert_eq!(receiver.received().len(), 1);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aws_lc_rs::hmac;
 use data_encoding::{BASE64, HEXLOWER};
 
+use crate::harness::client::request;
 use crate::harness::{Client, Reply, Rig};
 
 pub(super) const PATH: &str = "/webhooks/payment";
@@ -71,17 +72,23 @@ impl Notice {
         post(&mut rig.client(), &self.fields(), more, &self.body)
     }
 
-    /// Sends its head and body, and does not wait for the answer.
+    /// Sends it, and does not wait for the answer.
     pub(super) fn start(&self, rig: &Rig) -> Client {
-        let mut client = rig.client();
+        self.send_all_but(rig, 0)
+    }
+
+    /// Sends it but for its last byte.
+    pub(super) fn begin(&self, rig: &Rig) -> Client {
+        self.send_all_but(rig, 1)
+    }
+
+    fn send_all_but(&self, rig: &Rig, kept: usize) -> Client {
         let fields = self.fields();
-        let fields: Vec<_> = fields
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
-        client.send(crate::harness::client::request(
-            "POST", PATH, &fields, &self.body,
-        ));
+        let fields = fields.iter().map(|(name, value)| (*name, value.as_str()));
+        let fields: Vec<_> = fields.collect();
+        let whole = request("POST", PATH, &fields, &self.body);
+        let mut client = rig.client();
+        client.send(&whole[..whole.len() - kept]);
         client
     }
 }
