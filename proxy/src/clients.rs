@@ -1,6 +1,6 @@
 //! Named clients with keys of their own (`auth: clients`).
 //!
-//! [`file`] is what is written, [`Clients`] what is made of it: a table that nothing changes, in which
+//! [`mod@file`] is what is written, [`Clients`] what is made of it: a table that nothing changes, in which
 //! [`crate::pipeline`] looks keys up. [`follow`] reads the file again and gives workers a new table, [`edit`] writes it
 //! for `holysheep-proxy client`, and [`key`] knows what a key is.
 

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::Clients;
 use super::file::{self, ClientsError};
+use crate::reload;
 use crate::watch::FileWatch;
 use crate::worker::Inbox;
 
@@ -40,7 +41,7 @@ pub struct State {
     pub read: SystemTime,
     /// Why the file as it is now cannot be used.
     pub error: Option<String>,
-    /// What it was read as: its text, or why there was none.
+    /// What it was read as: the hash of its text, which itself must not be shown, or why there was none.
     seen: Result<String, String>,
 }
 
@@ -59,7 +60,7 @@ impl Book {
             state: ArcSwap::from_pointee(State {
                 read: SystemTime::now(),
                 error: None,
-                seen: Ok(text),
+                seen: Ok(reload::hash(&text)),
             }),
             ok: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -76,7 +77,7 @@ impl Book {
     fn look(&self, asked: bool) -> Option<Arc<Clients>> {
         let text = file::read(&self.path);
         let seen = match &text {
-            Ok(text) => Ok(text.clone()),
+            Ok(text) => Ok(reload::hash(text)),
             Err(error) => Err(error.to_string()),
         };
         let old = self.state.load_full();
@@ -149,6 +150,10 @@ mod tests {
         let path = std::env::temp_dir().join(name);
         std::fs::write(&path, "clients: [{name: a, keys: []}]").unwrap();
         let book = Book::open(&path, 1).unwrap();
+        assert!(
+            !format!("{book:?}").contains("keys: []}"),
+            "its text is not kept"
+        );
         assert!(book.look(false).is_none());
         assert!(book.look(true).is_some());
         std::fs::write(&path, "clients: [{name: b, keys: []}]").unwrap();

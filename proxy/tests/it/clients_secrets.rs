@@ -178,11 +178,18 @@ fn a_hundred_thousand_bad_keys_need_no_memory() {
     let bearer = good.bearer();
     let reply = client.request("GET", "/v1/models", &[("authorization", &bearer)], b"");
     assert_eq!(reply.status, 200);
-    let metrics = proxy.admin("/metrics");
-    let mut series = metrics.lines().filter(|line| line.contains("client=\""));
-    let is_of_client = |line: &str| line.contains("client=\"good\"");
-    assert!(series.clone().any(is_of_client));
-    assert!(series.all(is_of_client), "only clients have series");
+    let series = || {
+        let metrics = proxy.admin("/metrics");
+        let lines = metrics.lines().filter(|line| line.contains("client=\""));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    eventually(|| series().iter().any(|line| line.contains("_requests_total")));
+    let is_of_client = |line: &String| line.contains("client=\"good\"");
+    let series = series();
+    assert!(
+        series.iter().all(is_of_client),
+        "only clients have series: {series:?}"
+    );
 }
 
 /// Resident memory in kB.
