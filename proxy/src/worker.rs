@@ -6,6 +6,7 @@
 mod accept;
 mod budget;
 mod clients;
+mod guard;
 mod inbox;
 mod live;
 mod spare;
@@ -43,6 +44,7 @@ use crate::upstream::{Link, Origin};
 use crate::webhook::Webhook;
 pub use accept::ACCEPT_PAUSE;
 pub use budget::Budget;
+pub use guard::ConnectionGuard;
 pub use inbox::{Inbox, Jobs, channel as inbox};
 pub use spare::Spare;
 
@@ -257,7 +259,7 @@ impl Worker {
             origins: origins.collect(),
             terms: RefCell::new(live::terms(&shared.quotas, &config)),
             quotas: Arc::clone(&shared.quotas),
-            remote: remote(&shared.quotas, id),
+            remote: live::remote(&shared.quotas, id),
             budget: Budget::default(),
             hedges: Budget::default(),
             models: Arc::clone(&shared.models),
@@ -326,14 +328,6 @@ impl Worker {
         self.spare.keep_text(text);
     }
 
-    /// Counts a connection in; the guard counts it out.
-    pub fn enter_connection(self: &Rc<Self>) -> ConnectionGuard {
-        self.connections.set(self.connections.get() + 1);
-        self.metrics.http.connections.inc();
-        self.metrics.http.open_connections.add(1);
-        ConnectionGuard(Rc::clone(self))
-    }
-
     /// Writes a request's access-log line into the batch.
     pub fn log_access(&self, record: &RequestRecord, total: Duration) {
         if self.log.is_on() && self.batch.borrow_mut().add(record, total) {
@@ -388,26 +382,5 @@ impl Worker {
             );
         }
         self.origins.iter().for_each(|origin| origin.pool.clear());
-    }
-}
-
-/// A connection to where replicas count together, if they do.
-fn remote(quotas: &Quotas, worker: usize) -> Option<Rc<Remote>> {
-    let remote = Remote::new(quotas.redis.as_ref()?, worker);
-    let failed = |error: &_| tracing::error!(%error, "limits are this worker's own");
-    remote.inspect_err(failed).ok()
-}
-
-/// Counts a connection out when dropped.
-#[derive(Debug)]
-pub struct ConnectionGuard(Rc<Worker>);
-
-impl Drop for ConnectionGuard {
-    fn drop(&mut self) {
-        self.0
-            .connections
-            .set(self.0.connections.get().saturating_sub(1));
-        self.0.connection_ended.notify_one();
-        self.0.metrics.http.open_connections.add(-1);
     }
 }

@@ -1,12 +1,13 @@
 //! Settings that change while a worker runs: they come as a job and are read as plain memory.
 
 use std::cell::Ref;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Worker;
 use crate::config::{Auth, ClientLimits, Config, Live, Treatment};
 use crate::cost::Catalogue;
-use crate::limits::{self, Quotas, Terms};
+use crate::limits::{self, Quotas, Remote, Terms};
 use crate::route::RouteId;
 
 impl Worker {
@@ -57,4 +58,11 @@ pub(super) fn terms(quotas: &Quotas, config: &Config) -> Arc<Terms> {
 /// One worker's share of the requests in flight.
 pub(super) fn share(config: &Config) -> usize {
     config.limits.in_flight.div_ceil(config.workers.max(1))
+}
+
+/// A connection to where replicas count together, if they do.
+pub(super) fn remote(quotas: &Quotas, worker: usize) -> Option<Rc<Remote>> {
+    let remote = Remote::new(quotas.redis.as_ref()?, worker);
+    let failed = |error: &_| tracing::error!(%error, "limits are this worker's own");
+    remote.inspect_err(failed).ok()
 }

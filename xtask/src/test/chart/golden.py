@@ -82,11 +82,13 @@ def the_notes_say_what_to_do_next():
         "kubectl label namespace NAMESPACE holysheep-proxy/client=true",
         "config.auth is open",
         "--set config.auth=passthrough",
-        "not yet enforced",
         "securityProfile=capabilities",
     ):
         assert part in usual, f"no {part!r} in {usual}"
-    assert "WARNING" not in usual
+    assert "WARNING" not in usual and "LIMITS" not in usual
+    limited = ("holysheep.existingSecret=s", "config.rateLimit.requestsPerMinute=60")
+    assert "each pod counts for itself" in notes(*limited)
+    assert "LIMITS" not in notes(*limited, "config.rateLimit.redisAddress=redis.cache:6379")
     assert "WARNING: without a NetworkPolicy" in notes("holysheep.existingSecret=s", "networkPolicy.enabled=false")
     given = notes("holysheep.existingSecret=mine", "holysheep.apiKeySecret=cr_secret")
     assert "mine (holysheep.existingSecret) is not used" in given and "cr_secret" not in given
