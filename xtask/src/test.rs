@@ -162,7 +162,13 @@ const STEPS: [Step; 15] = [
     Step {
         name: "monitoring",
         title: "alerts and dashboards, on a real Prometheus that reads a real proxy",
-        needs: &["python3-venv", "python-checks", "helm", "prometheus"],
+        needs: &[
+            tools::REDIS,
+            "python3-venv",
+            "python-checks",
+            "helm",
+            "prometheus",
+        ],
         run: monitoring::run,
         remedy: "mend what it names. Then `cargo xtask test --only monitoring`",
     },

@@ -3,6 +3,8 @@
 pub(crate) mod node;
 pub(crate) mod venv;
 
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -21,6 +23,8 @@ const QEMU_PACKAGES: [&str; 3] = ["qemu-system-x86", "busybox-static", "cpio"];
 
 /// The server that replicas count in; the tests run their own.
 pub(crate) const REDIS: &str = "redis";
+/// Debian's package redis-tools has the server under this name: which of its programs it is, it goes by what it is called.
+const REDIS_PROGRAM: &str = "redis-check-rdb";
 
 /// A tool and how to get it.
 pub(crate) struct Tool {
@@ -67,7 +71,7 @@ pub(crate) static ALL: [Tool; 15] = [
         name: REDIS,
         optional: false,
         how: "apt-get install, as root: Debian's redis-tools, which starts no service",
-        present: |_| command::first_line(Command::new("redis-check-rdb").arg("--version")),
+        present: |_| command::first_line(Command::new(REDIS_PROGRAM).arg("--version")),
         install: |_| install_from_debian(&["redis-tools"]),
     },
     Tool {
@@ -173,6 +177,20 @@ pub(crate) fn ensure<'a>(
         }
     }
     missing
+}
+
+/// Puts the server into a directory, by the name that makes it one.
+pub(crate) fn redis_server(directory: &Path) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let programs = std::env::split_paths(&path).map(|directory| directory.join(REDIS_PROGRAM));
+    let Some(program) = programs.into_iter().find(|program| program.is_file()) else {
+        bail!("{REDIS_PROGRAM} is not on the PATH; install Debian's redis-tools");
+    };
+    let server = directory.join("redis-server");
+    if !server.exists() {
+        symlink(program, &server)?;
+    }
+    Ok(server)
 }
 
 fn add_component(name: &str) -> Result<()> {

@@ -1,7 +1,7 @@
 //! One limit over many replicas: what clients have had is in Redis (or Valkey), where a script takes a request out of all
 //! of a client's limits in one round trip (`redis/take.lua`).
 //!
-//! A worker has a connection of its own, over which requests do not wait for each other. [`Remote::keep`] opens it, says
+//! A worker has a connection of its own, over which requests do not wait for each other. A task opens it, says
 //! that this replica is there, and renews what long requests hold. While it has not succeeded, or a request got no answer
 //! within the deadline, each replica gives its clients its share of the limits: see [`Terms::take_share`].
 
@@ -178,7 +178,7 @@ impl fmt::Debug for Remote {
 }
 
 impl Remote {
-    /// The connection of a worker, in whose runtime this is; it is opened by [`Remote::keep`].
+    /// The connection of a worker, in whose runtime this is; a task opens it.
     ///
     /// # Errors
     /// Only if the settings make no sense, which have been checked before.

@@ -1,6 +1,7 @@
 //! A file of clients for one of the proxies, made by the proxy's own command, and a client that keeps to it and does not.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -15,12 +16,14 @@ use crate::workspace::Workspace;
 pub(super) struct Client {
     /// The file that has what the key is told by.
     pub(super) file: PathBuf,
+    /// Where what it has asked is counted.
+    pub(super) redis: SocketAddr,
     key: String,
 }
 
 impl Client {
     /// Makes a key for one path, with an end that is far away.
-    pub(super) fn make(workspace: &Workspace) -> Result<Self> {
+    pub(super) fn make(workspace: &Workspace, redis: SocketAddr) -> Result<Self> {
         let file = workspace.scratch(SCRATCH)?.join("clients.yaml");
         if file.exists() {
             fs::remove_file(&file)?;
@@ -33,7 +36,7 @@ impl Client {
         let told = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "no key was made: {told}");
         let key = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        Ok(Self { file, key })
+        Ok(Self { file, redis, key })
     }
 
     /// A request that it may send, and one that it may not.

@@ -2,6 +2,7 @@
 //! Deployment's, one that cannot reach upstream, and one whose clients have keys.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use super::{NAMESPACE, SCRATCH, cluster};
 use crate::process::{Group, bound_to_us};
 use crate::services::{self, Emulator};
 use crate::workspace::Workspace;
-use crate::{command, prometheus};
+use crate::{command, prometheus, tools};
 
 /// Twice what it takes on two slow cores.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -73,6 +74,8 @@ const PODS: [Pod; 4] = [
 
 /// Few, so that a crowd of four is too many.
 const CONFIGURATION: &str = "limits: {in_flight: 2}\n";
+/// The same, and few for each client, which are counted in a Redis.
+const LIMITED: &str = "limits: {in_flight: 2, per_client: {requests_per_minute: 6, burst: 2}, redis: {url: 'redis://REDIS'}}\n";
 
 /// Discard's port, where nobody listens.
 const NOWHERE: &str = "https://127.0.0.1:9/v1";
@@ -84,7 +87,7 @@ pub(super) fn run(workspace: &Workspace, chart: &Chart, outcome: &mut Outcome) -
     let mut group = Group::new()?;
     let binary = workspace.binary("debug", "holysheep-emulator");
     let emulator = Emulator::start(&mut group, &binary, &scratch.join("ca.pem"))?;
-    let client = Client::make(workspace)?;
+    let client = Client::make(workspace, start_redis(workspace, &mut group)?)?;
     let mut ports = Vec::new();
     for pod in &PODS {
         ports.push(pod.start(workspace, &mut group, &emulator, &client)?);
@@ -161,7 +164,7 @@ impl Pod {
         } else {
             proxy
                 .arg("--config")
-                .arg(self.configuration(workspace, emulator)?);
+                .arg(self.configuration(workspace, emulator, client)?);
         }
         let log = workspace
             .scratch(SCRATCH)?
@@ -178,9 +181,17 @@ impl Pod {
 
 impl Pod {
     /// A file with it. Who reaches upstream has a second one with two keys, so that what is by upstream and key has several.
-    fn configuration(&self, workspace: &Workspace, emulator: &Emulator) -> Result<PathBuf> {
+    fn configuration(
+        &self,
+        workspace: &Workspace,
+        emulator: &Emulator,
+        client: &Client,
+    ) -> Result<PathBuf> {
         let scratch = workspace.scratch(SCRATCH)?;
-        let mut text = CONFIGURATION.to_owned();
+        let mut text = match self.has_clients {
+            true => LIMITED.replace("REDIS", &client.redis.to_string()),
+            false => CONFIGURATION.to_owned(),
+        };
         if self.reaches_upstream {
             let key = scratch.join("key");
             fs::write(&key, &emulator.key)?;
@@ -194,8 +205,20 @@ impl Pod {
     }
 }
 
+/// A Redis that forgets everything at its end.
+fn start_redis(workspace: &Workspace, group: &mut Group) -> Result<SocketAddr> {
+    let scratch = workspace.scratch(SCRATCH)?;
+    let address = services::free_address()?;
+    let mut redis = bound_to_us(tools::redis_server(&scratch)?);
+    redis.args(["--bind", "127.0.0.1", "--save", ""]);
+    redis.args(["--port", &address.port().to_string()]);
+    command::log_to(redis.stdin(Stdio::null()), &scratch.join("redis.log"))?;
+    group.start("redis", &mut redis)?;
+    Ok(address)
+}
+
 /// Whether the first proxy has its kernel programs.
-fn programs_run(admin: std::net::SocketAddr) -> bool {
+fn programs_run(admin: SocketAddr) -> bool {
     let request = "GET /metrics HTTP/1.1\r\nhost: proxy\r\nconnection: close\r\n\r\n";
     let metrics = super::client::exchange(admin, request).unwrap_or_default();
     let programs = metrics
@@ -238,7 +261,7 @@ fn start_prometheus(
 }
 
 /// Prometheus' configuration, with the labels a `ServiceMonitor` gives.
-fn settings(rules: &Path, cluster: std::net::SocketAddr, ports: &[Ports]) -> Value {
+fn settings(rules: &Path, cluster: SocketAddr, ports: &[Ports]) -> Value {
     let proxies: Vec<_> = PODS
         .iter()
         .zip(ports)
