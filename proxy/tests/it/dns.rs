@@ -210,7 +210,7 @@ fn a_failure_is_logged_once() {
         "config.yaml",
         &format!(
             "upstream: {{base_url: 'https://{NAME}:1/v1', min_idle: 0}}\nlog: {{format: json, access: 'off'}}\nebpf: 'off'\n\
-             dns: {{servers: ['{}'], min_ttl: 100ms, timeout: 100ms, attempts: 1}}",
+             dns: {{servers: ['{}'], min_ttl: 100ms, timeout: 5s, attempts: 1}}",
             server.addr()
         ),
     );
