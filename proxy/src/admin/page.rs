@@ -78,7 +78,7 @@ fn proxy(page: &mut String, status: &Status) {
             ),
             ("Probes", status.probes.in_words()),
             ("Usage", status.usage.in_words()),
-            ("Limits", lines(&status.limits, LimitsStatus::in_words)),
+            ("Limits", limits(&status.limits)),
             ("Cost", status.cost.in_words()),
             (
                 "Payment webhook",
@@ -159,6 +159,13 @@ fn upstream(page: &mut String, upstream: &UpstreamStatus, auth: Auth) {
 }
 
 /// Each on a line of its own.
+fn limits(all: &[LimitsStatus]) -> String {
+    match all {
+        [] => "–".to_owned(),
+        all => lines(all, LimitsStatus::in_words),
+    }
+}
+
 fn lines<T>(all: &[T], in_words: impl Fn(&T) -> String) -> String {
     all.iter().map(in_words).collect::<Vec<_>>().join("\n")
 }
