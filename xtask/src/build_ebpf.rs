@@ -5,6 +5,7 @@
 
 mod linker;
 mod object;
+mod strip;
 mod toolchain;
 
 use std::path::Path;
@@ -39,7 +40,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     let objects = workspace.scratch("bpf")?;
     for (program, name) in OBJECTS {
         let object = objects.join(name);
-        publish(&results.join(program), &object)?;
+        let stripped = results.join(format!("{program}.stripped"));
+        strip::strip(&results.join(program), &stripped)?;
+        publish(&stripped, &object)?;
         println!("\n{}", workspace.short(&object));
         print!("{}", object::describe(&fs::read(&object)?)?);
     }

@@ -3,7 +3,10 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt, registry, reload};
 
 use crate::config::{Config, LogFormat};
 
@@ -12,33 +15,26 @@ pub(super) type SetLevel = Box<dyn Fn(&str) + Send>;
 
 /// Starts the log.
 pub(super) fn start(config: &Config) -> SetLevel {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&config.log_level))
+    let (filter, handle) = reload::Layer::new(filter(&config.log_level));
+    let lines = fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    // The two are of different types.
-    let (result, set): (_, SetLevel) = match config.log_format {
-        LogFormat::Json => {
-            let builder = builder.json().flatten_event(true).with_filter_reloading();
-            let handle = builder.reload_handle();
-            let set = move |level: &str| told(handle.reload(EnvFilter::new(level)));
-            (builder.try_init(), Box::new(set))
-        }
-        LogFormat::Text => {
-            let builder = builder.with_target(false).with_filter_reloading();
-            let handle = builder.reload_handle();
-            let set = move |level: &str| told(handle.reload(EnvFilter::new(level)));
-            (builder.try_init(), Box::new(set))
-        }
+    let lines = match config.log_format {
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Text => lines.with_target(false).boxed(),
     };
-    if let Err(error) = result {
+    if let Err(error) = registry().with(filter).with(lines).try_init() {
         eprintln!("holysheep-proxy: no log: {error}");
     }
-    set
+    Box::new(move |level| {
+        if let Err(error) = handle.reload(self::filter(level)) {
+            tracing::error!(%error, "log.level stays as it was");
+        }
+    })
 }
 
-fn told(result: Result<(), tracing_subscriber::reload::Error>) {
-    if let Err(error) = result {
-        tracing::error!(%error, "log.level stays as it was");
-    }
+/// Levels by the beginning of a module's path. Filters by fields and spans would bring an engine for regular expressions along.
+fn filter(level: &str) -> Targets {
+    // Checked with the configuration.
+    level.parse().unwrap_or_default()
 }

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
+
+use tracing_subscriber::filter::Targets;
 
 use super::{
     AccessLog, Auth, Config, ConfigError, ConfigFile, LogFormat, Problem, TlsListen, models,
@@ -124,10 +127,10 @@ impl Config {
             require(!duration.is_zero(), field, message.to_owned());
         }
         require(
-            tracing_subscriber::EnvFilter::try_new(&self.log_level).is_ok(),
+            Targets::from_str(&self.log_level).is_ok(),
             "log.level",
             format!(
-                "{:?} is no filter; expected a level such as info",
+                "{:?} is no filter; expected a level such as info, or holysheep_proxy=debug",
                 self.log_level
             ),
         );
