@@ -3,7 +3,7 @@
 use holysheep_emulator::{Emulator, FaultScope};
 
 use crate::harness::Directory;
-use crate::harness::program::{command, text};
+use crate::harness::program::{assert_line, command, text};
 
 /// Exit code and lines of a `check` of this configuration; `CA` and `DIR` stand for files.
 fn check(emulator: &Emulator, directory: &Directory, yaml: &str) -> (Option<i32>, String) {
@@ -19,12 +19,6 @@ fn check(emulator: &Emulator, directory: &Directory, yaml: &str) -> (Option<i32>
     let output = command(["check", "--ebpf=off", "--config", file.to_str().unwrap()]).output();
     let output = output.unwrap();
     (output.status.code(), text(&output.stdout))
-}
-
-#[track_caller]
-fn assert_line(lines: &str, expected: &str) {
-    let found = lines.lines().any(|line| line.starts_with(expected));
-    assert!(found, "no {expected:?} in\n{lines}");
 }
 
 #[test]

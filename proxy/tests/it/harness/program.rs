@@ -154,3 +154,10 @@ impl Drop for Served {
         let _waited = self.child.wait();
     }
 }
+
+/// What a command has said has a line that begins so.
+#[track_caller]
+pub(crate) fn assert_line(lines: &str, expected: &str) {
+    let found = lines.lines().any(|line| line.starts_with(expected));
+    assert!(found, "no {expected:?} in\n{lines}");
+}

@@ -2,7 +2,7 @@
 
 use super::receiver::Receiver;
 use super::sender::{BODY, Notice, SECRET, post};
-use crate::harness::program::{Served, command, text};
+use crate::harness::program::{Served, assert_line, command, text};
 use crate::harness::{Client, Directory};
 use holysheep_emulator::Emulator;
 
@@ -24,12 +24,6 @@ fn check(emulator: &Emulator, directory: &Directory, webhook: &str) -> (Option<i
     let mut program = command(["check", "--ebpf=off", "--config", file.to_str().unwrap()]);
     let output = program.env("HOLYSHEEP_API_KEY", KEY).output().unwrap();
     (output.status.code(), text(&output.stdout))
-}
-
-#[track_caller]
-fn assert_line(lines: &str, expected: &str) {
-    let found = lines.lines().any(|line| line.starts_with(expected));
-    assert!(found, "no {expected:?} in\n{lines}");
 }
 
 #[test]
