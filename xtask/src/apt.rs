@@ -72,9 +72,14 @@ pub(crate) fn by_hand(packages: &[&str]) -> String {
 
 /// Whether a program is on the path, or where Debian puts servers.
 pub(crate) fn has_program(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).any(|directory| directory.join(name).is_file());
-    on_path || Path::new("/usr/sbin").join(name).is_file()
+    program(name).is_some() || Path::new("/usr/sbin").join(name).is_file()
+}
+
+/// Where a program is that is on the PATH.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let mut programs = std::env::split_paths(&path).map(|directory| directory.join(name));
+    programs.find(|program| program.is_file())
 }
 
 fn apt_get() -> Command {

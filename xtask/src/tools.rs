@@ -181,9 +181,7 @@ pub(crate) fn ensure<'a>(
 
 /// Puts the server into a directory, by the name that makes it one.
 pub(crate) fn redis_server(directory: &Path) -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let programs = std::env::split_paths(&path).map(|directory| directory.join(REDIS_PROGRAM));
-    let Some(program) = programs.into_iter().find(|program| program.is_file()) else {
+    let Some(program) = apt::program(REDIS_PROGRAM) else {
         bail!("{REDIS_PROGRAM} is not on the PATH; install Debian's redis-tools");
     };
     let server = directory.join("redis-server");
