@@ -20,9 +20,6 @@ pub use gcra::{Left, Rate, Refused};
 pub use redis::Remote;
 pub use tell::{LimitState, State, fields, is_ours};
 
-/// Whose quota it is where clients have no names.
-pub const ANONYMOUS: &str = "anonymous";
-
 /// What there is a limit of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
+use aws_lc_rs::digest;
+use data_encoding::HEXLOWER;
 use tokio::sync::Notify;
 
 use crate::config::{Config, ConfigError, ConfigFile, differences};
@@ -45,10 +46,8 @@ impl fmt::Debug for Source {
 
 /// The beginning of a text's SHA-256, as `sha256sum` shows it.
 pub fn hash(text: &str) -> String {
-    let suite = TLS13_AES_128_GCM_SHA256.tls13();
-    let digest = suite.map(|suite| suite.common.hash_provider.hash(text.as_bytes()));
-    let bytes = digest.as_ref().map_or(&[][..], |digest| digest.as_ref());
-    let mut hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = digest::digest(&digest::SHA256, text.as_bytes());
+    let mut hex = HEXLOWER.encode(digest.as_ref());
     hex.truncate(DIGITS);
     hex
 }

@@ -9,6 +9,7 @@
 use std::fmt;
 
 use aws_lc_rs::{constant_time, digest, rand};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use zeroize::Zeroizing;
 
 /// What every key begins with.
@@ -128,7 +129,7 @@ impl Salted {
 
     /// Salt and hash as a file has them.
     pub fn to_hex(&self) -> (String, String) {
-        (hex(&self.salt), hex(&self.hash))
+        (HEXLOWER.encode(&self.salt), HEXLOWER.encode(&self.hash))
     }
 }
 
@@ -186,18 +187,9 @@ fn hash(salt: &[u8; SALT], key: &[u8; LENGTH]) -> [u8; HASH] {
     hash
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn bytes<const N: usize>(hex: &str) -> Option<[u8; N]> {
-    let digits = hex.as_bytes();
-    let digit = |at: usize| char::from(*digits.get(at)?).to_digit(16);
-    let mut bytes = [0; N];
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::try_from(digit(index * 2)? * 16 + digit(index * 2 + 1)?).ok()?;
-    }
-    (digits.len() == N * 2).then_some(bytes)
+    let bytes = HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok()?;
+    bytes.try_into().ok()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::bill::{Bill, Charge};
 use super::moment::Moment;
+use crate::clients::ANONYMOUS;
 use crate::cost::{Amount, Catalogue, Tokens};
 use crate::metrics::gen_ai::OTHER;
 use crate::route::ROUTES;
@@ -17,9 +18,6 @@ use crate::route::ROUTES;
 const MAX_LINE: u64 = 4 * 1024 * 1024;
 /// For fewer system calls; the lines of a busy minute fit.
 const BUFFER: usize = 256 * 1024;
-
-/// Whose requests have no name.
-const ANONYMOUS: &str = "anonymous";
 
 /// What of a log is read, and what it is made of.
 #[derive(Clone, Copy, Debug)]

@@ -5,9 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Worker;
+use crate::clients::ANONYMOUS;
 use crate::config::{Auth, ClientLimits, Config, Live, Treatment};
 use crate::cost::Catalogue;
-use crate::limits::{self, Quotas, Remote, Terms};
+use crate::limits::{Quotas, Remote, Terms};
 use crate::route::RouteId;
 
 impl Worker {
@@ -52,7 +53,7 @@ pub(super) fn terms(quotas: &Quotas, config: &Config) -> Arc<Terms> {
         // Nobody gets anything without a name.
         Auth::Clients => ClientLimits::default(),
     };
-    quotas.set(limits::ANONYMOUS, limits)
+    quotas.set(ANONYMOUS, limits)
 }
 
 /// One worker's share of the requests in flight.
