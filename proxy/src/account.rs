@@ -170,6 +170,8 @@ pub struct RequestRecord {
     pub terms: Option<Arc<Terms>>,
     /// What it has taken of these.
     pub taken: Option<Taken>,
+    /// What it has set aside of its client's budget.
+    pub reserved: Option<Amount>,
 }
 
 impl RequestRecord {
@@ -210,6 +212,7 @@ impl RequestRecord {
             is_open_ended: false,
             terms: None,
             taken: None,
+            reserved: None,
         }
     }
 

@@ -67,7 +67,12 @@ pub async fn rate_limit(worker: &Worker, record: &RequestRecord) -> Answer {
         status: 200,
         content_type: Cow::Borrowed("application/json"),
         fields: Vec::new(),
-        body: Cow::Owned(state.to_json(SystemTime::now()).to_string().into_bytes()),
+        body: Cow::Owned(
+            state
+                .to_json(terms.budgets(), SystemTime::now())
+                .to_string()
+                .into_bytes(),
+        ),
     }
 }
 
@@ -77,6 +82,10 @@ pub fn error(error: &ProxyError, dialect: Dialect) -> Answer {
     let mut fields = vec![("x-holysheep-error", Cow::Borrowed(class.code))];
     if let Some(seconds) = class.retry_after {
         fields.push(("retry-after", Cow::Owned(seconds.to_string())));
+    }
+    if let ProxyError::InsufficientQuota { .. } = error {
+        // OpenAI's SDKs try again after any 429 unless they are told that it is of no use.
+        fields.push(("x-should-retry", Cow::Borrowed("false")));
     }
     if let ProxyError::RateLimited { retry_after, .. } = error {
         // For OpenAI's SDKs, which prefer it to the seconds above.

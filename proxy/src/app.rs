@@ -18,11 +18,13 @@ use tokio::sync::oneshot;
 
 use crate::account::log_thread::{self, LogThread};
 use crate::admin::Admin;
+use crate::clients;
 use crate::clients::follow::{Book, Follower};
 use crate::config::Config;
 use crate::drain::{self, DrainTrigger};
 use crate::health::Health;
 use crate::kernel::{Kernel, Sockets};
+use crate::limits::budget::{Keeper, Store};
 use crate::limits::{Quotas, redis};
 use crate::metrics::Metrics;
 use crate::probe;
@@ -32,6 +34,7 @@ use crate::tls::Acceptor;
 use crate::upstream::{self, Link};
 use crate::webhook::{Courier, Webhook};
 use crate::worker::{self, Inbox, Inputs, Shared};
+use control::Followers;
 pub use listeners::Addresses;
 use listeners::Listeners;
 
@@ -62,6 +65,7 @@ struct Parts {
     sources: Vec<IpNet>,
     source: Option<Source>,
     courier: Option<Courier>,
+    store: Store,
 }
 
 impl App {
@@ -99,11 +103,7 @@ impl App {
         let (log_sender, log) = log_thread::start(&config.access_log, &health)
             .context("the access log cannot be opened")?;
         let has_probe = listeners.probe.is_some() || !listeners.steered.is_empty();
-        let redis = config.redis.as_ref().map(redis::Shared::new).transpose()?;
-        let quotas = Arc::new(Quotas::new(redis.map(Arc::new)));
-        if config.limits.per_client.is_any() && quotas.redis.is_none() {
-            tracing::info!("limits are this process's own: N replicas let through N times as much");
-        }
+        let (quotas, store) = limits(&config, clients.as_deref())?;
         let metrics = Arc::new(Metrics::new(
             config.workers,
             Arc::clone(&links),
@@ -151,6 +151,7 @@ impl App {
             sources,
             source,
             courier,
+            store,
         };
         app.start_threads(listeners, parts)?;
         Ok(app)
@@ -212,11 +213,13 @@ impl App {
             book,
             inboxes: self.inboxes.clone(),
         });
-        self.control = Some(control::start(
-            state,
-            admin,
-            (reloader, follower, parts.courier),
-        )?);
+        let followers = Followers {
+            reloader,
+            follower,
+            courier: parts.courier,
+            keeper: Keeper::new(Arc::clone(&parts.shared.quotas), parts.store)?,
+        };
+        self.control = Some(control::start(state, admin, followers)?);
         let count = starts.iter().count();
         ensure!(count == self.workers.len(), "a worker did not start");
         Ok(())
@@ -322,6 +325,23 @@ impl Drop for App {
         self.stop();
         self.end();
     }
+}
+
+/// What clients may have, and where it is counted.
+fn limits(config: &Config, book: Option<&Book>) -> Result<(Arc<Quotas>, Store)> {
+    let redis = config.redis.as_ref().map(redis::Shared::new).transpose()?;
+    let redis = redis.map(Arc::new);
+    let store = Store::open(config, redis.as_ref())?;
+    if config.limits.per_client.is_any() && redis.is_none() {
+        tracing::info!("limits are this process's own: N replicas let through N times as much");
+    }
+    let quotas = Quotas::new(redis, store.name());
+    // All of them, so that the store is asked for each before there are requests.
+    worker::terms(&quotas, config);
+    if let Some(book) = book {
+        clients::terms(&book.clients.load(), &config.limits.per_client, &quotas);
+    }
+    Ok((Arc::new(quotas), store))
 }
 
 fn load_keys(config: &Config, links: &[Arc<Link>]) -> Result<()> {

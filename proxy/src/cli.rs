@@ -23,6 +23,7 @@ use crate::config::{
 };
 use crate::costs;
 use crate::kernel::Kernel;
+use crate::limits::budget;
 use crate::reload::{self, Source};
 use crate::tls::CertificateError;
 use crate::upstream::keys::KeyFileError;
@@ -84,6 +85,9 @@ struct Settings {
     /// File of clients and their keys, with `--auth clients`; read again when it changes
     #[arg(long, value_name = "FILE", env = "HOLYSHEEP_CLIENTS_FILE")]
     clients_file: Option<PathBuf>,
+    /// Directory for what has to outlive the process: what clients have cost [default: none]
+    #[arg(long, value_name = "DIR", env = "HOLYSHEEP_STATE_DIR")]
+    state_dir: Option<PathBuf>,
     /// Worker threads [default: the CPUs the cgroup allows]
     #[arg(long, value_name = "N", env = "HOLYSHEEP_WORKERS")]
     workers: Option<usize>,
@@ -173,6 +177,7 @@ impl Settings {
         file.upstream.ca_file = self.upstream_ca.clone().or(file.upstream.ca_file);
         file.auth = self.auth.or(file.auth);
         file.clients.file = self.clients_file.clone().or(file.clients.file);
+        file.state_dir = self.state_dir.clone().or(file.state_dir);
         file.workers = self.workers.or(file.workers);
         file.ebpf = self.ebpf.or(file.ebpf);
         file.ebpf_log = self.ebpf_log.then_some(true).or(file.ebpf_log);
@@ -277,6 +282,7 @@ fn is_about_a_setting(error: &anyhow::Error) -> bool {
         || error.is::<CertificateError>()
         || error.is::<WebhookError>()
         || error.is::<ClientsError>()
+        || error.is::<budget::Unusable>()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the main thread is no worker")]

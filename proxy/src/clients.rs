@@ -143,13 +143,8 @@ pub struct Table {
 impl Table {
     /// One worker's; `limits` hold for a client unless it has its own.
     pub fn new(clients: Arc<Clients>, limits: &ClientLimits, quotas: &Quotas) -> Self {
-        let terms = clients.all().iter().map(|client| {
-            // Checked when the file was read.
-            let limits = client.limits.checked(limits, "", &mut Vec::new());
-            quotas.set(&client.name, limits)
-        });
         Self {
-            terms: terms.collect(),
+            terms: terms(&clients, limits, quotas),
             clients,
         }
     }
@@ -159,6 +154,16 @@ impl Table {
     pub fn under(&self, limits: &ClientLimits, quotas: &Quotas) -> Self {
         Self::new(Arc::clone(&self.clients), limits, quotas)
     }
+}
+
+/// What holds for each client, if `limits` hold for one that has none of its own.
+pub fn terms(clients: &Clients, limits: &ClientLimits, quotas: &Quotas) -> Box<[Arc<Terms>]> {
+    let terms = clients.all().iter().map(|client| {
+        // Checked when the file was read.
+        let limits = client.limits.checked(limits, "", &mut Vec::new());
+        quotas.set(&client.name, limits)
+    });
+    terms.collect()
 }
 
 impl Deref for Table {

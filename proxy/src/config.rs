@@ -7,6 +7,7 @@
 
 mod build;
 mod client_limits;
+mod decimal;
 pub mod dns;
 pub mod file;
 pub mod live;
@@ -185,6 +186,8 @@ pub struct Config {
     pub auth: Auth,
     /// The file of its clients.
     pub clients_file: Option<PathBuf>,
+    /// Where what has to outlive the process is kept.
+    pub state_dir: Option<PathBuf>,
     /// The upstream; of several, the first.
     pub upstream: Upstream,
     /// The others.

@@ -67,6 +67,17 @@ pub enum ProxyError {
         /// Until there is as much again.
         retry_after: Duration,
     },
+    /// The client has cost as much as it may.
+    #[error("the budget of this API key in {} is spent; it begins anew in {}", .limit.in_words(), humantime::format_duration(Duration::from_secs(.retry_after.as_secs())))]
+    InsufficientQuota {
+        /// For a day or a month.
+        limit: Limit,
+        /// Until the next begins.
+        retry_after: Duration,
+    },
+    /// What is left of the client's budget is what its requests under way are thought to cost.
+    #[error("what is left of the budget of this API key in {} may be spent by its requests under way; try again when they have ended", .0.in_words())]
+    QuotaReserved(Limit),
     /// Upstream refuses the key the proxy adds.
     #[error("upstream refused the proxy's API key; its owner has to renew it")]
     UpstreamInvalidApiKey,
@@ -198,8 +209,9 @@ impl ErrorClass {
 /// Rounded up, so that whoever waits so long waits long enough.
 const fn whole_seconds(time: Duration) -> u32 {
     let seconds = time.as_millis().div_ceil(1000);
-    if seconds > 86_400 {
-        86_400
+    // A month, which is what a budget is for at most.
+    if seconds > 2_678_400 {
+        2_678_400
     } else {
         seconds as u32
     }
@@ -237,6 +249,15 @@ impl ProxyError {
             Self::RateLimited { limit, retry_after } => {
                 let types = (limit.as_str(), "rate_limit_error");
                 class(429, "rate_limit_exceeded", types, Never).again(whole_seconds(*retry_after))
+            }
+            Self::InsufficientQuota { retry_after, .. } => {
+                let types = ("insufficient_quota", "rate_limit_error");
+                let seconds = whole_seconds(*retry_after);
+                class(429, "insufficient_quota", types, Never).again(seconds)
+            }
+            Self::QuotaReserved(_) => {
+                let types = ("insufficient_quota", "rate_limit_error");
+                class(429, "insufficient_quota", types, Never).again(1)
             }
             Self::UpstreamInvalidApiKey | Self::UpstreamKeyMissing => {
                 class(502, "upstream_invalid_api_key", SERVER, Unsent)

@@ -1,9 +1,10 @@
-//! How much of upstream each client may use: requests and tokens a minute, and requests at a time.
+//! How much of upstream each client may use: requests and tokens a minute, requests at a time, dollars by day and month.
 //!
 //! The pipeline's `admit` takes out of a client's [`Quota`] what a request will probably use, and the end of the request's
 //! record settles it by what it did use. A quota belongs to a name and outlives reloads; [`Quotas`] has all of them, for
 //! `/metrics` and `/status`.
 
+pub mod budget;
 mod gcra;
 pub mod redis;
 mod tell;
@@ -11,10 +12,13 @@ mod tell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::ClientLimits;
+use crate::cost::Amount;
 use crate::metrics::cell;
+pub use budget::{BudgetState, BudgetStates, Overdrawn, Span};
+use budget::{Kept, Purse};
 use gcra::Bucket;
 pub use gcra::{Left, Rate, Refused};
 pub use redis::Remote;
@@ -29,11 +33,21 @@ pub enum Limit {
     Tokens,
     /// Requests at a time.
     Concurrent,
+    /// Dollars a day.
+    Day,
+    /// Dollars a month.
+    Month,
 }
 
 impl Limit {
     /// All of them, in the order of their counters.
-    pub const ALL: [Self; 3] = [Self::Requests, Self::Tokens, Self::Concurrent];
+    pub const ALL: [Self; 5] = [
+        Self::Requests,
+        Self::Tokens,
+        Self::Concurrent,
+        Self::Day,
+        Self::Month,
+    ];
 
     /// As it stands in metrics.
     pub const fn as_str(self) -> &'static str {
@@ -41,6 +55,8 @@ impl Limit {
             Self::Requests => "requests",
             Self::Tokens => "tokens",
             Self::Concurrent => "concurrent",
+            Self::Day => "usd_per_day",
+            Self::Month => "usd_per_month",
         }
     }
 
@@ -50,6 +66,8 @@ impl Limit {
             Self::Requests => "requests a minute",
             Self::Tokens => "tokens a minute",
             Self::Concurrent => "requests at a time",
+            Self::Day => "US dollars a day",
+            Self::Month => "US dollars a month",
         }
     }
 }
@@ -75,8 +93,10 @@ pub struct Quota {
     running: AtomicU32,
     /// This process has decided by itself, although there are others.
     alone: AtomicBool,
+    /// What it has cost.
+    purse: Purse,
     /// Requests that were refused, by limit.
-    refused: [AtomicU64; 3],
+    refused: [AtomicU64; Limit::ALL.len()],
 }
 
 impl Quota {
@@ -89,7 +109,8 @@ impl Quota {
             in_flight: AtomicU32::new(0),
             running: AtomicU32::new(0),
             alone: AtomicBool::new(false),
-            refused: [const { AtomicU64::new(0) }; 3],
+            purse: Purse::default(),
+            refused: [const { AtomicU64::new(0) }; Limit::ALL.len()],
         }
     }
 
@@ -124,10 +145,14 @@ impl Quota {
     }
 
     /// Counts a refusal.
-    fn refuse(&self, limit: Limit, retry_after: Duration) -> Exceeded {
+    fn count(&self, limit: Limit) {
         if let Some(count) = self.refused.get(limit as usize) {
             count.fetch_add(1, Relaxed);
         }
+    }
+
+    fn refuse(&self, limit: Limit, retry_after: Duration) -> Exceeded {
+        self.count(limit);
         Exceeded { limit, retry_after }
     }
 
@@ -269,7 +294,28 @@ impl Terms {
         }
     }
 
-    /// What is left.
+    /// Sets aside what a request will probably cost; [`Terms::spend`] gives it back.
+    ///
+    /// # Errors
+    /// If the client's budget for the day or the month is spent.
+    pub fn reserve(&self, estimate: Amount) -> Result<(), Overdrawn> {
+        let purse = &self.quota.purse;
+        purse
+            .reserve(&self.limits, estimate, SystemTime::now)
+            .inspect_err(|overdrawn| self.quota.count(overdrawn.limit))
+    }
+
+    /// A request has ended for which `reserved` was set aside, and has cost so much.
+    pub fn spend(&self, reserved: Amount, cost: Amount) {
+        self.quota.purse.settle(reserved, cost);
+    }
+
+    /// What is left of its budgets, if it has any.
+    pub fn budgets(&self) -> Option<BudgetStates> {
+        BudgetStates::of(&self.limits, &self.quota.purse)
+    }
+
+    /// What is left of the other limits.
     pub fn state(&self, now: Instant) -> State {
         let quota = &self.quota;
         let now = quota.nanos(now);
@@ -290,15 +336,18 @@ pub struct Quotas {
     started: Instant,
     /// Where replicas count together, if they do.
     pub redis: Option<Arc<redis::Shared>>,
+    /// Where it is kept what clients have cost.
+    pub kept: Kept,
     by_name: Mutex<BTreeMap<Box<str>, Arc<Terms>>>,
 }
 
 impl Quotas {
-    /// Nobody has had anything yet.
-    pub fn new(redis: Option<Arc<redis::Shared>>) -> Self {
+    /// Nobody has had anything yet. What clients cost is kept in the store of this name.
+    pub fn new(redis: Option<Arc<redis::Shared>>, store: &'static str) -> Self {
         Self {
             started: Instant::now(),
             redis,
+            kept: Kept::new(store),
             by_name: Mutex::default(),
         }
     }
@@ -321,6 +370,13 @@ impl Quotas {
         let by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
         let limited = by_name.values().filter(|terms| terms.limits.is_any());
         limited.cloned().collect()
+    }
+
+    /// Those with budgets, and those who have had one and used it.
+    fn spenders(&self) -> Vec<Arc<Terms>> {
+        let by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        let spends = |terms: &&Arc<Terms>| terms.limits.has_budget() || terms.quota.purse.is_used();
+        by_name.values().filter(spends).cloned().collect()
     }
 }
 

@@ -263,7 +263,7 @@ async fn forward<D: Downstream>(
     let has_model = record.route.is_some_and(|route| route.get().names_model());
     let gives_signs = !worker.treatment(record.route).keep_alive.is_zero();
     let adds = outbound.adds_usage;
-    let only_model = !gives_signs && !admit::counts_tokens(worker, record);
+    let only_model = !gives_signs && !admit::needs_estimate(worker, record);
     let guard = Guard::of(record);
     let mut body = Observed::new(client, has_model, adds, only_model).guarded_by(guard);
     admit::admit(worker, &mut outbound.message, &mut body, record).await?;

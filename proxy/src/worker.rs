@@ -46,6 +46,7 @@ pub use accept::ACCEPT_PAUSE;
 pub use budget::Budget;
 pub use guard::ConnectionGuard;
 pub use inbox::{Inbox, Jobs, channel as inbox};
+pub use live::terms;
 pub use spare::Spare;
 
 type JoinTask = tokio::task::JoinHandle<()>;
@@ -257,7 +258,7 @@ impl Worker {
         Self {
             id,
             origins: origins.collect(),
-            terms: RefCell::new(live::terms(&shared.quotas, &config)),
+            terms: RefCell::new(terms(&shared.quotas, &config)),
             quotas: Arc::clone(&shared.quotas),
             remote: live::remote(&shared.quotas, id),
             budget: Budget::default(),

@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::Admin;
-use crate::limits::{Limit, LimitState};
+use crate::limits::{BudgetState, BudgetStates, Limit, LimitState};
 
 /// A client and what it has left.
 #[derive(Debug, Serialize)]
@@ -18,16 +18,50 @@ pub struct LimitsStatus {
     pub tokens: Option<LimitState>,
     /// Requests at a time.
     pub concurrent: Option<u32>,
+    /// US dollars by day and month.
+    pub budgets: Option<BudgetStates>,
     /// Requests under way.
     pub in_flight: u32,
     /// Requests that were refused since the start, by limit.
     pub refused: Vec<RefusedStatus>,
 }
 
+/// Where it is kept what clients with budgets cost.
+#[derive(Debug, Serialize)]
+pub struct KeptStatus {
+    /// `redis`, `file`, or `process`: no longer than it lasts.
+    pub store: &'static str,
+    /// Whether it could be used when it was last tried.
+    pub works: bool,
+}
+
+impl KeptStatus {
+    pub(super) fn of(admin: &Admin) -> Self {
+        let kept = &admin.readiness.metrics.quotas().kept;
+        Self {
+            store: kept.store(),
+            works: kept.works(),
+        }
+    }
+
+    /// For the status page.
+    pub(super) fn in_words(&self) -> String {
+        let place = match self.store {
+            "redis" => "in Redis, for all replicas",
+            "file" => "in state_dir",
+            _ => "by this process only, for as long as it lasts",
+        };
+        match self.works {
+            true => place.to_owned(),
+            false => format!("{place}: it does not work at present, see the log"),
+        }
+    }
+}
+
 /// Requests that were refused for one limit.
 #[derive(Debug, Serialize)]
 pub struct RefusedStatus {
-    /// `requests`, `tokens` or `concurrent`
+    /// `requests`, `tokens`, `concurrent`, `usd_per_day` or `usd_per_month`
     pub limit: &'static str,
     /// How many.
     pub count: u64,
@@ -48,6 +82,7 @@ impl LimitsStatus {
                 requests: state.requests.map(LimitState::of),
                 tokens: state.tokens.map(LimitState::of),
                 concurrent: terms.limits.concurrent,
+                budgets: terms.budgets(),
                 in_flight: terms.quota.in_flight(),
                 refused: refused.into(),
             }
@@ -66,6 +101,13 @@ impl LimitsStatus {
         let concurrent = self
             .concurrent
             .map(|most| format!("{} of {most} at a time", self.in_flight));
+        let budget = |state: Option<BudgetState>, of: &str| {
+            state.map(|state| {
+                let (spent, limit) = (state.spent_usd.rounded(2), state.limit_usd.rounded(2));
+                format!("${spent} of ${limit} a {of} spent")
+            })
+        };
+        let budgets = self.budgets.as_ref();
         let refused = self.refused.iter().filter(|refused| refused.count > 0);
         let refused =
             refused.map(|refused| format!("{} refused: {}", refused.limit, refused.count));
@@ -73,6 +115,8 @@ impl LimitsStatus {
             rate("requests", self.requests),
             rate("tokens", self.tokens),
             concurrent,
+            budget(budgets.and_then(|budgets| budgets.day), "day"),
+            budget(budgets.and_then(|budgets| budgets.month), "month"),
         ];
         let words = words.into_iter().flatten().chain(refused);
         format!("{}: {}", self.client, words.collect::<Vec<_>>().join(", "))

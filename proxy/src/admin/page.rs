@@ -79,6 +79,7 @@ fn proxy(page: &mut String, status: &Status) {
             ("Probes", status.probes.in_words()),
             ("Usage", status.usage.in_words()),
             ("Limits", limits(&status.limits)),
+            ("Budgets are kept", status.budgets.in_words()),
             ("Cost", status.cost.in_words()),
             (
                 "Payment webhook",

@@ -6,7 +6,7 @@ use super::Admin;
 pub use super::clients::ClientsStatus;
 pub use super::cost::CostStatus;
 pub use super::file::FileStatus;
-pub use super::limits::LimitsStatus;
+pub use super::limits::{KeptStatus, LimitsStatus};
 pub use super::upstream::UpstreamStatus;
 pub use super::usage::UsageStatus;
 pub use super::webhook::WebhookStatus;
@@ -51,6 +51,8 @@ pub struct Status {
     pub usage: UsageStatus,
     /// What clients have left of their limits.
     pub limits: Vec<LimitsStatus>,
+    /// Where it is kept what clients with budgets cost.
+    pub budgets: KeptStatus,
     /// What they cost.
     pub cost: CostStatus,
     /// Notices of payments, if they are taken.
@@ -222,6 +224,7 @@ impl Status {
             upstreams: UpstreamStatus::others(admin),
             usage: UsageStatus::of(admin),
             limits: LimitsStatus::all(admin),
+            budgets: KeptStatus::of(admin),
             cost: CostStatus::of(admin),
             webhook: WebhookStatus::of(admin),
             errors,

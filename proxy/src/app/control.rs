@@ -12,14 +12,25 @@ use super::{memory, windows};
 use crate::admin::{self, Admin};
 use crate::clients::follow::Follower;
 use crate::config::Config;
+use crate::limits::budget::Keeper;
 use crate::reload::Reloader;
 use crate::tls::Acceptor;
 use crate::upstream::{Link, dns, keys};
 use crate::watch::FileWatch;
 use crate::webhook::Courier;
 
-/// What follows the configuration file, and that of clients, and what hands notices of payments on, if there are such.
-type Followers = (Option<Reloader>, Option<Follower>, Option<Courier>);
+/// What this thread has to do besides, if there is such.
+#[derive(Debug)]
+pub(super) struct Followers {
+    /// Follows the configuration file.
+    pub reloader: Option<Reloader>,
+    /// Follows that of clients.
+    pub follower: Option<Follower>,
+    /// Hands notices of payments on.
+    pub courier: Option<Courier>,
+    /// Keeps what clients have cost.
+    pub keeper: Keeper,
+}
 
 /// Starts the thread that does everything but requests.
 pub(super) fn start(
@@ -47,7 +58,7 @@ pub(super) fn start(
 async fn control(
     admin: Admin,
     listener: TcpListener,
-    (reloader, follower, courier): Followers,
+    followers: Followers,
     stopped: oneshot::Receiver<()>,
 ) {
     let config = admin.readiness.config.load_full();
@@ -66,25 +77,32 @@ async fn control(
     }
     tokio::task::spawn_local(watch_files(config, links, acceptor));
     tokio::task::spawn_local(memory::keep_small(Arc::clone(&admin.readiness.metrics)));
-    if let Some(reloader) = reloader {
+    if let Some(reloader) = followers.reloader {
         tokio::task::spawn_local(reloader.run());
     }
-    if let Some(courier) = courier {
+    if let Some(courier) = followers.courier {
         let watched = admin.readiness.health.watch("the webhook's courier");
         tokio::task::spawn_local(async move {
             let _watched = watched;
             courier.run().await;
         });
     }
-    if let Some(follower) = follower {
+    if let Some(follower) = followers.follower {
         tokio::task::spawn_local(follower.run());
     }
+    let (stop_keeper, stop) = oneshot::channel();
+    let budgets = tokio::task::spawn_local(followers.keeper.run(stop));
     let kernel = Arc::clone(&admin.kernel);
     let keeper = tokio::task::spawn_local(windows::keep_open(Arc::clone(&kernel)));
     tokio::task::spawn_local(admin::serve(admin, listener));
     // Told to stop, or the app is gone: the same.
     let _ = stopped.await;
     keeper.abort();
+    // Whoever is not there any more needs not be told.
+    let _ = stop_keeper.send(());
+    if budgets.await.is_err() {
+        tracing::error!("what clients have cost was not kept");
+    }
     if let Err(error) = kernel.idle_windows().follow(false) {
         tracing::warn!(%error, "the setting for idle connections could not be put back");
     }

@@ -314,7 +314,7 @@ mod tests {
         };
         let first = Arc::new(table(vec![both]));
         let place = first.find(text.as_bytes()).unwrap();
-        let nothing = (&ClientLimits::default(), &Quotas::new(None));
+        let nothing = (&ClientLimits::default(), &Quotas::new(None, "process"));
         let workers = Table::new(Arc::clone(&first), nothing.0, nothing.1);
         Known::new(Rc::new(workers), place).count(0, 200);
         let asked = |clients: &Clients| {

@@ -51,6 +51,7 @@ impl Config {
             timing_header: given.timing_header.unwrap_or_default(),
             auth,
             clients_file,
+            state_dir: given.state_dir,
             upstream,
             upstreams,
             models,
@@ -113,6 +114,12 @@ impl Config {
             self.limits.in_flight > 0,
             "limits.in_flight",
             "0 would refuse every request; expected at least 1".to_owned(),
+        );
+        require(
+            self.count_usage || !self.limits.per_client.has_budget(),
+            "usage.count",
+            "false, so nobody knows what requests cost; expected true with limits.per_client.usd_per_day or usd_per_month"
+                .to_owned(),
         );
         let timeouts = &self.timeouts;
         for (field, duration) in [

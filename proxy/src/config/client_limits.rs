@@ -1,9 +1,11 @@
 //! `limits.per_client:` how much one client may ask for.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Auth, Problem};
+use super::{Auth, Problem, decimal};
+use crate::cost::Amount;
 use crate::limits::Rate;
+use crate::limits::budget::Span;
 
 /// As it is written, for all clients or for one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -21,6 +23,10 @@ pub struct ClientLimitsFile {
     pub concurrent: Option<u32>,
     /// Tokens of an answer whose request does not say how many it may have.
     pub expected_output: Option<u64>,
+    /// US dollars from midnight to midnight, UTC; 0 for any number.
+    pub usd_per_day: Option<Budget>,
+    /// US dollars from the first to the last of a month; 0 for any number.
+    pub usd_per_month: Option<Budget>,
 }
 
 /// How much a client may ask for.
@@ -34,6 +40,10 @@ pub struct ClientLimits {
     pub concurrent: Option<u32>,
     /// Tokens that are reserved for an answer whose request does not say how many it may have.
     pub expected_output: u64,
+    /// US dollars from midnight to midnight, UTC.
+    pub usd_per_day: Option<Amount>,
+    /// US dollars from the first to the last of a month.
+    pub usd_per_month: Option<Amount>,
 }
 
 /// More a minute is no limit that means anything; the arithmetic is exact to a thousandth up to here.
@@ -49,7 +59,30 @@ const EXPECTED_OUTPUT: u64 = 1000;
 impl ClientLimits {
     /// Whether there are any.
     pub const fn is_any(&self) -> bool {
+        self.counts() || self.has_budget()
+    }
+
+    /// Whether what a client has had of late has to be counted.
+    pub const fn counts(&self) -> bool {
         self.requests.is_some() || self.tokens.is_some() || self.concurrent.is_some()
+    }
+
+    /// Whether what a client costs is limited.
+    pub const fn has_budget(&self) -> bool {
+        self.usd_per_day.is_some() || self.usd_per_month.is_some()
+    }
+
+    /// Whether it has to be known beforehand how much a request will use.
+    pub const fn needs_estimate(&self) -> bool {
+        self.tokens.is_some() || self.has_budget()
+    }
+
+    /// What a client may cost in a day or a month.
+    pub const fn budget(&self, span: Span) -> Option<Amount> {
+        match span {
+            Span::Day => self.usd_per_day,
+            Span::Month => self.usd_per_month,
+        }
     }
 
     /// One in so many parts of it, for one of as many processes.
@@ -64,7 +97,7 @@ impl ClientLimits {
             requests: self.requests.map(rate),
             tokens: self.tokens.map(rate),
             concurrent: self.concurrent.map(|most| (most / parts.max(1)).max(1)),
-            expected_output: self.expected_output,
+            ..*self
         }
     }
 
@@ -75,6 +108,8 @@ impl ClientLimits {
             tokens: None,
             concurrent: None,
             expected_output: EXPECTED_OUTPUT,
+            usd_per_day: None,
+            usd_per_month: None,
         }
     }
 
@@ -88,6 +123,40 @@ impl ClientLimits {
             },
             ..Self::unset()
         }
+    }
+}
+
+/// US dollars that may be spent, as they are written; 0 for any number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget(Amount);
+
+/// More nobody spends, and the arithmetic has room for.
+const MOST_USD: u64 = 1_000_000;
+
+impl Budget {
+    fn read(text: &str) -> Option<Self> {
+        let most = Amount::from_pico(u128::from(MOST_USD) * 1_000_000_000_000);
+        let amount = text.parse::<Amount>().ok();
+        amount.filter(|amount| *amount <= most).map(Self)
+    }
+
+    /// What is `given`, or else what holds for others.
+    fn or(given: Option<Self>, others: Option<Amount>) -> Option<Amount> {
+        match given {
+            None => others,
+            Some(Self(budget)) => (budget > Amount::ZERO).then_some(budget),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Budget {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = decimal::text(deserializer, "an amount of US dollars such as 12.50")?;
+        Self::read(&text).ok_or_else(|| {
+            serde::de::Error::custom(format!(
+                "{text:?} is no budget; expected US dollars such as 12.50, at most {MOST_USD}, or 0 for none"
+            ))
+        })
     }
 }
 
@@ -127,6 +196,8 @@ impl ClientLimitsFile {
             tokens: tokens.checked(others.tokens, path, problems),
             concurrent,
             expected_output: self.expected_output.unwrap_or(others.expected_output),
+            usd_per_day: Budget::or(self.usd_per_day, others.usd_per_day),
+            usd_per_month: Budget::or(self.usd_per_month, others.usd_per_month),
         }
     }
 }

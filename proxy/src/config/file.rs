@@ -47,6 +47,8 @@ pub struct ConfigFile {
     pub auth: Option<Auth>,
     /// Its clients, with `auth: clients`.
     pub clients: ClientsSection,
+    /// Directory for what has to outlive the process.
+    pub state_dir: Option<PathBuf>,
     /// The upstream; of several, the first.
     pub upstream: UpstreamFile,
     /// The others.

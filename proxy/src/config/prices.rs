@@ -1,11 +1,10 @@
 //! `prices:`: what models cost, besides and instead of what is built in.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 
-use super::Problem;
+use super::{Problem, decimal};
 use crate::cost::price::Rate;
 use crate::cost::{Amount, Catalogue, Entry, Price};
 
@@ -54,34 +53,8 @@ impl Dollars {
 
 impl<'de> Deserialize<'de> for Dollars {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(DollarsVisitor)
-    }
-}
-
-struct DollarsVisitor;
-
-impl serde::de::Visitor<'_> for DollarsVisitor {
-    type Value = Dollars;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("dollars for a million tokens, such as 0.28")
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, dollars: u64) -> Result<Dollars, E> {
-        Dollars::read(&dollars.to_string())
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, dollars: i64) -> Result<Dollars, E> {
-        Dollars::read(&dollars.to_string())
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, dollars: f64) -> Result<Dollars, E> {
-        // The shortest text that means this number is what was written, up to 15 digits.
-        Dollars::read(&dollars.to_string())
-    }
-
-    fn visit_str<E: serde::de::Error>(self, dollars: &str) -> Result<Dollars, E> {
-        Dollars::read(dollars)
+        let text = decimal::text(deserializer, "dollars for a million tokens, such as 0.28")?;
+        Self::read(&text)
     }
 }
 

@@ -25,6 +25,11 @@ fn every_error() -> Vec<ProxyError> {
             limit: Limit::Tokens,
             retry_after: second,
         },
+        E::InsufficientQuota {
+            limit: Limit::Day,
+            retry_after: second,
+        },
+        E::QuotaReserved(Limit::Month),
         E::UpstreamInvalidApiKey,
         E::UpstreamKeyMissing,
         E::UpstreamConnectFailed("".into()),
@@ -53,6 +58,7 @@ fn every_error() -> Vec<ProxyError> {
             E::RouteNotAllowed | E::ModelNotAllowed(_) | E::ModelNotKnown => {}
             E::RequestTooLarge { .. } | E::HeadersTooLarge { .. } => {}
             E::InvalidRequest(_) | E::RequestTimeout | E::RateLimited { .. } => {}
+            E::InsufficientQuota { .. } | E::QuotaReserved(_) => {}
             E::UpstreamInvalidApiKey => {}
             E::UpstreamKeyMissing | E::UpstreamConnectFailed(_) => {}
             E::UpstreamDnsFailed(_) | E::UpstreamCertificateExpired => {}

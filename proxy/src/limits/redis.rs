@@ -28,7 +28,7 @@ use settle::Settlement;
 /// From one look at the connection to the next.
 const BEAT: Duration = Duration::from_millis(500);
 /// How long opening it, or a look, may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// A replica that has not been heard of for so long is gone.
 const REPLICA_LIFE: Duration = Duration::from_secs(10);
 /// A lease that nobody renews ends after so long; the replica that has it is gone.
@@ -133,8 +133,22 @@ impl Shared {
     }
 
     /// A key of a client; all of them in one slot, as a script's have to be.
-    fn key(&self, client: &str, of: &str) -> String {
+    pub(super) fn key(&self, client: &str, of: &str) -> String {
         format!("{}:{{{client}}}:{of}", self.settings.prefix)
+    }
+
+    /// This process among the others.
+    pub(super) fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// A connection that opens itself, again and again if it has to, and waits for each answer however long it takes.
+    pub(super) fn connect(&self) -> Result<ConnectionManager, RedisError> {
+        let settings = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(None)
+            .set_number_of_retries(0);
+        ConnectionManager::new_lazy_with_config(self.client.clone(), settings)
     }
 
     /// So many replicas have been heard of of late. Redis may just have been started, and heard of few.
@@ -183,18 +197,11 @@ impl Remote {
     /// # Errors
     /// Only if the settings make no sense, which have been checked before.
     pub fn new(shared: &Arc<Shared>, worker: usize) -> Result<Rc<Self>, Unusable> {
-        let settings = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            // Each question has its own.
-            .set_response_timeout(None)
-            .set_number_of_retries(0);
-        let client = shared.client.clone();
-        let connection = ConnectionManager::new_lazy_with_config(client, settings);
         let (settlements, settled) = mpsc::unbounded_channel();
         let remote = Rc::new(Self {
             shared: Arc::clone(shared),
             worker,
-            connection: connection.map_err(Unusable::Url)?,
+            connection: shared.connect().map_err(Unusable::Url)?,
             is_up: Cell::new(false),
             failures: Cell::new(0),
             next: Cell::new(0),
@@ -287,6 +294,6 @@ impl Remote {
     }
 }
 
-fn millis(time: Duration) -> u64 {
+pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

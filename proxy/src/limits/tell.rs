@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::budget::BudgetStates;
 use super::gcra::{Left, Rate};
 
 /// What a client has left of each of its limits.
@@ -109,7 +110,7 @@ impl LimitState {
 impl State {
     /// The answer to `GET /v1/rate_limit`: first the article's three numbers, which are about requests, `reset` as a time
     /// of UNIX; then all that is known.
-    pub fn to_json(self, now: SystemTime) -> Value {
+    pub fn to_json(self, budgets: Option<BudgetStates>, now: SystemTime) -> Value {
         let unix = now
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
@@ -125,6 +126,7 @@ impl State {
                 "limit": most,
                 "remaining": most.saturating_sub(now),
             })),
+            "budgets": budgets,
         })
     }
 }

@@ -6,8 +6,9 @@ fn terms(requests: Option<Rate>, tokens: Option<Rate>, concurrent: Option<u32>) 
         tokens,
         concurrent,
         expected_output: 0,
+        ..ClientLimits::default()
     };
-    Quotas::new(None).set("a", limits)
+    Quotas::new(None, "process").set("a", limits)
 }
 
 #[test]
@@ -39,7 +40,7 @@ fn a_refusal_takes_nothing() {
     assert_eq!(exceeded.limit, Limit::Requests);
     assert_eq!(terms.quota.in_flight(), 1);
     let refused = Limit::ALL.map(|limit| terms.quota.refused(limit));
-    assert_eq!(refused, [1, 1, 1]);
+    assert_eq!(refused, [1, 1, 1, 0, 0]);
 }
 
 #[test]
@@ -58,7 +59,7 @@ fn what_was_used_beyond_what_was_taken_is_owed() {
 
 #[test]
 fn what_a_client_has_had_outlives_a_change_of_its_limits() {
-    let quotas = Quotas::new(None);
+    let quotas = Quotas::new(None, "process");
     let limits = |most| ClientLimits {
         concurrent: Some(most),
         ..ClientLimits::default()

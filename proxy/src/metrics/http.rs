@@ -79,7 +79,7 @@ impl Left {
 }
 
 /// Every code of [`crate::error::ProxyError`]; a test holds the two together.
-pub const REASONS: [&str; 28] = [
+pub const REASONS: [&str; 29] = [
     "invalid_api_key",
     "route_not_allowed",
     "model_not_allowed",
@@ -90,6 +90,7 @@ pub const REASONS: [&str; 28] = [
     "invalid_request",
     "request_timeout",
     "rate_limit_exceeded",
+    "insufficient_quota",
     "upstream_invalid_api_key",
     "upstream_connect_failed",
     "upstream_dns_failed",

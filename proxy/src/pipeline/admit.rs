@@ -7,10 +7,11 @@ use super::body::Observed;
 use super::learn::{self, Until};
 use crate::account::RequestRecord;
 use crate::account::usage::Source;
+use crate::cost::{Amount, Tokens};
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::http1::Framing;
-use crate::limits::{Exceeded, Terms};
+use crate::limits::{Exceeded, Overdrawn, Terms};
 use crate::route::Operation;
 use crate::stream::request::Asked;
 use crate::upstream::Message;
@@ -20,19 +21,20 @@ use crate::worker::Worker;
 /// upstream has said what the request used.
 const BYTES_PER_TOKEN: u64 = 4;
 
-/// Takes it out of the client's quota. Where tokens are limited, the body is read first, as far as it is kept: it says how
-/// long the answer may be.
+/// Takes it out of the client's quota. Where tokens or dollars are limited, the body is read first, as far as it is kept: it
+/// says how long the answer may be.
 ///
 /// # Errors
-/// [`ProxyError::RateLimited`], or that the body breaks off.
+/// [`ProxyError::RateLimited`], [`ProxyError::InsufficientQuota`], or that the body breaks off.
 pub(super) async fn admit<D: Downstream>(
     worker: &Worker,
     message: &mut Message,
     body: &mut Observed<'_, D>,
     record: &mut RequestRecord,
 ) -> Result<(), ProxyError> {
-    let counts = counts_tokens(worker, record);
-    let Some(operation) = record.operation().filter(|_| counts) else {
+    let estimated = needs_estimate(worker, record);
+    let Some(operation) = record.operation().filter(|_| estimated) else {
+        reserve(worker, Amount::ZERO, record)?;
         return take(worker, 0, record).await;
     };
     if operation != Operation::Realtime {
@@ -44,12 +46,34 @@ pub(super) async fn admit<D: Downstream>(
     };
     let expected = worker.with_terms(record, |terms| terms.limits.expected_output);
     let tokens = estimate(operation, length, body.asked(), expected);
-    take(worker, tokens, record).await
+    let model = body.asked().and_then(|asked| asked.model.as_deref());
+    let cost = price(worker, [model, record.model.as_deref()], &tokens);
+    reserve(worker, cost, record)?;
+    take(worker, tokens.input.saturating_add(tokens.output), record).await
 }
 
 /// Whether it matters how long a request's answer may be.
-pub(super) fn counts_tokens(worker: &Worker, record: &RequestRecord) -> bool {
-    worker.with_terms(record, |terms| terms.limits.tokens.is_some())
+pub(super) fn needs_estimate(worker: &Worker, record: &RequestRecord) -> bool {
+    worker.with_terms(record, |terms| terms.limits.needs_estimate())
+}
+
+/// Sets aside what the request will probably cost.
+///
+/// # Errors
+/// [`ProxyError::InsufficientQuota`] or [`ProxyError::QuotaReserved`].
+fn reserve(worker: &Worker, cost: Amount, record: &mut RequestRecord) -> Result<(), ProxyError> {
+    let budgeted = |terms: &Arc<Terms>| terms.limits.has_budget().then(|| Arc::clone(terms));
+    let Some(terms) = worker.with_terms(record, budgeted) else {
+        return Ok(());
+    };
+    let reserved = terms.reserve(cost);
+    record.terms = Some(terms);
+    reserved.map_err(|Overdrawn { limit, until }| match until {
+        Some(retry_after) => ProxyError::InsufficientQuota { limit, retry_after },
+        None => ProxyError::QuotaReserved(limit),
+    })?;
+    record.reserved = Some(cost);
+    Ok(())
 }
 
 /// Takes one request of so many tokens.
@@ -61,8 +85,8 @@ pub(super) async fn take(
     tokens: u64,
     record: &mut RequestRecord,
 ) -> Result<(), ProxyError> {
-    let limited = |terms: &Arc<Terms>| terms.limits.is_any().then(|| Arc::clone(terms));
-    let Some(terms) = worker.with_terms(record, limited) else {
+    let counted = |terms: &Arc<Terms>| terms.limits.counts().then(|| Arc::clone(terms));
+    let Some(terms) = worker.with_terms(record, counted) else {
         return Ok(());
     };
     let taken = match worker.remote.as_deref() {
@@ -79,8 +103,15 @@ pub(super) async fn take(
     }
 }
 
+/// What so many tokens cost of the first of these models that has a price.
+fn price(worker: &Worker, [asked, or_else]: [Option<&str>; 2], tokens: &Tokens) -> Amount {
+    let prices = worker.prices();
+    let entry = prices.find_either(asked, or_else);
+    entry.map_or(Amount::ZERO, |entry| entry.price.of(tokens))
+}
+
 /// Tokens that a request with a body of this length will use.
-fn estimate(operation: Operation, length: u64, asked: Option<&mut Asked>, expected: u64) -> u64 {
+fn estimate(operation: Operation, length: u64, asked: Option<&mut Asked>, expected: u64) -> Tokens {
     let (most, choices) = asked.map_or((None, 1), |asked| (asked.max_output, asked.choices.max(1)));
     let output = match operation {
         Operation::Chat | Operation::TextCompletion => most.unwrap_or(expected),
@@ -88,13 +119,22 @@ fn estimate(operation: Operation, length: u64, asked: Option<&mut Asked>, expect
         Operation::Realtime => expected,
         Operation::Embeddings | Operation::Images | Operation::Audio | Operation::Rerank => 0,
     };
-    let input = length.div_ceil(BYTES_PER_TOKEN);
-    input.saturating_add(output.saturating_mul(choices))
+    Tokens {
+        input: length.div_ceil(BYTES_PER_TOKEN),
+        output: output.saturating_mul(choices),
+        ..Tokens::default()
+    }
 }
 
 /// Gives back what the request has not used, or takes what it has used besides.
 pub fn settle(worker: &Worker, record: &mut RequestRecord, now: Instant) {
-    let (Some(terms), Some(taken)) = (&record.terms, record.taken.take()) else {
+    let Some(terms) = &record.terms else {
+        return;
+    };
+    if let Some(reserved) = record.reserved.take() {
+        terms.spend(reserved, record.cost.unwrap_or_default());
+    }
+    let Some(taken) = record.taken.take() else {
         return;
     };
     let used = match record.used() {
@@ -116,14 +156,18 @@ mod tests {
     #[test]
     fn an_estimate_has_the_prompt_and_the_longest_answer() {
         let mut asked = Asked::default();
-        let chat = |asked: &mut Asked| estimate(Operation::Chat, 401, Some(asked), 1000);
-        assert_eq!(chat(&mut asked), 101 + 1000);
+        let chat = |asked: &mut Asked| {
+            let tokens = estimate(Operation::Chat, 401, Some(asked), 1000);
+            (tokens.input, tokens.output)
+        };
+        assert_eq!(chat(&mut asked), (101, 1000));
         asked.max_output = Some(50);
-        assert_eq!(chat(&mut asked), 101 + 50);
+        assert_eq!(chat(&mut asked), (101, 50));
         asked.choices = 3;
-        assert_eq!(chat(&mut asked), 101 + 150);
+        assert_eq!(chat(&mut asked), (101, 150));
         asked.max_output = Some(u64::MAX);
-        assert_eq!(chat(&mut asked), u64::MAX);
-        assert_eq!(estimate(Operation::Embeddings, 8, None, 1000), 2);
+        assert_eq!(chat(&mut asked), (101, u64::MAX));
+        let embeddings = estimate(Operation::Embeddings, 8, None, 1000);
+        assert_eq!((embeddings.input, embeddings.output), (2, 0));
     }
 }

@@ -47,7 +47,7 @@ impl Worker {
 }
 
 /// What holds for all clients together where they have no names.
-pub(super) fn terms(quotas: &Quotas, config: &Config) -> Arc<Terms> {
+pub fn terms(quotas: &Quotas, config: &Config) -> Arc<Terms> {
     let limits = match config.auth {
         Auth::Open | Auth::Passthrough => config.limits.per_client,
         // Nobody gets anything without a name.

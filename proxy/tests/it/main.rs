@@ -10,6 +10,7 @@ mod accounting;
 mod added_usage;
 mod admin;
 mod breaker;
+mod budgets;
 mod cancellation;
 mod check;
 mod client_command;

@@ -30,6 +30,9 @@ and what the image has variables for, comes by environment variables (_pod.tpl),
 {{- if eq .Values.config.auth "clients" -}}
 {{- $_ := set $config "clients" (dict "file" "/etc/holysheep/clients/clients.yaml") -}}
 {{- end -}}
+{{- if .Values.config.stateVolume -}}
+{{- $_ := set $config "state_dir" "/var/lib/holysheep-proxy" -}}
+{{- end -}}
 {{- with .Values.upstreams -}}
 {{- $_ := set $config "upstreams" (include "holysheep-proxy.upstreams" $ | fromJsonArray) -}}
 {{- end -}}
@@ -41,6 +44,11 @@ and what the image has variables for, comes by environment variables (_pod.tpl),
 {{- range $value, $field := $names -}}
 {{- with get $.Values.config.rateLimit $value -}}
 {{- $_ := set $limits $field (int64 .) -}}
+{{- end -}}
+{{- end -}}
+{{- range $value, $field := dict "usdPerDay" "usd_per_day" "usdPerMonth" "usd_per_month" -}}
+{{- with get $.Values.config.rateLimit $value -}}
+{{- $_ := set $limits $field (float64 .) -}}
 {{- end -}}
 {{- end -}}
 {{- $limits = ternary (dict "per_client" $limits) (dict) (ne (len $limits) 0) -}}

@@ -214,6 +214,10 @@ capabilities:
   mountPath: /etc/holysheep/redis
   readOnly: true
 {{- end }}
+{{- if .Values.config.stateVolume }}
+- name: state
+  mountPath: /var/lib/holysheep-proxy
+{{- end }}
 {{- if .Values.holysheep.caConfigMap }}
 - name: ca
   mountPath: /etc/holysheep/ca
@@ -272,6 +276,10 @@ capabilities:
     defaultMode: 0440
     items:
       - {key: {{ $.Values.config.rateLimit.redisSecretKey }}, path: password}
+{{- end }}
+{{- with .Values.config.stateVolume }}
+- name: state
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.holysheep.caConfigMap }}
 - name: ca

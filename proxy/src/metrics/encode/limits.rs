@@ -1,13 +1,16 @@
 //! What clients' limits did: requests refused, and requests under way.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
 
-use super::{Collector, counters, gauges};
-use crate::limits::Limit;
+use super::{Collector, Labels, counters, gauges};
+use crate::cost::Amount;
 use crate::limits::redis::Counts;
+use crate::limits::{Limit, Span, Terms};
 
 impl Collector {
     pub(super) fn limits(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -35,10 +38,51 @@ impl Collector {
             "Requests of clients with limits that are being worked on",
             under_way,
         )?;
+        self.budgets(encoder)?;
         match &self.quotas.redis {
             Some(redis) => self.redis(encoder, &redis.counts),
             None => Ok(()),
         }
+    }
+
+    fn budgets(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let all = self.quotas.all();
+        let of_client = |terms: &Arc<Terms>| {
+            let states = terms.budgets()?;
+            Some((terms.clone(), [states.day, states.month]))
+        };
+        let clients: Vec<_> = all.iter().filter_map(of_client).collect();
+        let states = || {
+            clients.iter().flat_map(|(terms, states)| {
+                let spans = Span::ALL.into_iter().zip(states);
+                spans.filter_map(|(span, state)| {
+                    let labels = vec![("client", terms.quota.name()), ("period", span.as_str())];
+                    Some((labels, state.as_ref()?))
+                })
+            })
+        };
+        if clients.is_empty() {
+            return Ok(());
+        }
+        amounts(
+            encoder,
+            "holysheep_budget_usd",
+            "What a client may cost in a day or month, in US dollars",
+            states().map(|(labels, state)| (labels, state.limit_usd)),
+        )?;
+        amounts(
+            encoder,
+            "holysheep_budget_spent_usd",
+            "What a client with a budget has cost in the present day or month (UTC), in US dollars, as far as this replica knows",
+            states().map(|(labels, state)| (labels, state.spent_usd)),
+        )?;
+        let kept = &self.quotas.kept;
+        gauges(
+            encoder,
+            "holysheep_budget_store_up",
+            "Whether what clients with budgets cost is kept where it should be: in Redis, in a file, or in this process only",
+            [(vec![("store", kept.store())], i64::from(kept.works()))],
+        )
     }
 
     fn redis(&self, encoder: &mut DescriptorEncoder<'_>, counts: &Counts) -> fmt::Result {
@@ -68,4 +112,19 @@ impl Collector {
             results.map(|(by, count)| (vec![("by", by)], count.load(Relaxed))),
         )
     }
+}
+
+fn amounts<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    rows: impl Iterator<Item = (Labels<'a>, Amount)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, amount) in rows {
+        family
+            .encode_family(&labels)?
+            .encode_gauge(&amount.to_f64())?;
+    }
+    Ok(())
 }

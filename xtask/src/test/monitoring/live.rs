@@ -75,7 +75,7 @@ const PODS: [Pod; 4] = [
 /// Few, so that a crowd of four is too many.
 const CONFIGURATION: &str = "limits: {in_flight: 2}\n";
 /// The same, and few for each client, which are counted in a Redis.
-const LIMITED: &str = "limits: {in_flight: 2, per_client: {requests_per_minute: 6, burst: 2}, redis: {url: 'redis://REDIS'}}\n";
+const LIMITED: &str = "limits: {in_flight: 2, per_client: {requests_per_minute: 6, burst: 2, usd_per_month: 10000}, redis: {url: 'redis://REDIS'}}\n";
 
 /// Discard's port, where nobody listens.
 const NOWHERE: &str = "https://127.0.0.1:9/v1";

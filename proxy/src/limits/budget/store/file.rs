@@ -1,0 +1,232 @@
+//! The file `budgets.json` in `state_dir`: what each client has cost, by day and by month.
+//!
+//! Whoever adds to it holds the lock, reads it again, and puts a new file in its place. So it is whole at any time, and
+//! several processes can share it: one that takes over from another, for a moment, or many on one host.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::super::{amount, pico};
+use super::{Entry, Told, Unusable};
+use crate::cost::Amount;
+
+/// Days, and months, that stay in the file.
+const KEPT: usize = 2;
+
+/// Amounts in US dollars by client, by period.
+type Book = BTreeMap<Box<str>, BTreeMap<Box<str>, Amount>>;
+
+/// The file, and what is known of it.
+#[derive(Debug)]
+pub struct FileStore {
+    path: PathBuf,
+    lock: File,
+    book: Book,
+    /// The file that it was read from: each has another number.
+    inode: Option<u64>,
+    told: Told,
+}
+
+impl FileStore {
+    /// The one in this directory, which is made if there is none.
+    pub(super) fn open(directory: &Path) -> Result<Self, Unusable> {
+        fs::create_dir_all(directory).map_err(in_file(directory))?;
+        let path = directory.join("budgets.lock");
+        let lock = private()
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(in_file(&path))?;
+        Ok(Self {
+            path: directory.join("budgets.json"),
+            lock,
+            book: Book::new(),
+            inode: None,
+            told: Told::new(),
+        })
+    }
+
+    pub(super) fn exchange(&mut self, entries: &[Entry]) -> Result<Vec<u64>, Unusable> {
+        self.lock.lock().map_err(in_file(&self.path))?;
+        let exchanged = self.exchange_locked(entries);
+        // A lock that is left ends with the process, and keeps this one out no more than others.
+        let unlocked = self.lock.unlock().map_err(in_file(&self.path));
+        exchanged.and_then(|wholes| unlocked.map(|()| wholes))
+    }
+
+    fn exchange_locked(&mut self, entries: &[Entry]) -> Result<Vec<u64>, Unusable> {
+        self.read()?;
+        let mut book = self.book.clone();
+        let mut has_changed = false;
+        let mut wholes = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let key = (entry.client.clone(), entry.period.clone());
+            let told = self.told.get(&key).copied().unwrap_or(0);
+            let period = book.entry(entry.period.text().into()).or_default();
+            let whole = match entry.own.checked_sub(told) {
+                None | Some(0) => period.get(&entry.client).copied().unwrap_or_default(),
+                Some(more) => {
+                    has_changed = true;
+                    let whole = period.entry(entry.client.clone()).or_default();
+                    *whole = whole.plus(amount(more));
+                    *whole
+                }
+            };
+            wholes.push(pico(whole));
+        }
+        if has_changed {
+            prune(&mut book);
+            self.inode = Some(self.replace(&book)?);
+            self.book = book;
+            for entry in entries {
+                let key = (entry.client.clone(), entry.period.clone());
+                self.told.insert(key, entry.own);
+            }
+            let book = &self.book;
+            self.told
+                .retain(|(_, period), _| book.contains_key(period.text()));
+        }
+        Ok(wholes)
+    }
+
+    /// Reads the file, if it is another than before.
+    fn read(&mut self) -> Result<(), Unusable> {
+        let inode = match fs::metadata(&self.path) {
+            Ok(metadata) => Some(metadata.ino()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(in_file(&self.path)(error)),
+        };
+        if inode == self.inode {
+            return Ok(());
+        }
+        self.book = match inode {
+            None => Book::new(),
+            Some(_) => {
+                let text = fs::read_to_string(&self.path).map_err(in_file(&self.path))?;
+                serde_json::from_str(&text).map_err(|reason| Unusable::Content {
+                    path: self.path.clone(),
+                    reason,
+                })?
+            }
+        };
+        self.inode = inode;
+        Ok(())
+    }
+
+    /// Puts a new file in the place of the old one; returns its number.
+    fn replace(&self, book: &Book) -> Result<u64, Unusable> {
+        let new = self.path.with_extension("new");
+        let write = || {
+            let mut file = private().create(true).truncate(true).open(&new)?;
+            file.write_all(&serde_json::to_vec_pretty(book)?)?;
+            file.write_all(b"\n")?;
+            file.sync_all()?;
+            fs::rename(&new, &self.path)?;
+            // The name is in the directory, which is another file.
+            File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
+            file.metadata().map(|metadata| metadata.ino())
+        };
+        write().map_err(in_file(&self.path))
+    }
+}
+
+/// Leaves the last few days and months.
+fn prune(book: &mut Book) {
+    let is_month = |period: &str| period.len() == "0000-00".len();
+    for months in [false, true] {
+        let periods = book.keys().filter(|period| is_month(period) == months);
+        let old: Vec<_> = periods.rev().skip(KEPT).cloned().collect();
+        for period in old {
+            book.remove(&period);
+        }
+    }
+}
+
+/// Who spends what is nobody else's business.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600);
+    options
+}
+
+fn in_file(path: &Path) -> impl Fn(io::Error) -> Unusable {
+    let path = path.to_owned();
+    move |reason| Unusable::File {
+        path: path.clone(),
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::budget::{Period, Span};
+
+    fn directory(name: &str) -> PathBuf {
+        let name = format!("holysheep-budgets-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        // One of a run that was broken off.
+        let _ = fs::remove_dir_all(&path);
+        path
+    }
+
+    fn entry(client: &str, day: &str, own: u64) -> Entry {
+        let time = humantime::parse_rfc3339(&format!("{day}T10:00:00Z")).unwrap();
+        Entry {
+            client: client.into(),
+            span: Span::Day,
+            period: Period::of(Span::Day, time),
+            own,
+        }
+    }
+
+    #[test]
+    fn several_processes_add_to_one_file() {
+        let path = directory("several");
+        let open = || FileStore::open(&path).unwrap();
+        let (mut one, mut other) = (open(), open());
+        let day = "2026-11-27";
+        let tell = |store: &mut FileStore, own| store.exchange(&[entry("a", day, own)]).unwrap()[0];
+        assert_eq!(tell(&mut one, 5), 5);
+        assert_eq!(tell(&mut other, 2), 7);
+        // What is told in all is not added twice.
+        assert_eq!(tell(&mut one, 5), 7);
+        assert_eq!(tell(&mut one, 6), 8);
+        assert_eq!(tell(&mut other, 2), 8);
+        assert_eq!(tell(&mut open(), 0), 8);
+        let text = fs::read_to_string(path.join("budgets.json")).unwrap();
+        let book: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(book[day]["a"], 8e-12);
+        fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn old_days_leave_the_file() {
+        let path = directory("old");
+        let mut store = FileStore::open(&path).unwrap();
+        for day in ["2026-11-24", "2026-11-25", "2026-11-26", "2026-11-27"] {
+            store.exchange(&[entry("a", day, 1)]).unwrap();
+        }
+        let days: Vec<_> = store.book.keys().map(AsRef::as_ref).collect();
+        assert_eq!(days, ["2026-11-26", "2026-11-27"]);
+        assert_eq!(store.told.len(), 2);
+        fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn a_file_of_something_else_is_left_alone() {
+        let path = directory("else");
+        let mut store = FileStore::open(&path).unwrap();
+        fs::write(path.join("budgets.json"), "{\"2026-11-27\": {\"a\": -1}}").unwrap();
+        let error = store.exchange(&[entry("a", "2026-11-27", 1)]).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("budgets.json: -1 is no amount"), "{text}");
+        assert!(text.contains("line 1"), "{text}");
+        let text = fs::read_to_string(path.join("budgets.json")).unwrap();
+        assert!(text.contains("-1"));
+        fs::remove_dir_all(&path).unwrap();
+    }
+}
