@@ -10,6 +10,7 @@ pub(crate) mod dns;
 pub(crate) mod endpoints;
 pub(crate) mod frames;
 pub(crate) mod h2;
+pub(crate) mod load;
 pub(crate) mod metrics;
 pub(crate) mod program;
 pub(crate) mod redis;

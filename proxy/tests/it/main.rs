@@ -39,6 +39,7 @@ mod kernel_timings;
 mod keys;
 mod leaving;
 mod limits;
+mod limits_processes;
 mod limits_redis;
 mod memory;
 mod models;
