@@ -48,6 +48,8 @@ enum Bench {
     Cpu(cpu::Options),
     /// CPU time per proxied request, with kernel programs against without.
     Ebpf(cpu::Options),
+    /// CPU time per proxied request, with limits for clients against without.
+    Limits(cpu::Options),
     /// What clients notice when one of three endpoints fails, and how soon it is left alone and used again.
     Faults(faults::Options),
     /// Health probes while the peer is offered ten times what it can carry.
@@ -86,6 +88,9 @@ async fn run(bench: Bench) -> Result<()> {
     match bench {
         Bench::Cpu(options) => cpu::run(options, &Kind::USUAL).await,
         Bench::Ebpf(options) => cpu::run(options, &[Kind::HolySheep, Kind::HolySheepNoEbpf]).await,
+        Bench::Limits(options) => {
+            cpu::run(options, &[Kind::HolySheep, Kind::HolySheepLimits]).await
+        }
         Bench::Faults(options) => faults::run(options).await,
         Bench::Probes(options) => probes::run(options).await,
         Bench::Prompts(options) => prompts::run(options).await,

@@ -24,7 +24,7 @@ use crate::load::{self, Target};
 use crate::process::Process;
 use holysheep::Variant;
 pub(crate) use holysheep::product;
-pub(crate) use kind::{Kind, NO_DELAY, NO_EBPF, SYSTEM_WINDOW};
+pub(crate) use kind::{Kind, LIMITS, NO_DELAY, NO_EBPF, SYSTEM_WINDOW};
 
 /// How long a peer may take from its start to its first correct answer.
 const START: Duration = Duration::from_secs(10);
@@ -114,6 +114,7 @@ impl Peer {
             Kind::HolySheep => holysheep::launch(site, port, &place, Variant::Usual)?,
             Kind::HolySheepNoEbpf => holysheep::launch(site, port, &place, Variant::NoEbpf)?,
             Kind::HolySheepOff => holysheep::launch(site, port, &place, Variant::SystemWindow)?,
+            Kind::HolySheepLimits => holysheep::launch(site, port, &place, Variant::Limits)?,
             Kind::Extra { command, .. } => extra::launch(command, site, port)?,
         };
         command

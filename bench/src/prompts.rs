@@ -56,7 +56,8 @@ const QUICK_SAMPLES: usize = 4;
 /// Options of the subcommand.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Only these: direct, nginx-article, nginx, haproxy, haproxy-no-delay, holysheep, holysheep-no-ebpf, holysheep-off
+    /// Only these: direct, nginx-article, nginx, haproxy, haproxy-no-delay, holysheep, holysheep-no-ebpf, holysheep-off,
+    /// holysheep-limits
     /// [default: direct, nginx, haproxy, holysheep, holysheep-off].
     #[arg(long, value_delimiter = ',', value_name = "PEERS")]
     peers: Option<Vec<Kind>>,

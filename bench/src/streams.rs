@@ -56,7 +56,8 @@ pub(crate) struct Options {
     /// Fewer rounds and streams, for a first look.
     #[arg(long)]
     quick: bool,
-    /// Only these: direct, nginx-article, nginx, haproxy, haproxy-no-delay, holysheep, holysheep-no-ebpf, holysheep-off
+    /// Only these: direct, nginx-article, nginx, haproxy, haproxy-no-delay, holysheep, holysheep-no-ebpf, holysheep-off,
+    /// holysheep-limits
     /// [default: direct, holysheep, nginx, nginx-article, haproxy, haproxy-no-delay].
     #[arg(long, value_delimiter = ',', value_name = "PEERS")]
     peers: Option<Vec<Kind>>,

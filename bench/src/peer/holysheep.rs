@@ -14,6 +14,9 @@ const IN_CGROUP: &str = r#"echo $$ > "$0/cgroup.procs" && exec "$@""#;
 /// The configuration file of [`Variant::SystemWindow`].
 const SYSTEM_WINDOW: &str = include_str!("holysheep-off.yaml");
 
+/// That of [`Variant::Limits`].
+const LIMITS: &str = include_str!("holysheep-limits.yaml");
+
 /// How the product differs from the usual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Variant {
@@ -23,6 +26,8 @@ pub(super) enum Variant {
     NoEbpf,
     /// Windows of connections to upstream as the system has them.
     SystemWindow,
+    /// Limits for its clients.
+    Limits,
 }
 
 /// The product with its access log on, in JSON, to standard output. `place` is its directory's name, and its cgroup's.
@@ -31,7 +36,7 @@ pub(super) fn launch(site: &Site<'_>, port: u16, place: &str, variant: Variant) 
     let admin = free_port()?;
     let ebpf = match variant {
         Variant::NoEbpf => "off",
-        Variant::Usual | Variant::SystemWindow => "auto",
+        Variant::Usual | Variant::SystemWindow | Variant::Limits => "auto",
     };
     // A name where there is one to be resolved, as in production.
     let host = match site.upstream.ip() {
@@ -50,9 +55,14 @@ pub(super) fn launch(site: &Site<'_>, port: u16, place: &str, variant: Variant) 
         .arg(site.ca)
         .args(["--workers", "1", "--ebpf", ebpf, "--log-format", "json"])
         .env("HOLYSHEEP_API_KEY", "cr_bench");
-    if variant == Variant::SystemWindow {
+    let configuration = match variant {
+        Variant::Usual | Variant::NoEbpf => None,
+        Variant::SystemWindow => Some(SYSTEM_WINDOW),
+        Variant::Limits => Some(LIMITS),
+    };
+    if let Some(configuration) = configuration {
         let file = site.directory.join(place).join("holysheep.yaml");
-        configure(&file, SYSTEM_WINDOW, &[])?;
+        configure(&file, configuration, &[])?;
         command.arg("--config").arg(file);
     }
     if let Some(source) = site.probe_source {

@@ -7,6 +7,9 @@ use anyhow::{Result, anyhow, bail};
 /// The name of the product without kernel programs.
 pub(crate) const NO_EBPF: &str = "holysheep-no-ebpf";
 
+/// The name of the product with limits for its clients.
+pub(crate) const LIMITS: &str = "holysheep-limits";
+
 /// The name of HAProxy that sends what it has at once.
 pub(crate) const NO_DELAY: &str = "haproxy-no-delay";
 
@@ -32,13 +35,15 @@ pub(crate) enum Kind {
     HolySheepNoEbpf,
     /// The product without its own care for windows towards upstream.
     HolySheepOff,
+    /// The product with limits for its clients.
+    HolySheepLimits,
     /// Any other program, given as a name and a command line with placeholders.
     Extra { name: String, command: String },
 }
 
 impl Kind {
     /// Everything that has a name of its own, in the order of the table.
-    pub(crate) const KNOWN: [Self; 8] = [
+    pub(crate) const KNOWN: [Self; 9] = [
         Self::Direct,
         Self::NginxArticle,
         Self::Nginx,
@@ -47,6 +52,7 @@ impl Kind {
         Self::HolySheep,
         Self::HolySheepNoEbpf,
         Self::HolySheepOff,
+        Self::HolySheepLimits,
     ];
 
     /// What `cpu` measures unless told otherwise: everything that differs from the product by more than a flag.
@@ -69,6 +75,7 @@ impl Kind {
             Self::HolySheep => "holysheep",
             Self::HolySheepNoEbpf => NO_EBPF,
             Self::HolySheepOff => SYSTEM_WINDOW,
+            Self::HolySheepLimits => LIMITS,
             Self::Extra { name, .. } => name,
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Report;
-use crate::peer::{NO_DELAY, NO_EBPF, SYSTEM_WINDOW};
+use crate::peer::{LIMITS, NO_DELAY, NO_EBPF, SYSTEM_WINDOW};
 use crate::statistics::{Spread, paired_ratio};
 
 /// At most this share of the CPU time of the better of HAProxy and kept-alive nginx.
@@ -13,6 +13,9 @@ const AGAINST_ARTICLE: f64 = 1.0 / 7.0;
 
 /// At most this many times the CPU time of the product without kernel programs.
 const AGAINST_NO_EBPF: f64 = 1.03;
+
+/// At most this many times the CPU time of the product without limits.
+const AGAINST_NO_LIMITS: f64 = 1.03;
 
 /// The product, and whatever stands in for it.
 fn subjects(report: &Report) -> Vec<&str> {
@@ -76,7 +79,7 @@ pub(super) fn targets(report: &Report) -> String {
     }
     for subject in subjects {
         for &connections in &report.connections {
-            for (wording, other, limit) in comparisons(report, connections) {
+            for (wording, other, limit) in comparisons(report, subject, connections) {
                 let _ = writeln!(text, "  {subject} at {connections}: {wording}");
                 let _ = match ratio(report, subject, other, connections) {
                     Some(ratio) => writeln!(
@@ -94,7 +97,11 @@ pub(super) fn targets(report: &Report) -> String {
 }
 
 /// The targets that concern what was measured: in words, the peer, and the limit.
-fn comparisons(report: &Report, connections: usize) -> Vec<(&'static str, &'static str, f64)> {
+fn comparisons(
+    report: &Report,
+    subject: &str,
+    connections: usize,
+) -> Vec<(&'static str, &'static str, f64)> {
     let measured = report.targets();
     let median = |other: &&str| {
         let figures = cpu(report, other, connections).into_iter();
@@ -121,6 +128,11 @@ fn comparisons(report: &Report, connections: usize) -> Vec<(&'static str, &'stat
             "kernel programs cost at most 3 %",
             known(NO_EBPF),
             AGAINST_NO_EBPF,
+        ),
+        (
+            "limits for clients cost at most 3 %",
+            known("holysheep").filter(|_| subject == LIMITS),
+            AGAINST_NO_LIMITS,
         ),
     ];
     all.into_iter()
