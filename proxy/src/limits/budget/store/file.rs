@@ -4,15 +4,19 @@
 //! several processes can share it: one that takes over from another, for a moment, or many on one host.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::super::{amount, pico};
 use super::{Entry, Told, Unusable};
 use crate::cost::Amount;
 
+/// How long others may have the lock.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Days, and months, that stay in the file.
 const KEPT: usize = 2;
 
@@ -50,11 +54,31 @@ impl FileStore {
     }
 
     pub(super) fn exchange(&mut self, entries: &[Entry]) -> Result<Vec<u64>, Unusable> {
-        self.lock.lock().map_err(in_file(&self.path))?;
+        self.wait_for_lock()?;
         let exchanged = self.exchange_locked(entries);
         // A lock that is left ends with the process, and keeps this one out no more than others.
         let unlocked = self.lock.unlock().map_err(in_file(&self.path));
         exchanged.and_then(|wholes| unlocked.map(|()| wholes))
+    }
+
+    /// Others have it for as long as it takes to write a small file; one that has stopped must not stop this one.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "at the start, or on a thread that may block"
+    )]
+    fn wait_for_lock(&self) -> Result<(), Unusable> {
+        let begun = Instant::now();
+        loop {
+            match self.lock.try_lock() {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::Error(error)) => return Err(in_file(&self.path)(error)),
+                Err(TryLockError::WouldBlock) if begun.elapsed() > PATIENCE => {
+                    let busy = io::Error::from(io::ErrorKind::WouldBlock);
+                    return Err(in_file(&self.path.with_extension("lock"))(busy));
+                }
+                Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(5)),
+            }
+        }
     }
 
     fn exchange_locked(&mut self, entries: &[Entry]) -> Result<Vec<u64>, Unusable> {
@@ -200,6 +224,19 @@ mod tests {
         let text = fs::read_to_string(path.join("budgets.json")).unwrap();
         let book: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(book[day]["a"], 8e-12);
+        fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn a_process_that_keeps_the_lock_holds_up_nobody_for_long() {
+        let path = directory("busy");
+        let open = || FileStore::open(&path).unwrap();
+        let (mut one, other) = (open(), open());
+        other.lock.lock().unwrap();
+        let error = one.exchange(&[entry("a", "2026-11-27", 1)]).unwrap_err();
+        assert!(error.to_string().contains("budgets.lock"), "{error}");
+        drop(other);
+        one.exchange(&[entry("a", "2026-11-27", 1)]).unwrap();
         fs::remove_dir_all(&path).unwrap();
     }
 
