@@ -86,7 +86,8 @@ pub fn attempts<D: Downstream>(client: &mut D, record: &RequestRecord) {
 /// Tells a client that has limits what is left of them.
 pub fn limits<D: Downstream>(client: &mut D, record: &RequestRecord) {
     if let Some(terms) = &record.terms {
-        let state = terms.state(Instant::now());
+        // Just now, or it is the proxy's own answer.
+        let state = terms.state(record.head_came.unwrap_or_else(Instant::now));
         limits::fields(&state, |name, value| client.field(name, value));
     }
 }

@@ -42,13 +42,20 @@ pub struct Refused {
 impl Rate {
     /// The time after which `amount` is back, in nanoseconds. Rounded up, so that the limit is never exceeded.
     fn time_of(self, amount: u64) -> u64 {
+        let rate = self.per_minute.max(1);
+        if let Some(time) = amount.checked_mul(MINUTE) {
+            return time.div_ceil(rate);
+        }
+        // Rare, and a division that costs ten times as much.
         let time = u128::from(amount) * u128::from(MINUTE);
-        let time = time.div_ceil(u128::from(self.per_minute.max(1)));
-        u64::try_from(time).unwrap_or(u64::MAX)
+        u64::try_from(time.div_ceil(rate.into())).unwrap_or(u64::MAX)
     }
 
     /// What comes back within so many nanoseconds.
     fn amount_of(self, time: u64) -> u64 {
+        if let Some(amount) = time.checked_mul(self.per_minute) {
+            return amount / MINUTE;
+        }
         let amount = u128::from(time) * u128::from(self.per_minute) / u128::from(MINUTE);
         u64::try_from(amount).unwrap_or(u64::MAX)
     }

@@ -1,6 +1,5 @@
 //! What a client is told of its limits: fields of each response, in the form of OpenAI's API, and `GET /v1/rate_limit`.
 
-use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -25,8 +24,14 @@ const PREFIX: &[u8] = b"x-ratelimit-";
 /// Whether this is the name of a field that the proxy sets for clients with limits: what upstream says of its own would
 /// be about the account that all clients share.
 pub fn is_ours(name: &[u8]) -> bool {
-    let start = name.get(..PREFIX.len());
-    start.is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+    match name {
+        // What most names differ by is looked at first: this is asked of every field.
+        [_, b'-', b'r' | b'R', ..] => {
+            let start = name.get(..PREFIX.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+        }
+        _ => false,
+    }
 }
 
 /// Gives the fields that tell of `state` to `put`.
@@ -56,30 +61,70 @@ pub fn fields(state: &State, mut put: impl FnMut(&[u8], &[u8])) {
         };
         put(limit, number.format(rate.per_minute).as_bytes());
         put(remaining, number.format(left.remaining).as_bytes());
-        put(reset, span(left.reset).as_bytes());
+        put(reset, SpanText::of(left.reset).as_bytes());
     }
 }
 
 /// A time as OpenAI's API writes it, in the manner of Go: `6m0s`, `1.5s`, `20ms`. Rounded up to milliseconds.
-fn span(time: Duration) -> String {
-    let millis = time.as_nanos().div_ceil(1_000_000);
-    let (minutes, rest) = (millis / 60_000, millis % 60_000);
-    let mut text = String::new();
-    // Writing to a string does not fail.
-    let _ = match (minutes, rest) {
-        (0, 0) => write!(text, "0s"),
-        (0, ..1000) => write!(text, "{rest}ms"),
-        (0, _) => write!(text, "{}s", seconds(rest)),
-        _ if minutes < 60 => write!(text, "{minutes}m{}s", seconds(rest)),
-        _ => write!(text, "{}h{}m{}s", minutes / 60, minutes % 60, seconds(rest)),
-    };
-    text
+#[derive(Debug)]
+struct SpanText {
+    bytes: [u8; Self::LONGEST],
+    length: usize,
 }
 
-/// Milliseconds as seconds, without what need not be written.
-fn seconds(millis: u128) -> String {
-    let text = format!("{}.{:03}", millis / 1000, millis % 1000);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+impl SpanText {
+    /// Twenty digits of hours, and the rest.
+    const LONGEST: usize = 32;
+
+    fn of(time: Duration) -> Self {
+        let mut text = Self {
+            bytes: [0; Self::LONGEST],
+            length: 0,
+        };
+        let millis = time.as_secs().saturating_mul(1000);
+        let millis = millis.saturating_add(time.subsec_nanos().div_ceil(1_000_000).into());
+        let (minutes, rest) = (millis / 60_000, millis % 60_000);
+        if (1..1000).contains(&millis) {
+            text.number(rest);
+            text.push(b"ms");
+            return text;
+        }
+        if minutes >= 60 {
+            text.number(minutes / 60);
+            text.push(b"h");
+        }
+        if minutes > 0 {
+            text.number(minutes % 60);
+            text.push(b"m");
+        }
+        text.number(rest / 1000);
+        let decimals = [rest / 100 % 10, rest / 10 % 10, rest % 10];
+        // Without what need not be written.
+        if let Some(last) = decimals.iter().rposition(|digit| *digit > 0) {
+            text.push(b".");
+            for digit in decimals.iter().take(last + 1) {
+                text.number(*digit);
+            }
+        }
+        text.push(b"s");
+        text
+    }
+
+    fn number(&mut self, number: u64) {
+        self.push(itoa::Buffer::new().format(number).as_bytes());
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let end = self.length + bytes.len();
+        if let Some(place) = self.bytes.get_mut(self.length..end) {
+            place.copy_from_slice(bytes);
+            self.length = end;
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
 }
 
 /// One limit, in `GET /v1/rate_limit` and `/status`.
@@ -137,6 +182,7 @@ mod tests {
 
     #[test]
     fn times_are_written_as_openai_does() {
+        let span = |time| String::from_utf8(SpanText::of(time).as_bytes().to_vec()).unwrap();
         let millis = |millis| span(Duration::from_millis(millis));
         assert_eq!(millis(0), "0s");
         assert_eq!(millis(20), "20ms");
@@ -146,6 +192,8 @@ mod tests {
         assert_eq!(millis(359_999), "5m59.999s");
         assert_eq!(millis(360_000), "6m0s");
         assert_eq!(millis(3_600_000), "1h0m0s");
+        assert_eq!(millis(60_050), "1m0.05s");
+        assert_eq!(span(Duration::MAX), "5124095576030h25m51.615s");
     }
 
     #[test]

@@ -59,7 +59,8 @@ pub(super) async fn read<D: Downstream>(
     until: Until,
 ) -> Result<(), ProxyError> {
     let limit = worker.live().timeouts.client_body;
-    body.client.timer().set(worker.now(), limit);
+    // Set when there is something to wait for; mostly there is not.
+    let mut is_set = false;
     // What nothing may be sent of is kept, long as it may be: its length has a limit of its own.
     let keep = message.keep;
     if body.is_guarded() {
@@ -74,10 +75,14 @@ pub(super) async fn read<D: Downstream>(
             match body.poll_data(cx) {
                 Poll::Ready(data) => {
                     message.append(data?);
-                    body.client.timer().set(worker.now(), limit);
+                    is_set = false;
                 }
                 Poll::Pending => break,
             }
+        }
+        if !is_set {
+            body.client.timer().set(worker.now(), limit);
+            is_set = true;
         }
         let expired = body.client.timer().poll_expired(cx);
         expired.map(|()| Err(ProxyError::RequestTimeout))
