@@ -157,3 +157,30 @@ fn a_redis_with_a_password() {
     assert_eq!(rig.post(CHAT, QUESTION).status, 429);
     assert!((rig.metric(SHARES) - 2.0).abs() < f64::EPSILON);
 }
+
+#[test]
+fn a_worker_goes_on_while_a_request_waits_for_redis() {
+    let redis = Redis::start();
+    let url = redis.url();
+    let rig = Rig::builder()
+        .workers(1)
+        .config(format!(
+            "limits: {{per_client: {{requests_per_minute: 60}}, redis: {{url: '{url}', timeout: 1s}}}}"
+        ))
+        .start();
+    let unanswered = || rig.metric("holysheep_limits_decisions_total{by=\"unanswered\"}");
+    // On a machine that is busy enough, the second may have to wait for longer than the first does.
+    eventually(|| {
+        rig.wait_metric(UP, 1.0);
+        let before = unanswered();
+        redis.freeze();
+        let mut waits = rig.client();
+        waits.send(request("POST", CHAT, &[], QUESTION.as_bytes()));
+        rig.wait_metric("holysheep_http_requests_in_flight", 1.0);
+        assert_eq!(rig.get("/health").status, 200);
+        let went_on = (unanswered() - before).abs() < f64::EPSILON;
+        redis.thaw();
+        assert_eq!(waits.reply().status, 200);
+        went_on
+    });
+}

@@ -4,6 +4,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::{Directory, eventually};
 
 /// Debian's package redis-tools has the server under this name; which of its programs it is, it goes by what it is called.
@@ -65,6 +67,19 @@ impl Redis {
             panic!("{PROGRAM}: {error}; `cargo xtask setup` installs it (Debian's redis-tools)")
         }));
         eventually(|| TcpStream::connect(self.address).is_ok());
+    }
+
+    /// Stops it where it is: connections stay, and get no answer. What it was asked it answers when it is thawed.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(self.child.as_ref().unwrap()), signal).unwrap();
     }
 
     /// Ends it at once, with all it knows.
