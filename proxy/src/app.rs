@@ -4,6 +4,8 @@ mod control;
 mod kernel_side;
 mod listeners;
 mod memory;
+mod succession;
+mod summary;
 mod windows;
 
 use std::net::SocketAddr;
@@ -30,13 +32,15 @@ use crate::metrics::Metrics;
 use crate::probe;
 use crate::readiness::Readiness;
 use crate::reload::{Reloader, Reloads, Source};
+use crate::takeover::{Gate, Offer};
 use crate::tls::Acceptor;
 use crate::upstream::{self, Link};
 use crate::webhook::{Courier, Webhook};
 use crate::worker::{self, Inbox, Inputs, Shared};
 use control::Followers;
 pub use listeners::Addresses;
-use listeners::Listeners;
+use listeners::{Listeners, Speaking, dealt};
+use succession::Succession;
 
 /// A thread, and what tells it to end.
 type Stoppable = (JoinHandle<()>, oneshot::Sender<()>);
@@ -66,6 +70,8 @@ struct Parts {
     source: Option<Source>,
     courier: Option<Courier>,
     store: Store,
+    gate: Gate,
+    offer: Option<Offer>,
 }
 
 impl App {
@@ -90,14 +96,16 @@ impl App {
         let clients = clients.map(|path| Book::open(path, config.workers).map(Arc::new));
         let clients = clients.transpose()?;
         let acceptor = config.tls.as_ref().map(Acceptor::new).transpose()?;
+        let (mut succession, gate, offered) = Succession::begin(&config)?;
         // Before any other thread starts, so that all of them lack the capabilities given up here,
         // and before the first `listen`: sockets keep the cgroup they were made in.
         let (mut kernel, sources) = kernel_side::start(&config)?;
-        let listeners = Listeners::open(&config, &sources)?;
+        let listeners = Listeners::open(&config, &sources, succession.handed())?;
         listeners.announce(&mut kernel)?;
         kernel.give_up_capabilities();
         let kernel = Arc::new(kernel);
         let (trigger, drain) = drain::channel();
+        let offer = succession::offer(&config, &listeners, offered, (&trigger, &drain))?;
         let limit = config.probes.worker_limit;
         let health = Arc::new(Health::new(config.workers, limit, drain.clone()));
         let (log_sender, log) = log_thread::start(&config.access_log, &health)
@@ -145,15 +153,18 @@ impl App {
         };
         let parts = Parts {
             shared,
-            readiness,
+            readiness: Arc::clone(&readiness),
             kernel,
             acceptor,
             sources,
             source,
             courier,
             store,
+            gate,
+            offer,
         };
         app.start_threads(listeners, parts)?;
+        succession.complete(&readiness)?;
         Ok(app)
     }
 
@@ -167,11 +178,13 @@ impl App {
             ..
         } = listeners;
         let acceptor = parts.acceptor.as_ref();
-        let mut tls = tls.into_iter();
         let (started, starts) = mpsc::channel();
-        for (id, plain) in plain.into_iter().enumerate() {
-            let mut own = vec![(plain, None)];
-            own.extend(tls.next().map(|listener| (listener, acceptor.cloned())));
+        let plain = plain.into_iter().map(|listener| (listener, None));
+        let tls = tls
+            .into_iter()
+            .map(|listener| (listener, acceptor.cloned()));
+        let workers = parts.shared.config.workers;
+        for (id, own) in dealt(workers, plain, tls).into_iter().enumerate() {
             self.start_worker(id, own, &parts, started.clone())?;
         }
         drop(started);
@@ -188,6 +201,7 @@ impl App {
                 readiness: Arc::clone(&parts.readiness),
                 sockets: parts.shared.sockets.clone(),
                 metrics: Arc::clone(metrics),
+                gate: parts.gate.clone(),
             };
             let started = probe::start(inputs);
             self.probe = Some(started.context("the probe thread cannot be started")?);
@@ -218,8 +232,9 @@ impl App {
             follower,
             courier: parts.courier,
             keeper: Keeper::new(Arc::clone(&parts.shared.quotas), parts.store)?,
+            offer: parts.offer,
         };
-        self.control = Some(control::start(state, admin, followers)?);
+        self.control = Some(control::start(state, admin, followers, parts.gate)?);
         let count = starts.iter().count();
         ensure!(count == self.workers.len(), "a worker did not start");
         Ok(())
@@ -228,7 +243,7 @@ impl App {
     fn start_worker(
         &mut self,
         id: usize,
-        listeners: Vec<(std::net::TcpListener, Option<Acceptor>)>,
+        listeners: Vec<Speaking>,
         parts: &Parts,
         started: mpsc::Sender<()>,
     ) -> Result<()> {
@@ -244,6 +259,7 @@ impl App {
             listeners,
             jobs,
             started,
+            gate: parts.gate.clone(),
         };
         let started = worker::start(inputs);
         self.workers
@@ -285,6 +301,25 @@ impl App {
     /// Asks for the stop, which begins with `timeouts.drain_delay`; [`App::join`] waits for its end.
     pub fn stop(&self) {
         self.trigger.begin(self.drain_delay());
+    }
+
+    /// What ends running requests, each with an error that says so, and the process with them; for use beside
+    /// [`App::join`].
+    pub fn hurrying(&self) -> impl Fn() + Send + use<> {
+        let trigger = self.trigger.clone();
+        move || trigger.hurry()
+    }
+
+    /// Waits until another process has taken the listening sockets over; the drain has been asked for then.
+    pub async fn handed_over(&self) {
+        self.readiness.drain.handed_over().await;
+    }
+
+    /// Has the access log's file opened again.
+    pub fn reopen_log(&self) {
+        if let Some(log) = &self.log {
+            log.reopen();
+        }
     }
 
     /// Reads the configuration file again, and that of clients, if there is one.

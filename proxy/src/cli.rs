@@ -32,6 +32,10 @@ use crate::webhook::WebhookError;
 
 /// Names the file with the upstream key.
 const KEY_FILE_VARIABLE: &str = "HOLYSHEEP_API_KEY_FILE";
+/// Where settings can be besides.
+const VARIABLES: &str = "Each flag has a variable: --admin-listen is HOLYSHEEP_ADMIN_LISTEN, and so on; but --upstream is\n\
+    HOLYSHEEP_API_BASE_URL, and --probe-source HOLYSHEEP_PROBE_SOURCES (a comma list). Flags come before\n\
+    variables, variables before the file. HOLYSHEEP_API_KEY can have the key itself.";
 /// Exit code for bad usage and bad configuration.
 const BAD_USAGE: u8 = 2;
 
@@ -47,8 +51,10 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve requests until SIGTERM or Ctrl-C
+    #[command(after_help = VARIABLES)]
     Serve(Settings),
     /// Try the way to upstream, step by step, and say what to do about failures
+    #[command(after_help = VARIABLES)]
     Check(Settings),
     /// Compute what models cost: official prices against HolySheep's, or a bill by client
     Costs(costs::Arguments),
@@ -70,7 +76,7 @@ struct Settings {
     /// Admin port [default: 127.0.0.1:9090]
     #[arg(long, value_name = "ADDR", env = "HOLYSHEEP_ADMIN_LISTEN")]
     admin_listen: Option<SocketAddr>,
-    /// Base URL of the API [default: that of HolySheep]
+    /// Base URL of the API [default: HolySheep's]
     #[arg(long, value_name = "URL", env = "HOLYSHEEP_API_BASE_URL")]
     upstream: Option<String>,
     /// File with the upstream key; read again when it changes
@@ -82,22 +88,25 @@ struct Settings {
     /// Who may use the data port [default on loopback: open]
     #[arg(long, value_name = "open|passthrough|clients", env = "HOLYSHEEP_AUTH")]
     auth: Option<Auth>,
-    /// File of clients and their keys, with `--auth clients`; read again when it changes
+    /// File of clients and their keys; read again when it changes
     #[arg(long, value_name = "FILE", env = "HOLYSHEEP_CLIENTS_FILE")]
     clients_file: Option<PathBuf>,
-    /// Directory for what has to outlive the process: what clients have cost [default: none]
+    /// Directory for what outlives the process [default: none]
     #[arg(long, value_name = "DIR", env = "HOLYSHEEP_STATE_DIR")]
     state_dir: Option<PathBuf>,
     /// Worker threads [default: the CPUs the cgroup allows]
     #[arg(long, value_name = "N", env = "HOLYSHEEP_WORKERS")]
     workers: Option<usize>,
+    /// Unix socket where a running process hands over its ports
+    #[arg(long, value_name = "PATH", env = "HOLYSHEEP_TAKE_OVER")]
+    take_over: Option<PathBuf>,
     /// Kernel programs [default: auto]
     #[arg(long, value_name = "auto|required|off", env = "HOLYSHEEP_EBPF")]
     ebpf: Option<EbpfMode>,
-    /// Write what kernel programs say about themselves to the log; for debugging
+    /// Write what kernel programs say to the log; for debugging
     #[arg(long, env = "HOLYSHEEP_EBPF_LOG")]
     ebpf_log: bool,
-    /// Where health probes come from, to be steered past the data port's queue; repeatable [default: none]
+    /// Where health probes come from, to be steered; repeatable
     #[arg(
         long = "probe-source",
         value_name = "CIDR|node",
@@ -108,21 +117,29 @@ struct Settings {
     /// A port for health probes only [default: none]
     #[arg(long, value_name = "ADDR", env = "HOLYSHEEP_PROBE_LISTEN")]
     probe_listen: Option<SocketAddr>,
-    /// Form of both logs [default: json if `PROXY_MODE` is production]
+    /// Form of logs [default: json if `PROXY_MODE` is production]
     #[arg(long, value_name = "json|text", env = "HOLYSHEEP_LOG_FORMAT")]
     log_format: Option<LogFormat>,
 }
 
+/// The command line, for its manual and for shells that complete it.
+pub fn command() -> clap::Command {
+    discreet(Cli::command())
+}
+
+/// What is in the environment may be nobody's business.
+fn discreet(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| {
+        let has_value = arg.get_action().takes_values();
+        arg.hide_env_values(true).hide_possible_values(has_value)
+    });
+    command.mut_subcommands(discreet)
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
-    // One line a flag: the values are in its name, and the environment's
-    // content may be nobody's business.
-    let command = Cli::command().mut_subcommands(|command| {
-        command.mut_args(|arg| {
-            let has_value = arg.get_action().takes_values();
-            arg.hide_env_values(true).hide_possible_values(has_value)
-        })
-    });
+    // One line a flag, so that help fits a screen: the values are in its name, and the variables in a line of their own.
+    let command = command().mut_subcommands(|command| command.mut_args(|arg| arg.hide_env(true)));
     let cli = match Cli::from_arg_matches(&command.get_matches()) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
@@ -179,6 +196,7 @@ impl Settings {
         file.clients.file = self.clients_file.clone().or(file.clients.file);
         file.state_dir = self.state_dir.clone().or(file.state_dir);
         file.workers = self.workers.or(file.workers);
+        file.take_over = self.take_over.clone().or(file.take_over);
         file.ebpf = self.ebpf.or(file.ebpf);
         file.ebpf_log = self.ebpf_log.then_some(true).or(file.ebpf_log);
         if !self.probe_sources.is_empty() {
@@ -296,24 +314,16 @@ fn serve_until_signal(config: Config, source: Option<Source>) -> anyhow::Result<
         let mut interrupt = signal(SignalKind::interrupt())?;
         // Without a file there is nothing to read again, but no reason to die either.
         let mut hangup = signal(SignalKind::hangup())?;
-        let (workers, upstream) = (config.workers, config.upstream.base_url.clone());
-        let auth = config.auth;
+        let mut moved = signal(SignalKind::user_defined1())?;
         let app = App::start_from(config, source)?;
-        tracing::info!(
-            listen = %app.data_addr(),
-            tls_listen = app.tls_addr().map(tracing::field::display),
-            admin = %app.admin_addr(),
-            probes = app.addresses().probe.map(tracing::field::display),
-            %upstream,
-            auth = auth.as_str(),
-            workers,
-            "serving"
-        );
+        app.announce();
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = hangup.recv() => app.reload(),
+                _ = moved.recv() => app.reopen_log(),
+                () = app.handed_over() => break,
             }
         }
         let delay = app.drain_delay();
@@ -323,11 +333,21 @@ fn serve_until_signal(config: Config, source: Option<Source>) -> anyhow::Result<
             "stopping: running requests may finish"
         );
         app.stop();
-        let stopped = tokio::task::spawn_blocking(move || app.join());
-        tokio::select! {
-            result = stopped => result?,
-            _ = terminate.recv() => std::process::exit(1),
-            _ = interrupt.recv() => std::process::exit(1),
+        let hurry = app.hurrying();
+        let mut stopped = tokio::task::spawn_blocking(move || app.join());
+        let mut is_hurried = false;
+        loop {
+            tokio::select! {
+                result = &mut stopped => break result?,
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if std::mem::replace(&mut is_hurried, true) {
+                // Whoever asks three times does not want to hear why it takes so long.
+                std::process::exit(1);
+            }
+            tracing::warn!("told again to stop: running requests are ended");
+            hurry();
         }
         tracing::info!("stopped");
         Ok(())

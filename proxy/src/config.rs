@@ -17,6 +17,7 @@ pub mod probes;
 mod redis;
 pub mod resilience;
 pub mod routes;
+mod sampling;
 pub mod secret;
 pub mod tcp;
 pub mod upstream;
@@ -40,6 +41,7 @@ pub use probes::{ProbeSource, Probes};
 pub use redis::{Redis, RedisFile};
 pub use resilience::{Breaker, Ejection, Hedging, Retries};
 pub use routes::{ClientLeaves, Treatment, Treatments};
+pub use sampling::Sampling;
 pub use secret::Secret;
 pub use tcp::{AfterIdle, InitialWindow, Tcp};
 pub use upstream::{Dialects, KeySource, Upstream, UpstreamProtocol};
@@ -176,6 +178,8 @@ pub struct Config {
     pub tls: Option<TlsListen>,
     /// Worker threads.
     pub workers: usize,
+    /// Where this process asks another for its listening sockets, and offers its own.
+    pub take_over: Option<PathBuf>,
     /// Kernel programs.
     pub ebpf: EbpfMode,
     /// Whether their messages go to the log.
@@ -231,6 +235,8 @@ pub struct Config {
     pub log_level: String,
     /// Access log.
     pub access_log: AccessLog,
+    /// Which requests have a line there.
+    pub sampling: Sampling,
 }
 
 /// One setting that cannot be used.

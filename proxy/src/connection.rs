@@ -46,6 +46,7 @@ impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for LocalExecu
 /// Serves a connection that has just been accepted.
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, tls: Option<Acceptor>) {
     let _guard = worker.enter_connection();
+    let _enrolled = worker.enroll().await;
     let peer = Peer::new(peer.ip());
     let Ok(socket) = Socket::new(stream) else {
         return;
@@ -72,6 +73,7 @@ pub enum Begun {
 /// Serves the rest of a connection that another thread has begun with.
 pub async fn resume(worker: Rc<Worker>, mut begun: Begun, peer: Peer) {
     let _guard = worker.enter_connection();
+    let _enrolled = worker.enroll().await;
     let socket = match &mut begun {
         Begun::Plain(socket, _) | Begun::Accepted(socket, _) => socket,
         Begun::Hello(hello, _) => &mut hello.io,

@@ -92,6 +92,10 @@ enum CostsError {
     Read { path: PathBuf, reason: io::Error },
     #[error("no line of the access log was found; it has to be in JSON (log.format: json){}", .0.as_deref().map(|first| format!("; {first}")).unwrap_or_default())]
     NoLine(Option<String>),
+    #[error(
+        "{sampled} of {lines} lines stand for others that were not written (log.sample): a bill from them would be too small; make it with --admin, or from a log with all lines"
+    )]
+    Sampled { sampled: u64, lines: u64 },
     #[error("{url}: {reason}")]
     Admin { url: String, reason: String },
     #[error("cannot write: {0}")]
@@ -106,6 +110,7 @@ impl CostsError {
             Self::NothingToSplitBy
             | Self::Read { .. }
             | Self::NoLine(_)
+            | Self::Sampled { .. }
             | Self::Admin { .. }
             | Self::Write(_) => false,
         }
@@ -215,6 +220,12 @@ fn from_logs(arguments: &Arguments, prices: &Catalogue) -> Result<Bill, CostsErr
     }
     if read.good == 0 {
         return Err(CostsError::NoLine(read.first_bad));
+    }
+    if read.sampled > 0 {
+        return Err(CostsError::Sampled {
+            sampled: read.sampled,
+            lines: read.good,
+        });
     }
     if let Some(told) = read.in_words() {
         note(&told);

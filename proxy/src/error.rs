@@ -126,6 +126,9 @@ pub enum ProxyError {
     /// The proxy is at its own cap.
     #[error("the proxy is at its limit of concurrent requests")]
     Overloaded,
+    /// The proxy stops, and its drain is over.
+    #[error("the proxy is stopping, and the time for running requests is over; send it again")]
+    Stopping,
     /// A delivery to the webhook is not signed with a secret the proxy has.
     #[error("the delivery's signature is not right: {0}")]
     WebhookBadSignature(&'static str),
@@ -290,6 +293,7 @@ impl ProxyError {
                 class(404, "unknown_route", types, Never)
             }
             Self::Overloaded => class(503, "overloaded", OVERLOADED, Never).again(1),
+            Self::Stopping => class(503, "proxy_stopping", OVERLOADED, Never).again(1),
             Self::WebhookBadSignature(_) => {
                 let types = ("invalid_request_error", "authentication_error");
                 class(401, "webhook_bad_signature", types, Never)

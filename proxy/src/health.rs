@@ -109,7 +109,7 @@ fn millis(duration: Duration) -> u64 {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        if self.health.drain.has_begun() && !std::thread::panicking() {
+        if self.health.drain.is_closed() && !std::thread::panicking() {
             return;
         }
         self.health.ended.rcu(|ended| {

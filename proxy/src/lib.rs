@@ -32,6 +32,7 @@ pub mod relay;
 pub mod reload;
 pub mod route;
 pub mod stream;
+pub mod takeover;
 pub mod tls;
 pub mod upstream;
 pub mod watch;

@@ -36,6 +36,28 @@ pub fn bind(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, BindE
     Ok(listeners)
 }
 
+/// The same where another process has handed over what it listens with: all of that is used, and what is missing opened
+/// beside it.
+///
+/// # Errors
+/// The address and the system's reason.
+pub fn extend(
+    handed: Vec<TcpListener>,
+    address: SocketAddr,
+    count: usize,
+) -> Result<Vec<TcpListener>, BindError> {
+    let Some(first) = handed.first() else {
+        return bind(address, count);
+    };
+    let fail = |reason| BindError { address, reason };
+    let bound = first.local_addr().map_err(fail)?;
+    let mut listeners = handed;
+    while listeners.len() < count {
+        listeners.push(open(bound).map_err(fail)?);
+    }
+    Ok(listeners)
+}
+
 /// Why there is no listener.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {reason}; {}", remedy(.reason.kind()))]
@@ -47,7 +69,8 @@ pub struct BindError {
 const fn remedy(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::AddrInUse => {
-            "stop what listens there (`ss -ltnp` names it), or choose another address"
+            "stop what listens there (`ss -ltnp` names it), choose another address, or have both processes \
+             started with the same --take-over PATH"
         }
         io::ErrorKind::PermissionDenied => {
             "ports below 1024 need root or CAP_NET_BIND_SERVICE; choose a higher one"

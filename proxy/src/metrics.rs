@@ -196,6 +196,11 @@ impl Metrics {
         &self.quotas
     }
 
+    /// The kernel programs.
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
     /// The metrics of one worker.
     pub fn worker(&self, index: usize) -> Option<Arc<WorkerMetrics>> {
         self.workers.get(index).cloned()

@@ -29,6 +29,7 @@ use crate::health::BEAT;
 use crate::kernel::{Sockets, TcpInfo};
 use crate::metrics::ProbeMetrics;
 use crate::readiness::Readiness;
+use crate::takeover::Gate;
 use crate::tls::Acceptor;
 use crate::worker::{ACCEPT_PAUSE, Inbox};
 use spare::Spares;
@@ -53,6 +54,8 @@ pub struct Inputs {
     pub sockets: Sockets,
     /// What is counted.
     pub metrics: Arc<ProbeMetrics>,
+    /// When to begin with accepting.
+    pub gate: Gate,
 }
 
 /// What all connections share.
@@ -132,16 +135,28 @@ async fn run(inputs: Inputs, stopped: oneshot::Receiver<()>) -> io::Result<()> {
         });
         let watched = health.watch("probe: accepting");
         let accepts = accept(Rc::clone(&probe), Rc::clone(&socket));
+        let (gate, drain) = (inputs.gate.clone(), probe.readiness.drain.clone());
         tokio::task::spawn_local(async move {
             let _watched = watched;
-            accepts.await;
+            gate.opened().await;
+            tokio::select! {
+                () = accepts => {}
+                () = drain.handed_over() => {}
+            }
         });
         listening.push(socket);
     }
+    let drain = probe.readiness.drain.clone();
+    let mut stopped = stopped;
     tokio::select! {
         () = look(&probe, &listening) => {}
+        () = drain.handed_over() => {
+            // Another process has them.
+            drop(listening);
+            let _ = stopped.await;
+        }
         // Told to stop, or the app is gone: the same.
-        _ = stopped => {}
+        _ = &mut stopped => {}
     }
     Ok(())
 }

@@ -241,6 +241,9 @@ async fn pump<D: Downstream>(
         if client.poll_closed(cx).is_ready() {
             return Poll::Ready(Err(ProxyError::ClientClosed));
         }
+        if worker.is_cut() {
+            return Poll::Ready(Err(ProxyError::Stopping));
+        }
         let on_client = matches!(pass, Pass::Waiting { on_client: true });
         if passage.rests && !on_client {
             exchange.rest();

@@ -6,9 +6,11 @@
 mod accept;
 mod budget;
 mod clients;
+mod cut;
 mod guard;
 mod inbox;
 mod live;
+mod sample;
 mod spare;
 
 use std::cell::{Cell, RefCell};
@@ -17,15 +19,14 @@ use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio::runtime::LocalOptions;
 use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use crate::account::RecordText;
 use crate::account::access_log::Batch;
 use crate::account::log_thread::LogSender;
-use crate::account::{RecordText, RequestRecord};
 use crate::clients::{Clients, Table};
 use crate::config::{Config, Live, Treatment};
 use crate::cost::Catalogue;
@@ -38,6 +39,7 @@ use crate::metrics::cost::Ledger;
 use crate::models::ModelsCache;
 use crate::readiness::Readiness;
 use crate::route::ROUTES;
+use crate::takeover::Gate;
 use crate::tls::Acceptor;
 use crate::upstream::tls::ClientTls;
 use crate::upstream::{Link, Origin};
@@ -95,6 +97,8 @@ pub struct Inputs {
     pub jobs: Jobs,
     /// Told once it accepts connections; dropped if it never will.
     pub started: mpsc::Sender<()>,
+    /// When to begin with that.
+    pub gate: Gate,
 }
 
 /// One worker's state, seen by its tasks.
@@ -142,6 +146,8 @@ pub struct Worker {
     max_in_flight: Cell<usize>,
     connections: Cell<usize>,
     connection_ended: Notify,
+    cut: cut::Cut,
+    sample: sample::Sample,
     now: Cell<Instant>,
     random: RefCell<fastrand::Rng>,
 }
@@ -184,6 +190,7 @@ async fn run(inputs: Inputs) -> io::Result<Rc<Worker>> {
         listeners,
         jobs,
         started,
+        gate,
     } = inputs;
     let worker = Rc::new(Worker::new(id, &shared, metrics, upstream_tls));
     worker.origins.iter().for_each(Origin::keep_ready);
@@ -191,21 +198,36 @@ async fn run(inputs: Inputs) -> io::Result<Rc<Worker>> {
     let mut listening = Vec::new();
     for (listener, tls) in listeners {
         let socket = Rc::new(accept::Listening::new(listener, tls)?);
-        let accepts = accept::run(Rc::clone(&worker), Rc::clone(&socket));
+        let (gate, accepts) = (
+            gate.clone(),
+            accept::run(Rc::clone(&worker), Rc::clone(&socket)),
+        );
+        let accepts = async move {
+            gate.opened().await;
+            accepts.await;
+        };
         tasks.push(worker.watched("accepting", accepts));
         listening.push(socket);
     }
-    tasks.push(worker.watched("taking jobs", inbox::run(Rc::clone(&worker), jobs)));
     tasks.push(worker.watched("looking at the queues", look(Rc::clone(&worker), listening)));
+    let taking_jobs = worker.watched("taking jobs", inbox::run(Rc::clone(&worker), jobs));
     drop(worker.watched("the heartbeat", tick(Rc::clone(&worker))));
     worker.health.beat(id);
     // Whoever started this has not necessarily waited.
     let _ = started.send(());
     drop(started);
-    worker.drain.wait().await;
+    let mut draining = worker.drain.wait();
+    let is_handed_over = tokio::select! {
+        () = &mut draining => false,
+        () = worker.drain.handed_over() => true,
+    };
     for task in tasks {
         task.abort();
     }
+    if is_handed_over {
+        draining.await;
+    }
+    taking_jobs.abort();
     worker.finish_connections().await;
     Ok(worker)
 }
@@ -282,6 +304,8 @@ impl Worker {
             clients: RefCell::new(clients.map(Rc::new)),
             connections: Cell::new(0),
             connection_ended: Notify::new(),
+            cut: cut::Cut::default(),
+            sample: sample::Sample::default(),
             now: Cell::new(Instant::now()),
             random: RefCell::default(),
             config,
@@ -329,13 +353,6 @@ impl Worker {
         self.spare.keep_text(text);
     }
 
-    /// Writes a request's access-log line into the batch.
-    pub fn log_access(&self, record: &RequestRecord, total: Duration) {
-        if self.log.is_on() && self.batch.borrow_mut().add(record, total) {
-            self.flush_log();
-        }
-    }
-
     /// Hands the batch to the log thread.
     pub fn flush_log(&self) {
         let batch = self.batch.borrow_mut().take();
@@ -365,23 +382,5 @@ impl Worker {
             bits >>= 4;
         }
         buffer
-    }
-
-    /// Lets running requests finish, up to the limit.
-    async fn finish_connections(&self) {
-        let finished = async {
-            while self.connections.get() > 0 {
-                self.connection_ended.notified().await;
-            }
-        };
-        if timeout(self.live().timeouts.drain, finished).await.is_err() {
-            let left = self.connections.get();
-            tracing::warn!(
-                worker = self.id,
-                left,
-                "connections cut at the end of the drain"
-            );
-        }
-        self.origins.iter().for_each(|origin| origin.pool.clear());
     }
 }

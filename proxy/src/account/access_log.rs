@@ -45,16 +45,17 @@ impl Batch {
         }
     }
 
-    /// Adds a line; true when the batch should be handed over.
-    pub fn add(&mut self, record: &RequestRecord, total: Duration) -> bool {
+    /// Adds a line, with the share of which it is one if it stands for others, too; true when the batch should be handed
+    /// over.
+    pub fn add(&mut self, record: &RequestRecord, total: Duration, share: Option<f64>) -> bool {
         match self.format {
-            LogFormat::Json => self.json(record, total),
+            LogFormat::Json => self.json(record, total, share),
             LogFormat::Text => text::line(
                 &mut self.lines,
                 &mut self.clock,
                 upstream(&self.links, record),
                 record,
-                total,
+                (total, share),
             ),
         }
         self.count += 1;
@@ -80,7 +81,7 @@ impl Batch {
         self.clock.http_date()
     }
 
-    fn json(&mut self, record: &RequestRecord, total: Duration) {
+    fn json(&mut self, record: &RequestRecord, total: Duration, share: Option<f64>) {
         let out = &mut self.lines;
         out.extend_from_slice(b"{\"time\":\"");
         time(out, &mut self.clock, record.started);
@@ -141,6 +142,10 @@ impl Batch {
         match record.cost {
             Some(cost) => write::display(out, cost),
             None => out.extend_from_slice(b"null"),
+        }
+        if let Some(share) = share {
+            out.extend_from_slice(b",\"sample\":");
+            write::display(out, share);
         }
         out.extend_from_slice(b",\"kernel\":");
         kernel(out, &record.kernel);

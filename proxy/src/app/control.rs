@@ -14,6 +14,7 @@ use crate::clients::follow::Follower;
 use crate::config::Config;
 use crate::limits::budget::Keeper;
 use crate::reload::Reloader;
+use crate::takeover::{Gate, Offer};
 use crate::tls::Acceptor;
 use crate::upstream::{Link, dns, keys};
 use crate::watch::FileWatch;
@@ -30,13 +31,16 @@ pub(super) struct Followers {
     pub courier: Option<Courier>,
     /// Keeps what clients have cost.
     pub keeper: Keeper,
+    /// Hands the listening sockets to another process.
+    pub offer: Option<Offer>,
 }
 
-/// Starts the thread that does everything but requests.
+/// Starts the thread that does everything but requests; its port answers once the gate is open.
 pub(super) fn start(
     admin: Admin,
     listener: TcpListener,
     followers: Followers,
+    gate: Gate,
 ) -> Result<(JoinHandle<()>, oneshot::Sender<()>)> {
     let (stop, stopped) = oneshot::channel();
     let thread = std::thread::Builder::new()
@@ -47,7 +51,9 @@ pub(super) fn start(
                 .enable_all()
                 .build_local(LocalOptions::default());
             match runtime {
-                Ok(runtime) => runtime.block_on(control(admin, listener, followers, stopped)),
+                Ok(runtime) => {
+                    runtime.block_on(control(admin, listener, followers, gate, stopped));
+                }
                 Err(error) => tracing::error!(%error, "the control thread has no runtime"),
             }
         })
@@ -59,6 +65,7 @@ async fn control(
     admin: Admin,
     listener: TcpListener,
     followers: Followers,
+    gate: Gate,
     stopped: oneshot::Receiver<()>,
 ) {
     let config = admin.readiness.config.load_full();
@@ -94,7 +101,19 @@ async fn control(
     let budgets = tokio::task::spawn_local(followers.keeper.run(stop));
     let kernel = Arc::clone(&admin.kernel);
     let keeper = tokio::task::spawn_local(windows::keep_open(Arc::clone(&kernel)));
-    tokio::task::spawn_local(admin::serve(admin, listener));
+    if let Some(offer) = followers.offer {
+        let readiness = Arc::clone(&admin.readiness);
+        let delay = move || readiness.config.load().timeouts.drain_delay;
+        tokio::task::spawn_local(offer.run(delay));
+    }
+    tokio::task::spawn_local(async move {
+        let drain = admin.readiness.drain.clone();
+        gate.opened().await;
+        tokio::select! {
+            () = admin::serve(admin, listener) => {}
+            () = drain.handed_over() => {}
+        }
+    });
     // Told to stop, or the app is gone: the same.
     let _ = stopped.await;
     keeper.abort();

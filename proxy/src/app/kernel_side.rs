@@ -1,4 +1,4 @@
-//! Starts the kernel side, and says what of it does not run and why.
+//! Starts the kernel side.
 
 use anyhow::{Context, Result, ensure};
 use ipnet::IpNet;
@@ -36,7 +36,7 @@ fn refused_congestion_control(config: &Config) -> Result<Option<std::io::Error>>
     Ok(refused)
 }
 
-/// Loads the kernel programs, and says once which do not run and why. With them come the sources of probes, if those
+/// Loads the kernel programs; the summary of the start says which do not run and why. With them come the sources of probes, if those
 /// are steered.
 fn load_kernel(config: &Config) -> Result<(Kernel, Vec<IpNet>)> {
     if config.ebpf == EbpfMode::Off {
@@ -55,14 +55,6 @@ fn load_kernel(config: &Config) -> Result<(Kernel, Vec<IpNet>)> {
         ..kernel::Settings::default()
     })
     .context("--ebpf required, but kernel programs cannot run")?;
-    match kernel.missing() {
-        None => tracing::info!("kernel programs run"),
-        Some(missing) => {
-            for reason in missing.to_string().lines() {
-                tracing::info!("kernel programs are off: {reason}");
-            }
-        }
-    }
     tracing::info!(
         by = kernel.idle_windows().means().name(),
         "windows of idle connections: {}",

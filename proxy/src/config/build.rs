@@ -46,6 +46,7 @@ impl Config {
                 .unwrap_or(SocketAddr::new(loopback, 9090)),
             tls,
             workers: given.workers.unwrap_or_else(default_workers),
+            take_over: given.take_over,
             ebpf: given.ebpf.unwrap_or_default(),
             ebpf_log: given.ebpf_log.unwrap_or_default(),
             timing_header: given.timing_header.unwrap_or_default(),
@@ -73,6 +74,7 @@ impl Config {
             count_usage: given.usage.count.unwrap_or(true),
             add_usage: given.usage.add_to_streams.unwrap_or(true),
             prices: prices::checked(&given.prices, &mut problems),
+            sampling: given.log.sampling(&mut problems),
             log_format: given.log.format.unwrap_or(LogFormat::Text),
             log_level: given.log.level.unwrap_or_else(|| "info".to_owned()),
             access_log: match given.log.access.as_deref() {

@@ -37,6 +37,8 @@ pub struct ConfigFile {
     pub tls: TlsFile,
     /// Worker threads.
     pub workers: Option<usize>,
+    /// See [`super::Config::take_over`].
+    pub take_over: Option<PathBuf>,
     /// Kernel programs.
     pub ebpf: Option<EbpfMode>,
     /// Their messages.
@@ -207,6 +209,10 @@ pub struct LogFile {
     pub level: Option<String>,
     /// `stdout`, `off`, or a file.
     pub access: Option<String>,
+    /// See [`super::Sampling::share`].
+    pub sample: Option<f64>,
+    /// See [`super::Sampling::slow`].
+    pub slow: Option<Span>,
 }
 
 /// Longest duration that can be set.

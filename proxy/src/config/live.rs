@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Breaker, Config, Ejection, Hedging, Limits, Probes, Retries, Timeouts};
+use super::{Breaker, Config, Ejection, Hedging, Limits, Probes, Retries, Sampling, Timeouts};
 
 /// What a worker looks at anew for each request or connection.
 #[derive(Clone, Copy, Debug)]
@@ -29,10 +29,12 @@ pub struct Live {
     pub count_usage: bool,
     /// See [`Config::add_usage`].
     pub add_usage: bool,
+    /// See [`Config::sampling`].
+    pub sampling: Sampling,
 }
 
 /// Where the file calls a field differently than [`Config`].
-const NAMES: [(&str, &str); 8] = [
+const NAMES: [(&str, &str); 10] = [
     ("redis", "limits.redis"),
     ("clients_file", "clients.file"),
     ("models_ttl", "models_cache.ttl"),
@@ -41,6 +43,8 @@ const NAMES: [(&str, &str); 8] = [
     ("log_format", "log.format"),
     ("log_level", "log.level"),
     ("access_log", "log.access"),
+    ("sampling.share", "log.sample"),
+    ("sampling.slow", "log.slow"),
 ];
 
 impl Config {
@@ -57,6 +61,7 @@ impl Config {
             models_ttl: self.models_ttl,
             count_usage: self.count_usage,
             add_usage: self.add_usage,
+            sampling: self.sampling,
         }
     }
 
@@ -74,6 +79,7 @@ impl Config {
             models_ttl,
             count_usage,
             add_usage,
+            sampling,
         } = new.live();
         Self {
             timeouts,
@@ -86,6 +92,7 @@ impl Config {
             models_ttl,
             count_usage,
             add_usage,
+            sampling,
             routes: new.routes.clone(),
             prices: new.prices.clone(),
             log_level: new.log_level.clone(),
@@ -147,7 +154,7 @@ mod tests {
         let new = config(
             "{workers: 2, tls: {listen: '127.0.0.1:1', certificate: c, key: k}, models_cache: {ttl: 1s}, \
              usage: {count: false, add_to_streams: false}, routes: {/v1/rerank: {idle: 1s}}, \
-             log: {format: json, level: debug, access: off}, upstream: {name: x}, limits: {body: 1}, \
+             log: {format: json, level: debug, access: off, sample: 0.5}, upstream: {name: x}, limits: {body: 1}, \
              dns: {servers: ['127.0.0.1'], attempts: 1}}",
         );
         let mut fields = differences(&old, &new);
@@ -159,6 +166,7 @@ mod tests {
             "log.access",
             "log.format",
             "log.level",
+            "log.sample",
             "models_cache.ttl",
             "routes./v1/rerank",
             "tls",

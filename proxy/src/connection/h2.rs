@@ -133,6 +133,7 @@ struct Arrived {
 
 /// Runs the pipeline for one stream.
 async fn process(worker: Rc<Worker>, arrived: Arrived, mut stream: H2Stream) {
+    let _enrolled = worker.enroll().await;
     let Arrived { parts, peer, .. } = &arrived;
     let mut record = RequestRecord::new(&worker, *peer, Version::Http2);
     let head = match RequestHead::new(parts, worker.live().limits.headers) {

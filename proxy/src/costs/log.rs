@@ -40,6 +40,8 @@ pub(super) struct Read {
     pub(super) bad: u64,
     /// Where the first of those is, and why it is none.
     pub(super) first_bad: Option<String>,
+    /// Lines that stand for others, too.
+    pub(super) sampled: u64,
 }
 
 impl Read {
@@ -77,6 +79,9 @@ struct Line<'a> {
     usage: Option<Usage<'a>>,
     #[serde(default)]
     cost_usd: Option<Amount>,
+    /// There if the line stands for others that are not in the log.
+    #[serde(default)]
+    sample: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -142,14 +147,18 @@ impl Reader<'_> {
                 continue;
             }
             match self.line(text, bill) {
-                Ok(()) => read.good += 1,
+                Ok(is_sampled) => {
+                    read.good += 1;
+                    read.sampled += u64::from(is_sampled);
+                }
                 Err(reason) => read.bad(name, number, &reason),
             }
         }
         Ok(())
     }
 
-    fn line(&self, text: &[u8], bill: &mut Bill) -> Result<(), String> {
+    /// Reads a line; whether it stands for others, too.
+    fn line(&self, text: &[u8], bill: &mut Bill) -> Result<bool, String> {
         let line: Line<'_> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         if !Moment::is_form(&line.time.0) {
             return Err(format!("{:?} is no time", line.time.0));
@@ -158,10 +167,11 @@ impl Reader<'_> {
         let is_late = self
             .until
             .is_some_and(|until| &*line.time.0 >= until.text());
-        if !is_early && !is_late {
-            self.add(&line, bill);
+        if is_early || is_late {
+            return Ok(false);
         }
-        Ok(())
+        self.add(&line, bill);
+        Ok(line.sample.is_some())
     }
 
     fn add(&self, line: &Line<'_>, bill: &mut Bill) {

@@ -45,6 +45,7 @@ fn every_error() -> Vec<ProxyError> {
         E::UpstreamUnavailable { retry_after: 1 },
         E::NoUpstream,
         E::Overloaded,
+        E::Stopping,
         E::WebhookBadSignature(""),
         E::WebhookStale(second),
         E::WebhookRepeated,
@@ -68,7 +69,7 @@ fn every_error() -> Vec<ProxyError> {
             E::UpstreamUnavailable { .. } | E::NoUpstream => {}
             E::WebhookBadSignature(_) | E::WebhookStale(_) => {}
             E::WebhookRepeated | E::WebhookForwardFailed => {}
-            E::Overloaded | E::ClientClosed | E::TotalTimeout(_) => {}
+            E::Overloaded | E::Stopping | E::ClientClosed | E::TotalTimeout(_) => {}
         }
     }
     all

@@ -79,7 +79,7 @@ impl Left {
 }
 
 /// Every code of [`crate::error::ProxyError`]; a test holds the two together.
-pub const REASONS: [&str; 29] = [
+pub const REASONS: [&str; 30] = [
     "invalid_api_key",
     "route_not_allowed",
     "model_not_allowed",
@@ -104,6 +104,7 @@ pub const REASONS: [&str; 29] = [
     "upstream_closed",
     "upstream_invalid_response",
     "overloaded",
+    "proxy_stopping",
     "webhook_bad_signature",
     "webhook_stale",
     "webhook_repeated",

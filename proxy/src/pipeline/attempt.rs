@@ -113,6 +113,9 @@ pub(super) async fn interruptible<D: Downstream, T>(
         if body.client.poll_closed(cx).is_ready() {
             return Poll::Ready(Err(ProxyError::ClientClosed));
         }
+        if worker.is_cut() {
+            return Poll::Ready(Err(ProxyError::Stopping));
+        }
         let expired = body.client.timer().poll_expired(cx);
         expired.map(|()| Err(ProxyError::UpstreamConnectTimeout(limit)))
     })

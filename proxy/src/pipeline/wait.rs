@@ -86,6 +86,9 @@ impl Wait {
         body: &mut Observed<'_, D>,
         record: &mut RequestRecord,
     ) -> Poll<Result<Progress, ProxyError>> {
+        if worker.is_cut() {
+            return Poll::Ready(Err(ProxyError::Stopping));
+        }
         loop {
             self.set_timer(worker, exchange, body);
             if ready!(self.patience.poll(cx, body.client.timer())) == Event::Sign {

@@ -63,7 +63,7 @@ pub(super) async fn tell<D: Downstream>(
         client.truncate();
     }
     let limit = match error {
-        ProxyError::TotalTimeout(_) => LAST_WORD,
+        ProxyError::TotalTimeout(_) | ProxyError::Stopping => LAST_WORD,
         _ => worker.live().timeouts.client_body,
     };
     // The error is accounted for; a client that cannot be told has gone.

@@ -18,9 +18,11 @@ use crate::stream::frames::{self, Frames, Part};
 use crate::upstream::AnyExchange;
 use crate::worker::Worker;
 
-/// "An endpoint is going away" and "an unexpected condition" (RFC 6455 section 7.4.1).
+/// "An endpoint is going away" and "an unexpected condition" (RFC 6455 section 7.4.1), and "the service restarts", which
+/// IANA has added: the client may come back at once.
 const GOING_AWAY: u16 = 1001;
 const UNEXPECTED: u16 = 1011;
+const RESTARTS: u16 = 1012;
 
 /// What the server has sent so far.
 #[derive(Debug, Default)]
@@ -102,6 +104,9 @@ async fn pump<D: Downstream>(
                 false => Err(ProxyError::UpstreamClosed),
             });
         }
+        if worker.is_cut() {
+            return Poll::Ready(Err(ProxyError::Stopping));
+        }
         let state = (exchange.pulled(), server.received, client.progress());
         if waited_at.replace(state) != Some(state) {
             let limit = patience.treatment.idle;
@@ -169,6 +174,7 @@ async fn end<D: Downstream>(
     }
     let code = match error {
         ProxyError::UpstreamIdleTimeout(_) | ProxyError::TotalTimeout(_) => GOING_AWAY,
+        ProxyError::Stopping => RESTARTS,
         _ => UNEXPECTED,
     };
     let frame = frames::close(code, error.class().code);

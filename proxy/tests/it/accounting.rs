@@ -340,5 +340,6 @@ fn requests_under_way_are_counted_when_the_proxy_stops() {
     rig.wait_stats(|stats| stats.in_flight == 1);
     rig.stop();
     let line = rig.wait_log(1).remove(0);
-    assert_eq!(line["end"], "cancelled", "{line}");
+    assert_eq!(line["end"], "error", "{line}");
+    assert_eq!(line["error"], "proxy_stopping", "{line}");
 }

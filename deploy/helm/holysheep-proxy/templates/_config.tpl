@@ -85,7 +85,7 @@ and what the image has variables for, comes by environment variables (_pod.tpl),
 {{- $config := include "holysheep-proxy.config" . | fromYaml -}}
 {{- $redis := get (default dict $config.limits) "redis" -}}
 {{- $rest := omit $config "timeouts" "limits" "retries" "hedging" "ejection" "breaker" "timing_header" "models_cache" "usage" "prices" "responses" "routes" "log" "probes" -}}
-{{- $log := omit (default dict $config.log) "level" -}}
+{{- $log := omit (default dict $config.log) "level" "sample" "slow" -}}
 {{- $probes := omit $config.probes "worker_limit" "upstream_limit" "accept_limit" -}}
 {{- list $rest $redis $log $probes | toJson | sha256sum -}}
 {{- end }}

@@ -15,7 +15,7 @@ pub(super) fn line(
     clock: &mut WallClock,
     upstream: Option<&str>,
     record: &RequestRecord,
-    total: Duration,
+    (total, share): (Duration, Option<f64>),
 ) {
     main(out, clock, record, total);
     pair(out, " request_id=", record.text.get(Text::RequestId));
@@ -64,6 +64,10 @@ pub(super) fn line(
     if let Some(cost) = record.cost {
         out.extend_from_slice(b" cost_usd=");
         display(out, cost);
+    }
+    if let Some(share) = share {
+        out.extend_from_slice(b" sample=");
+        display(out, share);
     }
     for (key, value) in kernel(&record.kernel) {
         if let Some(value) = value {

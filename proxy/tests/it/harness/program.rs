@@ -9,13 +9,30 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use serde_json::Value;
 
-use super::soon;
+use holysheep_emulator::Emulator;
+
+use super::{Directory, EMULATOR_KEY, soon};
 
 /// A command line; the environment has nothing but what is added.
 pub(crate) fn command<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_holysheep-proxy"));
     command.args(args).env_clear().stdin(Stdio::null());
     command
+}
+
+/// Has a command use an emulator as its upstream.
+pub(crate) fn with_upstream<'a>(
+    command: &'a mut Command,
+    emulator: &Emulator,
+    directory: &Directory,
+) -> &'a mut Command {
+    let ca = directory.write("ca.pem", emulator.authority().unwrap().ca_pem());
+    let key = directory.write("key", EMULATOR_KEY);
+    command
+        .args(["--upstream", emulator.base_url(), "--upstream-ca"])
+        .arg(ca)
+        .arg("--api-key-file")
+        .arg(key)
 }
 
 /// Runs a command line to its end.
