@@ -27,6 +27,7 @@ use crate::limits::{Taken, Terms};
 use crate::metrics::Outcome;
 use crate::pipeline;
 use crate::route::{Dialect, Operation, RouteId};
+use crate::traces::Trace;
 use crate::worker::Worker;
 use usage::Observation;
 
@@ -170,6 +171,8 @@ pub struct RequestRecord {
     pub terms: Option<Arc<Terms>>,
     /// What it has taken of these.
     pub taken: Option<Taken>,
+    /// Its place in a trace, if it is in one.
+    pub trace: Option<Box<Trace>>,
     /// What it has set aside of its client's budget.
     pub reserved: Option<Amount>,
 }
@@ -212,6 +215,7 @@ impl RequestRecord {
             is_open_ended: false,
             terms: None,
             taken: None,
+            trace: None,
             reserved: None,
         }
     }
@@ -306,6 +310,9 @@ impl RequestRecord {
         let worker = Rc::clone(&self.worker);
         pipeline::settle(&worker, self, now);
         self.worker.log_access(self, total);
+        if self.trace.is_some() {
+            worker.keep_spans(self, now);
+        }
         if let Some(observed) = self.observed.take() {
             self.worker.spare.keep_observation(observed);
         }

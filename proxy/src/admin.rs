@@ -7,6 +7,7 @@ pub mod file;
 mod limits;
 pub mod page;
 pub mod status;
+pub mod traces;
 mod upstream;
 pub mod usage;
 pub mod webhook;

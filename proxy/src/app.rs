@@ -34,6 +34,7 @@ use crate::readiness::Readiness;
 use crate::reload::{Reloader, Reloads, Source};
 use crate::takeover::{Gate, Offer};
 use crate::tls::Acceptor;
+use crate::traces::{Exporter, Tracer};
 use crate::upstream::{self, Link};
 use crate::webhook::{Courier, Webhook};
 use crate::worker::{self, Inbox, Inputs, Shared};
@@ -69,6 +70,7 @@ struct Parts {
     sources: Vec<IpNet>,
     source: Option<Source>,
     courier: Option<Courier>,
+    exporter: Option<Exporter>,
     store: Store,
     gate: Gate,
     offer: Option<Offer>,
@@ -119,6 +121,7 @@ impl App {
             Arc::clone(&quotas),
             has_probe,
         ));
+        let (tracer, exporter) = Tracer::new(&config, &metrics.control().traces)?.unzip();
         let readiness = Arc::new(Readiness {
             config: ArcSwap::new(Arc::clone(&config)),
             links: Arc::clone(&links),
@@ -137,6 +140,7 @@ impl App {
             readiness: Arc::clone(&readiness),
             drain,
             log: log_sender,
+            tracer,
             sockets: Sockets::of(&kernel),
         });
         let mut app = Self {
@@ -159,6 +163,7 @@ impl App {
             sources,
             source,
             courier,
+            exporter,
             store,
             gate,
             offer,
@@ -233,6 +238,7 @@ impl App {
             courier: parts.courier,
             keeper: Keeper::new(Arc::clone(&parts.shared.quotas), parts.store)?,
             offer: parts.offer,
+            exporter: parts.exporter,
         };
         self.control = Some(control::start(state, admin, followers, parts.gate)?);
         let count = starts.iter().count();

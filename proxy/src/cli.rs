@@ -7,6 +7,7 @@
 
 mod client;
 mod log;
+mod traces;
 mod webhook;
 
 use std::net::{IpAddr, SocketAddr};
@@ -26,6 +27,7 @@ use crate::kernel::Kernel;
 use crate::limits::budget;
 use crate::reload::{self, Source};
 use crate::tls::CertificateError;
+use crate::traces::TracesError;
 use crate::upstream::keys::KeyFileError;
 use crate::upstream::tls::TlsSetupError;
 use crate::webhook::WebhookError;
@@ -205,6 +207,7 @@ impl Settings {
         file.probes.listen = self.probe_listen.or(file.probes.listen);
         file.probes.node = node_in_environment()?;
         webhook::environment(&mut file.webhook)?;
+        traces::environment(&mut file.traces)?;
         file.log.format = self.log_format.or(file.log.format).or_else(format_of_mode);
         Config::build(file)
     }
@@ -300,6 +303,7 @@ fn is_about_a_setting(error: &anyhow::Error) -> bool {
         || error.is::<CertificateError>()
         || error.is::<WebhookError>()
         || error.is::<ClientsError>()
+        || error.is::<TracesError>()
         || error.is::<budget::Unusable>()
 }
 

@@ -20,6 +20,7 @@ pub mod routes;
 mod sampling;
 pub mod secret;
 pub mod tcp;
+pub mod traces;
 pub mod upstream;
 pub mod url;
 pub mod webhook;
@@ -44,6 +45,7 @@ pub use routes::{ClientLeaves, Treatment, Treatments};
 pub use sampling::Sampling;
 pub use secret::Secret;
 pub use tcp::{AfterIdle, InitialWindow, Tcp};
+pub use traces::{Traces, TracesFile};
 pub use upstream::{Dialects, KeySource, Upstream, UpstreamProtocol};
 pub use url::BaseUrl;
 pub use webhook::{ForwardTo, Webhook, WebhookScheme, WebhookSecrets};
@@ -220,6 +222,8 @@ pub struct Config {
     pub probes: Probes,
     /// Notices of payments, if they are taken.
     pub webhook: Option<Webhook>,
+    /// Where spans go, if there are any.
+    pub traces: Option<Traces>,
     /// How long the model list is served from the cache.
     #[serde(serialize_with = "file::as_text")]
     pub models_ttl: Duration,

@@ -14,6 +14,7 @@ use crate::http1::{FieldName, Framing, Guarded, HeadView, encode, framing};
 use crate::limits;
 use crate::pipeline::{ADDED, Inbound, Target};
 use crate::route::{Action, Dialect, Route};
+use crate::traces::{self, Trace};
 use crate::upstream::{Message, Origin};
 use crate::worker::Worker;
 pub use retarget::{Rename, retarget};
@@ -46,7 +47,7 @@ pub fn outbound(
     inbound: &Inbound<'_>,
     target: &Target<'_>,
     route: &Route,
-    request_id: &[u8],
+    (request_id, trace): (&[u8], Option<&Trace>),
     for_cache: bool,
 ) -> Result<Outbound, ProxyError> {
     let mut origins = worker.origins.iter();
@@ -72,6 +73,10 @@ pub fn outbound(
         auth: worker.config.auth,
         via: origin.settings().via,
         request_id,
+        tracing: worker.tracer.as_deref().map(|tracer| {
+            let trace = trace.filter(|_| tracer.settings().propagate);
+            trace.map(Trace::told)
+        }),
         named: ConnectionOptions::of(&inbound.head),
         forwarded_for: None,
     };
@@ -190,6 +195,8 @@ struct Edit<'a> {
     auth: Auth,
     via: bool,
     request_id: &'a [u8],
+    /// With traces, what upstream is told of this one.
+    tracing: Option<Option<(String, &'a str)>>,
     named: ConnectionOptions<'a>,
     /// Asks for a WebSocket.
     switches: bool,
@@ -231,6 +238,8 @@ impl Edit<'_> {
             | FieldName::XHolysheepTiming
             | FieldName::XRealIp
             | FieldName::XRequestId => false,
+            // What a client says of its trace is not upstream's business, or is said anew.
+            FieldName::Other if self.tracing.is_some() && traces::is_ours(text) => false,
             name => !name.is_hop_by_hop() && !self.named.contains(text),
         }
     }
@@ -255,6 +264,12 @@ impl Edit<'_> {
             .and_then(|list| list.strip_suffix(b", "))
         {
             put(b"sec-websocket-protocol", list, b"");
+        }
+        if let Some(Some((parent, state))) = self.tracing.as_ref().filter(|_| !self.for_cache) {
+            put(b"traceparent", parent.as_bytes(), b"");
+            if !state.is_empty() {
+                put(b"tracestate", state.as_bytes(), b"");
+            }
         }
         self.origin(&mut put);
     }

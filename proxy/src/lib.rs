@@ -34,6 +34,7 @@ pub mod route;
 pub mod stream;
 pub mod takeover;
 pub mod tls;
+pub mod traces;
 pub mod upstream;
 pub mod watch;
 pub mod webhook;

@@ -15,6 +15,7 @@ pub mod http;
 pub mod kernel;
 pub mod probe;
 pub mod queue;
+pub mod trace;
 pub mod upstream;
 pub mod usage;
 pub mod webhook;
@@ -36,6 +37,7 @@ pub use http::HttpMetrics;
 pub use kernel::KernelMetrics;
 pub use probe::ProbeMetrics;
 pub use queue::QueueMetrics;
+pub use trace::TraceMetrics;
 pub use upstream::{Outcome, UpstreamMetrics};
 pub use usage::UsageMetrics;
 pub use webhook::WebhookMetrics;
@@ -59,6 +61,8 @@ pub struct WorkerMetrics {
     pub queue_tls: QueueMetrics,
     /// Access-log lines dropped because the log thread was behind.
     pub log_dropped: Counter,
+    /// Spans dropped because too many waited.
+    pub spans_dropped: Counter,
 }
 
 impl Default for WorkerMetrics {
@@ -81,6 +85,7 @@ impl WorkerMetrics {
             queue: QueueMetrics::default(),
             queue_tls: QueueMetrics::default(),
             log_dropped: Counter::default(),
+            spans_dropped: Counter::default(),
         }
     }
 
@@ -132,6 +137,8 @@ impl Format {
 pub struct ControlMetrics {
     /// Of each upstream.
     dns: Box<[DnsMetrics]>,
+    /// Spans handed on.
+    pub traces: Arc<TraceMetrics>,
 }
 
 /// Questions for the addresses of one upstream's name.
@@ -158,6 +165,7 @@ impl ControlMetrics {
             dns: (0..upstreams.max(1))
                 .map(|_| DnsMetrics::default())
                 .collect(),
+            traces: Arc::default(),
         }
     }
 

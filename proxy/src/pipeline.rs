@@ -84,6 +84,9 @@ enum Step {
 /// Decides what to do with a request, from its head alone.
 pub fn plan(worker: &Rc<Worker>, inbound: &Inbound<'_>, record: &mut RequestRecord) -> Plan {
     describe(worker, &inbound.head, record);
+    if let Some(tracer) = &worker.tracer {
+        tracer.begin(worker, inbound, record);
+    }
     let target = match Target::parse(inbound.head.target()) {
         Ok(target) => target,
         Err(error) => return Plan::refuse(Dialect::OpenAi, error),
@@ -160,7 +163,8 @@ fn decide(
 ) -> Result<Step, ProxyError> {
     let request_id = record.text.get(Text::RequestId);
     let outbound = |target: &Target<'_>, for_cache| {
-        forward::outbound(worker, inbound, target, route, request_id, for_cache).map(Box::new)
+        let told = (request_id, record.trace.as_deref());
+        forward::outbound(worker, inbound, target, route, told, for_cache).map(Box::new)
     };
     match route.action {
         Action::Health => Ok(Step::Answer(answer::health(worker, target))),

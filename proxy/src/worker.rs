@@ -11,6 +11,7 @@ mod guard;
 mod inbox;
 mod live;
 mod sample;
+mod spans;
 mod spare;
 
 use std::cell::{Cell, RefCell};
@@ -41,6 +42,7 @@ use crate::readiness::Readiness;
 use crate::route::ROUTES;
 use crate::takeover::Gate;
 use crate::tls::Acceptor;
+use crate::traces::{Finished, Tracer};
 use crate::upstream::tls::ClientTls;
 use crate::upstream::{Link, Origin};
 use crate::webhook::Webhook;
@@ -76,6 +78,8 @@ pub struct Shared {
     pub drain: Drain,
     /// Where access-log batches go.
     pub log: LogSender,
+    /// Where spans go, if there are any.
+    pub tracer: Option<Arc<Tracer>>,
     /// The kernel's view of sockets.
     pub sockets: Sockets,
 }
@@ -140,6 +144,9 @@ pub struct Worker {
     pub sockets: Sockets,
     log: LogSender,
     batch: RefCell<Batch>,
+    /// Where spans go, if there are any.
+    pub tracer: Option<Arc<Tracer>>,
+    finished: RefCell<Vec<Finished>>,
     /// Memory that is used again.
     pub spare: Spare,
     in_flight: Cell<usize>,
@@ -172,6 +179,7 @@ pub fn start(inputs: Inputs) -> io::Result<JoinHandle<()>> {
                         // Drops what did not finish in time; its records end here.
                         drop(runtime);
                         worker.flush_log();
+                        worker.flush_spans();
                     }
                     Err(error) => tracing::error!(%error, "a worker has no listener"),
                 },
@@ -254,6 +262,7 @@ async fn tick(worker: Rc<Worker>) {
         worker.now.set(Instant::now());
         worker.batch.borrow_mut().sync_clock();
         worker.flush_log();
+        worker.flush_spans();
         worker.budget.tick(BEAT);
         worker.hedges.tick(BEAT);
         let now = worker.now().into_std();
@@ -294,6 +303,8 @@ impl Worker {
             sockets: shared.sockets.clone(),
             log: shared.log.clone(),
             batch: RefCell::new(Batch::new(config.log_format, &shared.links)),
+            tracer: shared.tracer.clone(),
+            finished: RefCell::default(),
             spare: Spare::default(),
             in_flight: Cell::new(0),
             max_in_flight: Cell::new(live::share(&config)),

@@ -149,6 +149,10 @@ impl Batch {
         }
         out.extend_from_slice(b",\"kernel\":");
         kernel(out, &record.kernel);
+        if let Some(trace) = &record.trace {
+            out.extend_from_slice(b",\"trace_id\":");
+            string_or_null(out, Some(&trace.id()));
+        }
         out.extend_from_slice(b"}\n");
     }
 }

@@ -76,6 +76,11 @@ impl Observation {
         }
     }
 
+    /// Whether it comes in events.
+    pub const fn is_stream(&self) -> bool {
+        self.is_stream
+    }
+
     /// See [`ResponseScanner::verdict`].
     pub fn verdict(&mut self) -> Verdict {
         self.scanner.verdict()

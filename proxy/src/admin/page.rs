@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use super::clients::ClientsStatus;
-use super::status::{FileStatus, LimitsStatus, Status, UpstreamStatus, WebhookStatus};
+use super::status::{
+    FileStatus, LimitsStatus, Status, TracesStatus, UpstreamStatus, WebhookStatus,
+};
 use super::upstream::{EndpointStatus, KeyStatus};
 use crate::config::Auth;
 
@@ -87,6 +89,13 @@ fn proxy(page: &mut String, status: &Status) {
                     .webhook
                     .as_ref()
                     .map_or_else(|| "–".to_owned(), WebhookStatus::in_words),
+            ),
+            (
+                "Traces",
+                status
+                    .traces
+                    .as_ref()
+                    .map_or_else(|| "–".to_owned(), TracesStatus::in_words),
             ),
             ("Who may use it", status.auth.as_str().to_owned()),
             ("Workers", status.workers.to_string()),

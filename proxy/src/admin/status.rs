@@ -7,6 +7,7 @@ pub use super::clients::ClientsStatus;
 pub use super::cost::CostStatus;
 pub use super::file::FileStatus;
 pub use super::limits::{KeptStatus, LimitsStatus};
+pub use super::traces::TracesStatus;
 pub use super::upstream::UpstreamStatus;
 pub use super::usage::UsageStatus;
 pub use super::webhook::WebhookStatus;
@@ -57,6 +58,8 @@ pub struct Status {
     pub cost: CostStatus,
     /// Notices of payments, if they are taken.
     pub webhook: Option<WebhookStatus>,
+    /// Spans of requests, if there are any.
+    pub traces: Option<TracesStatus>,
     /// The proxy's own errors by code, since the start.
     pub errors: Vec<ErrorCount>,
 }
@@ -227,6 +230,7 @@ impl Status {
             budgets: KeptStatus::of(admin),
             cost: CostStatus::of(admin),
             webhook: WebhookStatus::of(admin),
+            traces: TracesStatus::of(admin),
             errors,
         }
     }

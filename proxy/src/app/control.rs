@@ -16,6 +16,7 @@ use crate::limits::budget::Keeper;
 use crate::reload::Reloader;
 use crate::takeover::{Gate, Offer};
 use crate::tls::Acceptor;
+use crate::traces::Exporter;
 use crate::upstream::{Link, dns, keys};
 use crate::watch::FileWatch;
 use crate::webhook::Courier;
@@ -33,6 +34,8 @@ pub(super) struct Followers {
     pub keeper: Keeper,
     /// Hands the listening sockets to another process.
     pub offer: Option<Offer>,
+    /// Exports spans.
+    pub exporter: Option<Exporter>,
 }
 
 /// Starts the thread that does everything but requests; its port answers once the gate is open.
@@ -94,6 +97,7 @@ async fn control(
             courier.run().await;
         });
     }
+    let exporter = followers.exporter.map(Exporter::start);
     if let Some(follower) = followers.follower {
         tokio::task::spawn_local(follower.run());
     }
@@ -121,6 +125,9 @@ async fn control(
     let _ = stop_keeper.send(());
     if budgets.await.is_err() {
         tracing::error!("what clients have cost was not kept");
+    }
+    if let Some(exporter) = exporter {
+        exporter.finish().await;
     }
     if let Err(error) = kernel.idle_windows().follow(false) {
         tracing::warn!(%error, "the setting for idle connections could not be put back");

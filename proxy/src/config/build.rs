@@ -67,6 +67,7 @@ impl Config {
             redis: given.limits.redis.checked(&mut problems),
             probes: given.probes.checked(&mut problems),
             webhook: given.webhook.checked(&mut problems),
+            traces: given.traces.checked(&mut problems),
             models_ttl: given
                 .models_cache
                 .ttl

@@ -22,7 +22,7 @@ pub use super::upstream::UpstreamFile;
 use super::webhook::WebhookFile;
 use super::{
     Auth, ClientLimits, ClientLimitsFile, ConfigError, EbpfMode, Limits, LogFormat, Problem,
-    RedisFile, Timeouts,
+    RedisFile, Timeouts, TracesFile,
 };
 
 /// The whole file.
@@ -79,6 +79,8 @@ pub struct ConfigFile {
     pub probes: ProbesFile,
     /// Notices of payments.
     pub webhook: WebhookFile,
+    /// Spans of requests.
+    pub traces: TracesFile,
     /// The model list's cache.
     pub models_cache: ModelsCacheFile,
     /// The counting of tokens.

@@ -37,6 +37,23 @@ impl Secret {
         Ok(Self(Zeroizing::new(trimmed.to_vec())))
     }
 
+    /// Takes the value of a header field, which may have spaces in it.
+    ///
+    /// # Errors
+    /// If it is empty, or cannot stand in a header field.
+    pub fn field_value(text: Vec<u8>) -> Result<Self, SecretError> {
+        let text = Zeroizing::new(text);
+        let trimmed = text.trim_ascii();
+        if trimmed.is_empty() {
+            return Err(SecretError::Empty);
+        }
+        let is_visible = |byte: &u8| matches!(byte, b' '..=b'~');
+        if !trimmed.iter().all(is_visible) {
+            return Err(SecretError::NotAFieldValue);
+        }
+        Ok(Self(Zeroizing::new(trimmed.to_vec())))
+    }
+
     /// The key, for the one place that sends it.
     pub fn expose(&self) -> &[u8] {
         &self.0

@@ -42,8 +42,8 @@ pub struct ForwardTo {
 }
 
 impl ForwardTo {
-    fn parse(text: &str) -> Result<Self, String> {
-        let expected = "expected such as http://billing.shop.svc.cluster.local:8080/payments";
+    /// Parses a URL; `expected` is what an error says that it should be.
+    pub(super) fn parse(text: &str, expected: &str) -> Result<Self, String> {
         // The address is not shown: its query may have a token in it.
         let uri: Uri = text
             .parse()
@@ -139,6 +139,8 @@ pub struct WebhookFile {
     pub max_concurrent: Option<usize>,
 }
 
+/// What a receiver's URL looks like.
+const EXPECTED: &str = "expected such as http://billing.shop.svc.cluster.local:8080/payments";
 /// Where the signature is looked for unless another field is named.
 const SIGNATURE_HEADER: &str = "x-holysheep-signature";
 /// The longest tolerance: deliveries are remembered for twice as long.
@@ -198,7 +200,11 @@ impl WebhookFile {
             let message = "looks like a secret, not like a path; write the secret to a file and name the file";
             wrong("webhook.secret_file", message.to_owned());
         }
-        let forward_to = match self.forward_to.as_deref().map(ForwardTo::parse) {
+        let forward_to = match self
+            .forward_to
+            .as_deref()
+            .map(|url| ForwardTo::parse(url, EXPECTED))
+        {
             Some(Ok(forward_to)) => Some(forward_to),
             Some(Err(message)) => {
                 wrong("webhook.forward_to", message);

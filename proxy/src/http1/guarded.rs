@@ -91,6 +91,15 @@ impl Guarded {
         self.bytes.capacity()
     }
 
+    /// Puts bytes in the place of as many others, outside the secret. What does not fit is left as it is.
+    pub fn overwrite(&mut self, at: usize, with: &[u8]) {
+        let range = at..at + with.len();
+        let is_apart = range.end <= self.secret.start || range.start >= self.secret.end;
+        if let Some(place) = self.bytes.get_mut(range).filter(|_| is_apart) {
+            place.copy_from_slice(with);
+        }
+    }
+
     /// Overwrites the secret and forgets all bytes.
     pub fn clear(&mut self) {
         self.wipe();

@@ -6,6 +6,7 @@ mod gen_ai;
 mod kernel;
 mod limits;
 mod listeners;
+mod traces;
 mod upstreams;
 mod usage;
 mod webhook;
@@ -53,6 +54,7 @@ impl prometheus_client::collector::Collector for Collector {
         self.usage(&mut encoder)?;
         self.cost(&mut encoder)?;
         self.webhooks(&mut encoder)?;
+        self.traces(&mut encoder)?;
         self.clients(&mut encoder)?;
         self.condition(&mut encoder)?;
         build_info(&mut encoder)

@@ -30,6 +30,9 @@ pub(super) async fn begin<D: Downstream>(
     let origin = course.origin(worker);
     course.note(record);
     record.attempts += 1;
+    if let Some(trace) = &mut record.trace {
+        trace.attempt_begins(course.place.0, message.as_mut());
+    }
     let mut exchange = if origin.speaks_h2() && !course.switches {
         open_stream(worker, origin, course, message, body, record).await?
     } else {
@@ -53,6 +56,9 @@ pub(super) async fn begin<D: Downstream>(
     }
     record.sent_upstream = Some(now);
     record.endpoint = Some(exchange.endpoint().shared.address);
+    if let Some(trace) = &mut record.trace {
+        trace.sent(now, exchange.endpoint().shared.address);
+    }
     Ok(exchange)
 }
 
@@ -153,6 +159,10 @@ pub(super) async fn send<D: Downstream>(
         let came = exchange.head_read().unwrap_or_else(Instant::now);
         record.head_came = Some(came);
         record.header = record.sent_upstream.map(|sent| came.duration_since(sent));
+    }
+    if let Some(trace) = &mut record.trace {
+        let came = record.head_came.filter(|_| result.is_ok());
+        trace.answered(came.map(|at| (at, exchange.head().status())), record.kernel);
     }
     result
 }

@@ -364,6 +364,9 @@ impl Again<'_> {
 
     /// Counts an attempt that is followed by another.
     fn count(&self, outcome: Outcome, reason: Retried, record: &mut RequestRecord) {
+        if let Some(trace) = &mut record.trace {
+            trace.failed(outcome.into());
+        }
         let metrics = self.worker.metrics.upstream(record.upstream);
         let first_byte = record.header.take();
         metrics.finished(outcome, first_byte);

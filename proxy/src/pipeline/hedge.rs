@@ -15,6 +15,7 @@ use crate::account::RequestRecord;
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::metrics::upstream::Hedged;
+use crate::traces::Came;
 use crate::upstream::exchange::Receipt;
 use crate::upstream::{AnyExchange, Message, NoBody};
 use crate::worker::Worker;
@@ -81,18 +82,28 @@ pub(super) async fn send<D: Downstream>(
     if copy.is_some() && !has_budget {
         metrics.hedged(Hedged::Denied);
     }
-    let Some(copy) = copy.filter(|_| has_budget) else {
+    let Some(mut copy) = copy.filter(|_| has_budget) else {
         wait.without_second();
         return head(worker, exchange, body, record, wait).await.map(drop);
     };
     record.attempts += 1;
     record.retries.push("hedge");
+    if let Some(trace) = &mut record.trace {
+        trace.attempt_begins(course.place.0, Some(&mut copy));
+    }
     let mut second: Option<Second<'_>> = Some(Box::pin(ask(worker, course, exchange, copy)));
     // Made from the endpoint's address only; the first goes on meanwhile.
     wait.with_second();
     let winner = race(worker, exchange, &mut second, body, record, wait).await?;
     match winner {
         Winner::First => {
+            if let Some(trace) = &mut record.trace {
+                let came = match second {
+                    Some(_) => Came::Outrun,
+                    None => Came::Failed("hedge_failed"),
+                };
+                trace.hedged(false, came);
+            }
             if second.is_some() {
                 metrics.hedged(Hedged::Lost);
             }
@@ -102,7 +113,12 @@ pub(super) async fn send<D: Downstream>(
             exchange.abort();
             *exchange = *second;
             record.sent_upstream = Some(sent);
-            record.endpoint = Some(exchange.endpoint().shared.address);
+            let endpoint = exchange.endpoint().shared.address;
+            record.endpoint = Some(endpoint);
+            if let Some(trace) = &mut record.trace {
+                trace.hedged(true, Came::Outrun);
+                trace.sent(sent, endpoint);
+            }
         }
     }
     Ok(())

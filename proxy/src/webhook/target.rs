@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONNECTION, HOST};
-use http::{HeaderMap, HeaderValue, Request};
-use http_body_util::Full;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body_util::{BodyExt, Collected, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -80,11 +80,24 @@ impl Target {
     /// If certificates or name cannot be used.
     pub fn new(settings: &config::Webhook, dns: &Dns) -> Result<Self, TargetSetupError> {
         let ca_file = settings.ca_file.as_deref();
+        Self::at(&settings.forward_to, ca_file, dns, settings.timeout)
+    }
+
+    /// Any receiver.
+    ///
+    /// # Errors
+    /// If certificates or name cannot be used.
+    pub fn at(
+        to: &ForwardTo,
+        ca_file: Option<&Path>,
+        dns: &Dns,
+        limit: Duration,
+    ) -> Result<Self, TargetSetupError> {
         Ok(Self {
-            tls: tls_of(&settings.forward_to, ca_file)?,
-            forward_to: settings.forward_to.clone(),
+            tls: tls_of(to, ca_file)?,
+            forward_to: to.clone(),
             dns: dns.clone(),
-            limit: settings.timeout,
+            limit,
         })
     }
 
@@ -98,13 +111,26 @@ impl Target {
     /// # Errors
     /// If it has not said that it took it.
     pub(super) async fn deliver(&self, fields: HeaderMap, body: Bytes) -> Result<(), TargetError> {
+        let answer = self.post(fields, body, 0).await?;
+        match answer.status().as_u16() {
+            200..300 => Ok(()),
+            status => Err(TargetError::Status(status)),
+        }
+    }
+
+    /// Sends something, and gives what is answered, with its body if that has no more than so many bytes.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn post(
+        &self,
+        fields: HeaderMap,
+        body: Bytes,
+        most: usize,
+    ) -> Result<Response<Bytes>, TargetError> {
         let exchange = async {
             let stream = self.open().await?;
-            let status = self.exchange(stream, fields, body).await?;
-            match status {
-                200..300 => Ok(()),
-                status => Err(TargetError::Status(status)),
-            }
+            self.exchange(stream, fields, body, most).await
         };
         let ended = timeout(self.limit, exchange).await;
         ended.unwrap_or(Err(TargetError::Timeout(self.limit)))
@@ -143,7 +169,8 @@ impl Target {
         stream: Transport,
         fields: HeaderMap,
         body: Bytes,
-    ) -> Result<u16, TargetError> {
+        most: usize,
+    ) -> Result<Response<Bytes>, TargetError> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = http::Method::POST;
         // It was part of a URL, and so is the authority.
@@ -157,12 +184,21 @@ impl Target {
         request.headers_mut().insert(CONNECTION, close);
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let mut connection = std::pin::pin!(connection);
-        let mut response = std::pin::pin!(sender.send_request(request));
+        let mut response = std::pin::pin!(async {
+            let (head, body) = sender.send_request(request).await?.into_parts();
+            // What cannot be read is as good as nothing: the status has been heard.
+            let body = match most {
+                0 => None,
+                most => Limited::new(body, most).collect().await.ok(),
+            };
+            let body = body.map_or_else(Bytes::new, Collected::to_bytes);
+            Ok::<_, hyper::Error>(Response::from_parts(head, body))
+        });
         let mut has_ended = false;
         loop {
             tokio::select! {
                 biased;
-                response = &mut response => return Ok(response?.status().as_u16()),
+                response = &mut response => return Ok(response?),
                 // The answer may have come with the end.
                 ended = &mut connection, if !has_ended => {
                     ended?;

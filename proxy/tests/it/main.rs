@@ -64,6 +64,7 @@ mod streaming;
 mod summary;
 mod take_over;
 mod tls_listener;
+mod traces;
 mod upstream_alpn;
 mod upstream_errors;
 mod upstream_h2;

@@ -1,6 +1,6 @@
 //! `POST /webhooks/payment`: what is genuine is handed on once, and nothing else is.
 
-mod receiver;
+pub(crate) mod receiver;
 mod refusals;
 mod sender;
 mod settings;

@@ -72,6 +72,9 @@ and what the image has variables for, comes by environment variables (_pod.tpl),
 {{- with include "holysheep-proxy.webhook" . -}}
 {{- $_ := set $config "webhook" (fromYaml .) -}}
 {{- end -}}
+{{- with include "holysheep-proxy.traces" . -}}
+{{- $_ := set $config "traces" (fromYaml .) -}}
+{{- end -}}
 {{- range $name := list "retries" "hedging" "ejection" "breaker" "dns" -}}
 {{- with get $.Values $name -}}
 {{- $_ := set $config $name (include "holysheep-proxy.section" . | fromYaml) -}}

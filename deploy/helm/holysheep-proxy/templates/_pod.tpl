@@ -238,6 +238,11 @@ capabilities:
   mountPath: /etc/holysheep/webhook
   readOnly: true
 {{- end }}
+{{- if include "holysheep-proxy.traces-sources" . }}
+- name: traces
+  mountPath: /etc/holysheep/traces
+  readOnly: true
+{{- end }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
@@ -304,6 +309,13 @@ capabilities:
 {{- end }}
 {{- with (include "holysheep-proxy.webhook-sources" .) }}
 - name: webhook
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- . | nindent 6 }}
+{{- end }}
+{{- with (include "holysheep-proxy.traces-sources" .) }}
+- name: traces
   projected:
     defaultMode: 0440
     sources:

@@ -5,7 +5,7 @@
 {{- define "holysheep-proxy.section" -}}
 {{- $section := dict -}}
 {{- range $key, $value := . -}}
-{{- if kindIs "float64" $value }}{{ $value = int64 $value }}{{ end -}}
+{{- if and (kindIs "float64" $value) (eq (toString $value) (toString (int64 $value))) }}{{ $value = int64 $value }}{{ end -}}
 {{- $_ := set $section (snakecase $key) $value -}}
 {{- end -}}
 {{- toYaml $section -}}

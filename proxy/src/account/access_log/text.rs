@@ -69,6 +69,9 @@ pub(super) fn line(
         out.extend_from_slice(b" sample=");
         display(out, share);
     }
+    if let Some(trace) = &record.trace {
+        pair(out, " trace_id=", trace.id().as_bytes());
+    }
     for (key, value) in kernel(&record.kernel) {
         if let Some(value) = value {
             out.push(b' ');

@@ -13,15 +13,15 @@ use crate::harness::client::find;
 
 /// A request as it arrived.
 #[derive(Clone)]
-pub(super) struct Received {
+pub(crate) struct Received {
     /// Its head, names in lower case as hyper sends them.
-    pub(super) head: String,
-    pub(super) body: Vec<u8>,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Received {
     /// The values of a field.
-    pub(super) fn values(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn values(&self, name: &str) -> Vec<&str> {
         let fields = self.head.lines().filter_map(|line| line.split_once(": "));
         let same = fields.filter(|(field, _)| field.eq_ignore_ascii_case(name));
         same.map(|(_, value)| value).collect()
@@ -30,6 +30,7 @@ impl Received {
 
 struct State {
     status: AtomicU16,
+    body: Mutex<&'static str>,
     ended: AtomicBool,
     received: Mutex<Vec<Received>>,
     /// Whether answers are held back.
@@ -39,28 +40,29 @@ struct State {
 }
 
 /// The server. It is down when dropped.
-pub(super) struct Receiver {
-    pub(super) address: SocketAddr,
+pub(crate) struct Receiver {
+    pub(crate) address: SocketAddr,
     state: Arc<State>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Receiver {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::at(SocketAddr::from(([127, 0, 0, 1], 0)), None)
     }
 
     /// With TLS.
-    pub(super) fn with_tls(tls: Arc<ServerConfig>) -> Self {
+    pub(crate) fn with_tls(tls: Arc<ServerConfig>) -> Self {
         Self::at(SocketAddr::from(([127, 0, 0, 1], 0)), Some(tls))
     }
 
     /// At an address that another had.
-    pub(super) fn at(address: SocketAddr, tls: Option<Arc<ServerConfig>>) -> Self {
+    pub(crate) fn at(address: SocketAddr, tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
             status: AtomicU16::new(200),
+            body: Mutex::new("ok"),
             ended: AtomicBool::new(false),
             received: Mutex::default(),
             held: Mutex::default(),
@@ -79,22 +81,27 @@ impl Receiver {
     }
 
     /// Which status is answered from now on.
-    pub(super) fn answers(&self, status: u16) {
+    pub(crate) fn answers(&self, status: u16) {
         self.state.status.store(status, Ordering::Relaxed);
     }
 
+    /// With which body.
+    pub(crate) fn says(&self, body: &'static str) {
+        *self.state.body.lock().unwrap() = body;
+    }
+
     /// Answers wait until [`Receiver::release`].
-    pub(super) fn hold(&self) {
+    pub(crate) fn hold(&self) {
         *self.state.held.lock().unwrap() = true;
     }
 
-    pub(super) fn release(&self) {
+    pub(crate) fn release(&self) {
         *self.state.held.lock().unwrap() = false;
         self.state.released.notify_all();
     }
 
     /// What has come so far.
-    pub(super) fn received(&self) -> Vec<Received> {
+    pub(crate) fn received(&self) -> Vec<Received> {
         self.state.received.lock().unwrap().clone()
     }
 }
@@ -137,7 +144,11 @@ fn serve(mut stream: impl Read + Write, state: &State) {
     let held = state.held.lock().unwrap();
     drop(state.released.wait_while(held, |held| *held).unwrap());
     let status = state.status.load(Ordering::Relaxed);
-    let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok");
+    let body = *state.body.lock().unwrap();
+    let length = body.len();
+    let answer = format!(
+        "HTTP/1.1 {status} x\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    );
     // Whether it is read is the proxy's affair.
     let _sent = stream
         .write_all(answer.as_bytes())

@@ -218,6 +218,8 @@ def each_key_of_the_configuration_is_a_file_of_a_secret():
         files = [key["file"] for upstream in upstreams for key in upstream.get("api_keys", [])]
         files += [upstream[key] for upstream in upstreams for key in ("api_key_file", "ca_file") if key in upstream]
         files += [webhook[key] for key in ("secret_file", "ca_file") if key in webhook]
+        traces = config.get("traces", {})
+        files += [traces[key] for key in ("headers_file", "ca_file") if key in traces]
         assert len(files) == len(set(files)), f"{values}: one file for two keys"
         files += [config["clients"]["file"]] if config["auth"] == "clients" else []
         for key, _, spec in pods(objects):
@@ -292,6 +294,20 @@ def the_webhook_is_there_where_it_has_a_receiver():
     assert not any(found.values()), found
 
 
+def traces_are_there_where_they_are_wanted():
+    found = {values: configuration(objects).get("traces") for values, objects in rendered()}
+    assert found.pop("everything") == {
+        "endpoint": "http://collector.observability:4318",
+        "headers_file": "/etc/holysheep/traces/headers",
+        "ca_file": "/etc/holysheep/traces/ca.crt",
+        "sample": 0.1,
+        "service_name": "holysheep",
+        "attributes": {"deployment.environment.name": "production"},
+        "timeout": "5s",
+    }
+    assert not any(found.values()), found
+
+
 def the_hpa_scales_a_deployment_that_has_no_fixed_size():
     for values, objects in rendered():
         scaled = {item["spec"]["scaleTargetRef"]["name"] for item in objects if "scaleTargetRef" in item.get("spec", {})}
@@ -348,6 +364,7 @@ CHECKS = [
     each_key_of_the_configuration_is_a_file_of_a_secret,
     sections_of_values_are_sections_of_the_file,
     the_webhook_is_there_where_it_has_a_receiver,
+    traces_are_there_where_they_are_wanted,
     the_hpa_scales_a_deployment_that_has_no_fixed_size,
     the_program_accepts_every_configuration,
 ]
