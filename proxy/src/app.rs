@@ -1,5 +1,6 @@
 //! The one place where parts are made and wired together.
 
+mod accounts;
 mod control;
 mod kernel_side;
 mod listeners;
@@ -20,14 +21,12 @@ use tokio::sync::oneshot;
 
 use crate::account::log_thread::{self, LogThread};
 use crate::admin::Admin;
-use crate::clients;
 use crate::clients::follow::{Book, Follower};
 use crate::config::Config;
 use crate::drain::{self, DrainTrigger};
 use crate::health::Health;
 use crate::kernel::{Kernel, Sockets};
 use crate::limits::budget::{Keeper, Store};
-use crate::limits::{Quotas, redis};
 use crate::metrics::Metrics;
 use crate::probe;
 use crate::readiness::Readiness;
@@ -35,7 +34,7 @@ use crate::reload::{Reloader, Reloads, Source};
 use crate::takeover::{Gate, Offer};
 use crate::tls::Acceptor;
 use crate::traces::{Exporter, Tracer};
-use crate::upstream::{self, Link};
+use crate::upstream;
 use crate::webhook::{Courier, Webhook};
 use crate::worker::{self, Inbox, Inputs, Shared};
 use control::Followers;
@@ -91,12 +90,8 @@ impl App {
     /// What cannot be had: an address, a file, a thread.
     pub fn start_from(config: Config, source: Option<Source>) -> Result<Self> {
         let config = Arc::new(config);
-        let links = Link::all(&config);
-        load_keys(&config, &links)?;
+        let (links, clients) = accounts::read(&config)?;
         let (webhook, courier) = Webhook::new(&config)?.unzip();
-        let clients = config.clients_file.as_deref();
-        let clients = clients.map(|path| Book::open(path, config.workers).map(Arc::new));
-        let clients = clients.transpose()?;
         let acceptor = config.tls.as_ref().map(Acceptor::new).transpose()?;
         let (mut succession, gate, offered) = Succession::begin(&config)?;
         // Before any other thread starts, so that all of them lack the capabilities given up here,
@@ -113,7 +108,7 @@ impl App {
         let (log_sender, log) = log_thread::start(&config.access_log, &health)
             .context("the access log cannot be opened")?;
         let has_probe = listeners.probe.is_some() || !listeners.steered.is_empty();
-        let (quotas, store) = limits(&config, clients.as_deref())?;
+        let (quotas, store) = accounts::limits(&config, clients.as_deref())?;
         let metrics = Arc::new(Metrics::new(
             config.workers,
             Arc::clone(&links),
@@ -366,40 +361,4 @@ impl Drop for App {
         self.stop();
         self.end();
     }
-}
-
-/// What clients may have, and where it is counted.
-fn limits(config: &Config, book: Option<&Book>) -> Result<(Arc<Quotas>, Store)> {
-    let redis = config.redis.as_ref().map(redis::Shared::new).transpose()?;
-    let redis = redis.map(Arc::new);
-    let store = Store::open(config, redis.as_ref())?;
-    if config.limits.per_client.is_any() && redis.is_none() {
-        tracing::info!("limits are this process's own: N replicas let through N times as much");
-    }
-    let quotas = Quotas::new(redis, store.name());
-    // All of them, so that the store is asked for each before there are requests.
-    worker::terms(&quotas, config);
-    if let Some(book) = book {
-        clients::terms(&book.clients.load(), &config.limits.per_client, &quotas);
-    }
-    Ok((Arc::new(quotas), store))
-}
-
-fn load_keys(config: &Config, links: &[Arc<Link>]) -> Result<()> {
-    for link in links {
-        link.keys.load(&link.settings)?;
-        if link.keys.is_any() || !config.auth.injects_key() {
-            continue;
-        }
-        let name = &link.settings.name;
-        ensure!(
-            link.index == 0,
-            "upstream {name}: there is no key; set its api_key_file"
-        );
-        tracing::warn!(
-            "no upstream API key: every request will be refused until HOLYSHEEP_API_KEY_FILE \
-             or HOLYSHEEP_API_KEY is set"
-        );
-    }
-    Ok(())
 }

@@ -1,0 +1,59 @@
+//! Who is let in, with what and for how much: what is read from files and stores before anything starts.
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+
+use crate::clients;
+use crate::clients::follow::Book;
+use crate::config::Config;
+use crate::limits::budget::Store;
+use crate::limits::{Quotas, redis};
+use crate::upstream::Link;
+use crate::worker;
+
+/// The upstreams with their keys, and the clients, if they have keys of their own.
+pub(super) fn read(config: &Config) -> Result<(Arc<[Arc<Link>]>, Option<Arc<Book>>)> {
+    let links = Link::all(config);
+    load_keys(config, &links)?;
+    let book = config.clients_file.as_deref();
+    let book = book.map(|path| Book::open(path, config.workers).map(Arc::new));
+    Ok((links, book.transpose()?))
+}
+
+/// What clients may have, and where it is counted.
+pub(super) fn limits(config: &Config, book: Option<&Book>) -> Result<(Arc<Quotas>, Store)> {
+    let redis = config.redis.as_ref().map(redis::Shared::new).transpose()?;
+    let redis = redis.map(Arc::new);
+    let store = Store::open(config, redis.as_ref())?;
+    if config.limits.per_client.is_any() && redis.is_none() {
+        tracing::info!("limits are this process's own: N replicas let through N times as much");
+    }
+    let quotas = Quotas::new(redis, store.name());
+    // All of them, so that the store is asked for each before there are requests.
+    worker::terms(&quotas, config);
+    if let Some(book) = book {
+        clients::terms(&book.clients.load(), &config.limits.per_client, &quotas);
+    }
+    Ok((Arc::new(quotas), store))
+}
+
+/// Reads each upstream's keys.
+fn load_keys(config: &Config, links: &[Arc<Link>]) -> Result<()> {
+    for link in links {
+        link.keys.load(&link.settings)?;
+        if link.keys.is_any() || !config.auth.injects_key() {
+            continue;
+        }
+        let name = &link.settings.name;
+        ensure!(
+            link.index == 0,
+            "upstream {name}: there is no key; set its api_key_file"
+        );
+        tracing::warn!(
+            "no upstream API key: every request will be refused until HOLYSHEEP_API_KEY_FILE \
+             or HOLYSHEEP_API_KEY is set"
+        );
+    }
+    Ok(())
+}
