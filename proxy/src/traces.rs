@@ -1,7 +1,7 @@
 //! Spans of requests, for an OTLP receiver.
 //!
 //! A request that is traced has a [`Trace`] in its record, which notes when its attempts began and ended. After the
-//! response what is known of it goes to the control thread ([`exporter`]), which makes spans of it ([`otlp`]). Without
+//! response what is known of it goes to the control thread (`exporter`), which makes spans of it (`otlp`). Without
 //! `traces:` there is no [`Tracer`], and all that is left of this on a request's way is the question whether there is one.
 
 mod attempt;

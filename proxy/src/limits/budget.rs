@@ -1,7 +1,7 @@
 //! What a client may cost by day and by month, and has cost.
 //!
 //! A request is let through as long as something of the budget is left that no request under way is thought to cost; what it
-//! did cost is added when it has ended. Neither waits for anything: [`keep`] tells the store what this process has added,
+//! did cost is added when it has ended. Neither waits for anything: [`Keeper`] tells the store what this process has added,
 //! and learns from it what others have.
 
 mod keep;
