@@ -22,6 +22,9 @@ _holysheep__proxy() {
             holysheep__proxy,client)
                 cmd="holysheep__proxy__subcmd__client"
                 ;;
+            holysheep__proxy,config)
+                cmd="holysheep__proxy__subcmd__config"
+                ;;
             holysheep__proxy,costs)
                 cmd="holysheep__proxy__subcmd__costs"
                 ;;
@@ -64,6 +67,9 @@ _holysheep__proxy() {
             holysheep__proxy__subcmd__help,client)
                 cmd="holysheep__proxy__subcmd__help__subcmd__client"
                 ;;
+            holysheep__proxy__subcmd__help,config)
+                cmd="holysheep__proxy__subcmd__help__subcmd__config"
+                ;;
             holysheep__proxy__subcmd__help,costs)
                 cmd="holysheep__proxy__subcmd__help__subcmd__costs"
                 ;;
@@ -92,7 +98,7 @@ _holysheep__proxy() {
 
     case "${cmd}" in
         holysheep__proxy)
-            opts="-h -V --help --version serve check costs client version help"
+            opts="-h -V --help --version serve check config costs client version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -329,6 +335,80 @@ _holysheep__proxy() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        holysheep__subcmd__proxy__subcmd__config)
+            opts="-h --check --config --listen --admin-listen --upstream --api-key-file --upstream-ca --auth --clients-file --state-dir --workers --take-over --ebpf --ebpf-log --probe-source --probe-listen --log-format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --upstream)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --api-key-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --upstream-ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --auth)
+                    COMPREPLY=($(compgen -W "open passthrough clients" -- "${cur}"))
+                    return 0
+                    ;;
+                --clients-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --workers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --take-over)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ebpf)
+                    COMPREPLY=($(compgen -W "auto required off" -- "${cur}"))
+                    return 0
+                    ;;
+                --probe-source)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --probe-listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "json text" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         holysheep__subcmd__proxy__subcmd__costs)
             opts="-h --mix --exchange-rate --relay-rate --fee --from --admin --since --until --reprice --invoice --prices --config --format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -388,7 +468,7 @@ _holysheep__proxy() {
             return 0
             ;;
         holysheep__subcmd__proxy__subcmd__help)
-            opts="serve check costs client version help"
+            opts="serve check config costs client version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -460,6 +540,20 @@ _holysheep__proxy() {
         holysheep__subcmd__proxy__subcmd__help__subcmd__client__subcmd__remove)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        holysheep__subcmd__proxy__subcmd__help__subcmd__config)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -28,6 +28,7 @@ complete -c holysheep-proxy -n "__fish_holysheep_proxy_needs_command" -s h -l he
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_needs_command" -s V -l version -d 'Print version'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_needs_command" -f -a "serve" -d 'Serve requests until SIGTERM or Ctrl-C'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_needs_command" -f -a "check" -d 'Try the way to upstream, step by step, and say what to do about failures'
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_needs_command" -f -a "config" -d 'Show what the configuration comes to, without secrets, or check it'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_needs_command" -f -a "costs" -d 'Compute what models cost: official prices against HolySheep\'s, or a bill by client'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_needs_command" -f -a "client" -d 'Make, list and remove the keys of clients (`auth: clients`)'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_needs_command" -f -a "version" -d 'Print version and build facts'
@@ -76,6 +77,29 @@ complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand check" -
 text\t'For a terminal'"
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand check" -l ebpf-log -d 'Write what kernel programs say to the log; for debugging'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand check" -s h -l help -d 'Print help'
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l config -d 'Configuration file (YAML)' -r -F
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l listen -d 'Data port [default: 127.0.0.1:8080]' -r
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l admin-listen -d 'Admin port [default: 127.0.0.1:9090]' -r
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l upstream -d 'Base URL of the API [default: HolySheep\'s]' -r
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l api-key-file -d 'File with the upstream key; read again when it changes' -r -F
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l upstream-ca -d 'Certificates to trust besides the public web\'s (PEM)' -r -F
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l auth -d 'Who may use the data port [default on loopback: open]' -r -f -a "open\t'Everyone who can reach it; requests get the proxy\'s upstream key'
+passthrough\t'Everyone; each request keeps the key its client sent'
+clients\t'Clients with a key of their own; requests get the proxy\'s upstream key instead of it'"
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l clients-file -d 'File of clients and their keys; read again when it changes' -r -F
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l state-dir -d 'Directory for what outlives the process [default: none]' -r -F
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l workers -d 'Worker threads [default: the CPUs the cgroup allows]' -r
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l take-over -d 'Unix socket where a running process hands over its ports' -r -F
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l ebpf -d 'Kernel programs [default: auto]' -r -f -a "auto\t'Where possible; the log says what is off and why'
+required\t'Refuse to start without them'
+off\t'Never'"
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l probe-source -d 'Where health probes come from, to be steered; repeatable' -r
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l probe-listen -d 'A port for health probes only [default: none]' -r
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l log-format -d 'Form of logs [default: json if `PROXY_MODE` is production]' -r -f -a "json\t'One JSON object a line'
+text\t'For a terminal'"
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l check -d 'Say OK, or all that is wrong, and print nothing else'
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l ebpf-log -d 'Write what kernel programs say to the log; for debugging'
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -s h -l help -d 'Print help'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand costs" -l mix -d 'Tokens of a model, as gpt-4.1=30M:input,5M:cached,10M:output; repeatable [default: the article\'s, 10M:output of each]' -r
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand costs" -l exchange-rate -d 'Yuan for a dollar where the official price is paid' -r
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand costs" -l relay-rate -d 'Yuan for a dollar at HolySheep' -r
@@ -111,12 +135,13 @@ complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand client; 
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand client; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Remove a client, or one key'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand client; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand version" -s h -l help -d 'Print help'
-complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check costs client version help" -f -a "serve" -d 'Serve requests until SIGTERM or Ctrl-C'
-complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check costs client version help" -f -a "check" -d 'Try the way to upstream, step by step, and say what to do about failures'
-complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check costs client version help" -f -a "costs" -d 'Compute what models cost: official prices against HolySheep\'s, or a bill by client'
-complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check costs client version help" -f -a "client" -d 'Make, list and remove the keys of clients (`auth: clients`)'
-complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check costs client version help" -f -a "version" -d 'Print version and build facts'
-complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check costs client version help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check config costs client version help" -f -a "serve" -d 'Serve requests until SIGTERM or Ctrl-C'
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check config costs client version help" -f -a "check" -d 'Try the way to upstream, step by step, and say what to do about failures'
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check config costs client version help" -f -a "config" -d 'Show what the configuration comes to, without secrets, or check it'
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check config costs client version help" -f -a "costs" -d 'Compute what models cost: official prices against HolySheep\'s, or a bill by client'
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check config costs client version help" -f -a "client" -d 'Make, list and remove the keys of clients (`auth: clients`)'
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check config costs client version help" -f -a "version" -d 'Print version and build facts'
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check config costs client version help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and __fish_seen_subcommand_from client" -f -a "add" -d 'Make a key and print it, this once; for a client that is there, one more key'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and __fish_seen_subcommand_from client" -f -a "list" -d 'Show who is in the file'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and __fish_seen_subcommand_from client" -f -a "remove" -d 'Remove a client, or one key'

@@ -1,12 +1,15 @@
-//! Feeds the scanners of bodies with whatever libFuzzer comes up with. `cargo xtask fuzz` builds and runs it.
+//! Feeds the scanners of bodies and the reader of files with whatever libFuzzer comes up with. `cargo xtask fuzz` builds
+//! and runs it.
 //!
 //! The first bytes of an input say what it is taken for and where it is cut. Whatever it is, a scanner must not panic,
-//! must find the same at every cut, and in what is JSON what `serde_json` finds.
+//! must find the same at every cut, and in what is JSON what `serde_json` finds. For files see [`file`].
 #![no_main]
 
-// A link to the proxy's own.
+mod file;
+// Links to the proxy's own.
 #[expect(dead_code, reason = "the proxy uses the rest")]
 mod stream;
+mod tree;
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -19,14 +22,15 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     let step = usize::from(*step) + 1;
-    match kind % 4 {
+    match kind % 5 {
         0 => request(data, step),
         1 => response(data, step, || ResponseScanner::new(false)),
         2 => response(data, step, || ResponseScanner::new(true)),
-        _ => {
+        3 => {
             response(data, step, ResponseScanner::of_session);
             frames(data, step);
         }
+        _ => file::read(data),
     }
 });
 

@@ -90,7 +90,8 @@ impl App {
     /// What cannot be had: an address, a file, a thread.
     pub fn start_from(config: Config, source: Option<Source>) -> Result<Self> {
         let config = Arc::new(config);
-        let (links, clients) = accounts::read(&config)?;
+        let links = accounts::upstreams(&config)?;
+        let clients = accounts::clients(&config)?;
         let (webhook, courier) = Webhook::new(&config)?.unzip();
         let acceptor = config.tls.as_ref().map(Acceptor::new).transpose()?;
         let (mut succession, gate, offered) = Succession::begin(&config)?;

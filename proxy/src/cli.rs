@@ -6,7 +6,9 @@
 )]
 
 mod client;
+mod config;
 mod log;
+mod origins;
 mod traces;
 mod webhook;
 
@@ -21,6 +23,7 @@ use crate::check;
 use crate::clients::file::ClientsError;
 use crate::config::{
     Auth, Config, ConfigError, ConfigFile, EbpfMode, LogFormat, ProbeSource, Problem, Secret,
+    document,
 };
 use crate::costs;
 use crate::kernel::Kernel;
@@ -31,6 +34,7 @@ use crate::traces::TracesError;
 use crate::upstream::keys::KeyFileError;
 use crate::upstream::tls::TlsSetupError;
 use crate::webhook::WebhookError;
+use origins::Origins;
 
 /// Names the file with the upstream key.
 const KEY_FILE_VARIABLE: &str = "HOLYSHEEP_API_KEY_FILE";
@@ -58,6 +62,8 @@ enum Command {
     /// Try the way to upstream, step by step, and say what to do about failures
     #[command(after_help = VARIABLES)]
     Check(Settings),
+    /// Show what the configuration comes to, without secrets, or check it
+    Config(config::Show),
     /// Compute what models cost: official prices against HolySheep's, or a bill by client
     Costs(costs::Arguments),
     /// Make, list and remove the keys of clients (`auth: clients`)
@@ -122,6 +128,9 @@ struct Settings {
     /// Form of logs [default: json if `PROXY_MODE` is production]
     #[arg(long, value_name = "json|text", env = "HOLYSHEEP_LOG_FORMAT")]
     log_format: Option<LogFormat>,
+    /// Which of these were given, and how
+    #[arg(skip)]
+    origins: Origins,
 }
 
 /// The command line, for its manual and for shells that complete it.
@@ -141,11 +150,16 @@ fn discreet(command: clap::Command) -> clap::Command {
 /// Runs the program.
 pub fn main() -> ExitCode {
     // One line a flag, so that help fits a screen: the values are in its name, and the variables in a line of their own.
-    let command = command().mut_subcommands(|command| command.mut_args(|arg| arg.hide_env(true)));
-    let cli = match Cli::from_arg_matches(&command.get_matches()) {
+    let mut command =
+        command().mut_subcommands(|command| command.mut_args(|arg| arg.hide_env(true)));
+    let matches = command.get_matches_mut();
+    let mut cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
+    if let Some(settings) = cli.command.settings() {
+        settings.origins = Origins::of(&command, &matches);
+    }
     match cli.command {
         Command::Serve(settings) => match settings.read() {
             Ok((config, text)) => serve(settings, config, text.as_deref()),
@@ -155,6 +169,7 @@ pub fn main() -> ExitCode {
             Ok((config, _)) => check::run(&config),
             Err(error) => refuse(&error),
         },
+        Command::Config(show) => show.run(),
         Command::Costs(arguments) => costs::run(&arguments, BAD_USAGE),
         Command::Client(client) => client.run(),
         Command::Version => {
@@ -169,6 +184,16 @@ pub fn main() -> ExitCode {
     }
 }
 
+impl Command {
+    const fn settings(&mut self) -> Option<&mut Settings> {
+        match self {
+            Self::Serve(settings) | Self::Check(settings) => Some(settings),
+            Self::Config(show) => Some(&mut show.settings),
+            Self::Costs(_) | Self::Client(_) | Self::Version => None,
+        }
+    }
+}
+
 impl Settings {
     /// Reads the file, if there is one; gives its text as well.
     fn read(&self) -> Result<(Config, Option<String>), ConfigError> {
@@ -176,12 +201,17 @@ impl Settings {
             return Ok((self.build(ConfigFile::default())?, None));
         };
         let text = ConfigFile::text(path)?;
-        let config = self.build(ConfigFile::parse_from(path, &text)?)?;
+        let config = document::build(path, &text, |file| self.build(file))?;
         Ok((config, Some(text)))
     }
 
     /// Lays command line and environment over the file and checks the whole.
-    fn build(&self, mut file: ConfigFile) -> Result<Config, ConfigError> {
+    fn build(&self, file: ConfigFile) -> Result<Config, ConfigError> {
+        let built = self.laid_over(file).and_then(Config::build);
+        built.map_err(|error| self.origins.tell(error))
+    }
+
+    fn laid_over(&self, mut file: ConfigFile) -> Result<ConfigFile, ConfigError> {
         file.listen = self.listen.or(file.listen);
         file.admin_listen = self.admin_listen.or(file.admin_listen);
         file.upstream.base_url = self.upstream.clone().or(file.upstream.base_url);
@@ -209,7 +239,7 @@ impl Settings {
         webhook::environment(&mut file.webhook)?;
         traces::environment(&mut file.traces)?;
         file.log.format = self.log_format.or(file.log.format).or_else(format_of_mode);
-        Config::build(file)
+        Ok(file)
     }
 }
 
@@ -219,7 +249,7 @@ fn is_in_environment(path: &Path) -> bool {
 }
 
 fn two_keys() -> ConfigError {
-    ConfigError::Invalid(vec![Problem {
+    ConfigError::invalid(vec![Problem {
         field: "HOLYSHEEP_API_KEY".into(),
         message: format!("set together with {KEY_FILE_VARIABLE}; unset one of the two"),
     }])
@@ -237,7 +267,7 @@ fn node_in_environment() -> Result<Vec<IpAddr>, ConfigError> {
         {
             let address = text.parse().map_err(|_| {
                 let message = format!("{text:?} is no address; expected that of the node");
-                ConfigError::Invalid(vec![Problem {
+                ConfigError::invalid(vec![Problem {
                     field: variable.into(),
                     message,
                 }])
@@ -259,7 +289,7 @@ fn key_in_environment() -> Result<Option<Secret>, ConfigError> {
         return Ok(None);
     };
     Secret::new(text.into_vec()).map(Some).map_err(|error| {
-        ConfigError::Invalid(vec![Problem {
+        ConfigError::invalid(vec![Problem {
             field: "HOLYSHEEP_API_KEY".into(),
             message: format!("{error}; expected a key such as cr_…"),
         }])

@@ -9,6 +9,7 @@ mod build;
 mod client_limits;
 mod decimal;
 pub mod dns;
+pub mod document;
 pub mod file;
 pub mod live;
 pub mod models;
@@ -21,6 +22,7 @@ mod sampling;
 pub mod secret;
 pub mod tcp;
 pub mod traces;
+pub mod tree;
 pub mod upstream;
 pub mod url;
 pub mod webhook;
@@ -35,6 +37,7 @@ use serde::{Deserialize, Serialize};
 use crate::cost::Catalogue;
 pub use client_limits::{ClientLimits, ClientLimitsFile};
 pub use dns::Dns;
+pub use document::{Found, Origin};
 pub use file::ConfigFile;
 pub use live::{Live, differences};
 pub use models::{ModelMap, Target};
@@ -263,17 +266,16 @@ pub enum ConfigError {
         /// Why.
         reason: std::io::Error,
     },
-    /// The file is not what it should be.
-    #[error("{path}: {message}")]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Where and what, from the parser.
-        message: String,
-    },
     /// Settings that cannot be used, all of them.
-    #[error("{}", .0.iter().map(|p| format!("{}: {}", p.field, p.message)).collect::<Vec<_>>().join("\n"))]
-    Invalid(Vec<Problem>),
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Invalid(Vec<Found>),
+}
+
+impl ConfigError {
+    /// Of settings that cannot be used, wherever they come from.
+    pub fn invalid(problems: Vec<Problem>) -> Self {
+        Self::Invalid(problems.into_iter().map(Found::from).collect())
+    }
 }
 
 impl Config {
@@ -286,5 +288,7 @@ impl Config {
 /// The base URL of the HolySheep API.
 pub const DEFAULT_BASE_URL: &str = "https://api.holysheep.ai/v1";
 
+#[cfg(test)]
+mod documented;
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::config::{ConfigError, ConfigFile, prices};
+use crate::config::{ConfigError, ConfigFile, document, prices};
 use crate::cost::{Amount, Catalogue};
 use bill::Bill;
 use comparison::Comparison;
@@ -173,13 +173,16 @@ fn catalogue(arguments: &Arguments) -> Result<Catalogue, CostsError> {
     let Some(path) = &arguments.config else {
         return Ok(Catalogue::default());
     };
-    let file = ConfigFile::parse_from(path, &ConfigFile::text(path)?)?;
-    let mut problems = Vec::new();
-    let prices = prices::checked(&file.prices, &mut problems);
-    match problems.is_empty() {
-        true => Ok(prices),
-        false => Err(ConfigError::Invalid(problems).into()),
-    }
+    let text = ConfigFile::text(path)?;
+    let built = document::build(path, &text, |file: ConfigFile| {
+        let mut problems = Vec::new();
+        let prices = prices::checked(&file.prices, &mut problems);
+        match problems.is_empty() {
+            true => Ok(prices),
+            false => Err(ConfigError::invalid(problems)),
+        }
+    });
+    Ok(built?)
 }
 
 fn comparison(arguments: &Arguments, prices: &Catalogue) -> Result<Comparison, CostsError> {

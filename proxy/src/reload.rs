@@ -16,7 +16,7 @@ use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
 use tokio::sync::Notify;
 
-use crate::config::{Config, ConfigError, ConfigFile, differences};
+use crate::config::{Config, ConfigError, ConfigFile, differences, document};
 use crate::readiness::Readiness;
 use crate::watch::FileWatch;
 use crate::worker::Inbox;
@@ -137,8 +137,8 @@ impl Reloader {
     fn reload(&self, text: Result<String, ConfigError>) {
         let path = &self.source.path;
         let built = text.and_then(|text| {
-            let file = ConfigFile::parse_from(path, &text)?;
-            Ok(((self.source.build)(file)?, hash(&text)))
+            let config = document::build(path, &text, &self.source.build)?;
+            Ok((config, hash(&text)))
         });
         let mut state = State::clone(&self.reloads.state.load());
         match built {

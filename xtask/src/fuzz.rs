@@ -1,7 +1,7 @@
-//! `cargo xtask fuzz`: the scanners of bodies under LLVM's fuzzer, for as long as one has.
+//! `cargo xtask fuzz`: the scanners of bodies and the reader of files under LLVM's fuzzer, for as long as one has.
 //!
-//! The crate `fuzz` takes the scanners' sources as they are. It starts from the corpus of streams that the tests have,
-//! and keeps what it finds below the target directory.
+//! The crate `fuzz` takes their sources as they are. It starts from the corpus of streams that the tests have and from the
+//! documented configuration, and keeps what it finds below the target directory.
 
 use std::fs;
 use std::path::PathBuf;
@@ -85,7 +85,8 @@ fn fuzz(workspace: &Workspace, seconds: u64) -> Result<()> {
     outcome
 }
 
-/// A directory with each stream of the tests' corpus as each of the four kinds.
+/// A directory with each stream of the tests' corpus as each of the four kinds of bodies, and each piece of the documented
+/// configuration as a file.
 fn seeds(workspace: &Workspace) -> Result<PathBuf> {
     let corpus = workspace.scratch("fuzz/corpus")?;
     let streams = workspace.root().join("proxy/tests/fixtures/streams");
@@ -97,6 +98,14 @@ fn seeds(workspace: &Workspace) -> Result<PathBuf> {
             let seed = [&[kind, 16], content.as_slice()].concat();
             fs::write(corpus.join(format!("{kind}-{name}")), seed)?;
         }
+    }
+    let documented = workspace.root().join("docs/configuration.md");
+    let text = fs::read_to_string(&documented).with_context(|| documented.display().to_string())?;
+    let blocks = text.split("```yaml\n").skip(1);
+    let blocks = blocks.filter_map(|block| block.split("```").next());
+    for (number, piece) in blocks.flat_map(|block| block.split("\n\n")).enumerate() {
+        let seed = [&[4, 16], piece.as_bytes()].concat();
+        fs::write(corpus.join(format!("4-{number}")), seed)?;
     }
     Ok(corpus)
 }

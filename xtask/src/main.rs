@@ -69,7 +69,7 @@ enum Task {
     Emulate(emulate::Options),
     /// Measure the proxy against nginx and HAProxy
     Bench(bench::Options),
-    /// Feed the scanners of bodies with whatever a fuzzer comes up with
+    /// Feed the scanners of bodies and the reader of files with whatever a fuzzer comes up with
     Fuzz(fuzz::Options),
     /// Render the chart to deploy/manifests and to the files its tests compare with
     Manifests(manifests::Options),

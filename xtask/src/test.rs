@@ -98,7 +98,7 @@ const STEPS: [Step; 15] = [
     },
     Step {
         name: "fuzz",
-        title: "the scanners of bodies, for a while under a fuzzer",
+        title: "the scanners of bodies and the reader of files, for a while under a fuzzer",
         needs: &[],
         run: fuzz::check,
         remedy: "the input that failed is named above; `cargo xtask fuzz` goes on from there",

@@ -12,13 +12,18 @@ use crate::limits::{Quotas, redis};
 use crate::upstream::Link;
 use crate::worker;
 
-/// The upstreams with their keys, and the clients, if they have keys of their own.
-pub(super) fn read(config: &Config) -> Result<(Arc<[Arc<Link>]>, Option<Arc<Book>>)> {
+/// The upstreams, with their keys.
+pub(super) fn upstreams(config: &Config) -> Result<Arc<[Arc<Link>]>> {
     let links = Link::all(config);
     load_keys(config, &links)?;
+    Ok(links)
+}
+
+/// The clients, if they have keys of their own.
+pub(super) fn clients(config: &Config) -> Result<Option<Arc<Book>>> {
     let book = config.clients_file.as_deref();
     let book = book.map(|path| Book::open(path, config.workers).map(Arc::new));
-    Ok((links, book.transpose()?))
+    Ok(book.transpose()?)
 }
 
 /// What clients may have, and where it is counted.

@@ -65,7 +65,7 @@ fn decoded(text: &str) -> Option<String> {
 }
 
 fn wrong(variable: &'static str, message: &str) -> ConfigError {
-    ConfigError::Invalid(vec![Problem {
+    ConfigError::invalid(vec![Problem {
         field: Cow::Borrowed(variable),
         message: message.to_owned(),
     }])

@@ -8,6 +8,12 @@ use crate::config::{ConfigError, Problem, Secret};
 const SECRET: &str = "HOLYSHEEP_WEBHOOK_SECRET";
 const SECRET_FILE: &str = "HOLYSHEEP_WEBHOOK_SECRET_FILE";
 
+/// The variable that this field of the file comes from, if it does.
+pub(super) fn origin(field: &str) -> Option<String> {
+    let is_set = || std::env::var_os(SECRET_FILE).is_some_and(|text| !text.is_empty());
+    (field == "webhook.secret_file" && is_set()).then(|| SECRET_FILE.to_owned())
+}
+
 /// Lays the environment over the file.
 ///
 /// # Errors
@@ -15,7 +21,7 @@ const SECRET_FILE: &str = "HOLYSHEEP_WEBHOOK_SECRET_FILE";
 pub(super) fn environment(file: &mut WebhookFile) -> Result<(), ConfigError> {
     let get = |name| std::env::var_os(name).filter(|text| !text.is_empty());
     let wrong = |message: String| {
-        ConfigError::Invalid(vec![Problem {
+        ConfigError::invalid(vec![Problem {
             field: SECRET.into(),
             message,
         }])

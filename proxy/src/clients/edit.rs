@@ -150,7 +150,7 @@ impl Editor {
             }
         };
         file::entries(&self.path, &text)?;
-        let file = file::parse(&text).map_err(|_| self.form())?;
+        let file = file::parse(&text).ok_or_else(|| self.form())?;
         Ok((text, file))
     }
 
@@ -162,7 +162,7 @@ impl Editor {
     fn write(&self, text: Option<String>, wanted: &ClientsFile) -> Result<(), EditError> {
         let text = text.ok_or_else(|| self.form())?;
         match file::parse(&text) {
-            Ok(file) if file == *wanted => {}
+            Some(file) if file == *wanted => {}
             _ => return Err(self.form()),
         }
         file::entries(&self.path, &text)?;
@@ -203,7 +203,7 @@ impl Editor {
 /// Adds a client behind the others.
 fn with_client(text: &str, client: &ClientFile) -> Option<String> {
     let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
-    if file::parse(text).map_or_else(|_| text.trim().is_empty(), |file| file.clients.is_empty()) {
+    if file::parse(text).map_or_else(|| text.trim().is_empty(), |file| file.clients.is_empty()) {
         lines.retain(|line| !line.trim_start().starts_with("clients:"));
         lines.push("clients:".to_owned());
         lines.extend(item(client, 2));

@@ -14,15 +14,13 @@ use super::key::{KeyId, Salted};
 use super::pattern::Pattern;
 use super::table::Entry;
 use super::{ANONYMOUS, Client, KeyFacts, Routes};
-use crate::config::{ClientLimitsFile, Problem, file};
+use crate::config::{ClientLimitsFile, ConfigError, Problem, document, tree};
 use crate::route::ROUTES;
 
 /// More clients than anybody has: each has series in `/metrics`.
 const MAX_CLIENTS: usize = 10_000;
 /// Longest name.
 const MAX_NAME: usize = 64;
-/// What is as long and has no gap may be a key, a salt or a hash. A field's name is shorter.
-const SUSPICIOUS: usize = 30;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -88,7 +86,7 @@ pub enum ClientsError {
         reason: std::io::Error,
     },
     /// It is not what it should be.
-    #[error("the file of clients {path} cannot be used: {message}")]
+    #[error("the file of clients {path} cannot be used\n{message}")]
     Content {
         /// The file.
         path: PathBuf,
@@ -116,42 +114,28 @@ pub fn read(path: &Path) -> Result<String, ClientsError> {
 /// # Errors
 /// If it is not what it should be: all that is wrong with it, by the paths of fields.
 pub fn entries(path: &Path, text: &str) -> Result<Vec<Entry>, ClientsError> {
-    let fail = |message| ClientsError::Content {
-        path: path.to_owned(),
-        message,
+    let built = match text.trim().is_empty() {
+        true => Err(ConfigError::invalid(vec![Problem {
+            field: "clients".into(),
+            message: EMPTY.to_owned(),
+        }])),
+        false => document::build(path, text, |file| {
+            checked(&file).map_err(ConfigError::invalid)
+        }),
     };
-    checked(&parse(text).map_err(fail)?).map_err(|problems| {
-        let lines = problems.iter();
-        let lines = lines.map(|problem| format!("{}: {}", problem.field, problem.message));
-        fail(lines.collect::<Vec<_>>().join("\n"))
+    built.map_err(|error| ClientsError::Content {
+        path: path.to_owned(),
+        message: error.to_string(),
     })
 }
 
-/// Parses the text of a file. An empty one is refused: what was cut off by mistake must not lock everybody out.
-///
-/// # Errors
-/// Where it does not fit, and why.
-pub fn parse(text: &str) -> Result<ClientsFile, String> {
-    if text.trim().is_empty() {
-        return Err("it is empty; expected `clients:` and a list, which may be []".to_owned());
-    }
-    file::parse(text).map_err(|message: String| masked(&message))
-}
+/// What was cut off by mistake must not lock everybody out.
+const EMPTY: &str = "missing, the file is empty; expected `clients:` and a list, which may be []";
 
-/// A message without what may be a secret: a parser quotes what does not fit.
-fn masked(message: &str) -> String {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || "_+=-".contains(c);
-    let mut masked = String::with_capacity(message.len());
-    let mut rest = message;
-    while let Some(start) = rest.find(is_part) {
-        let (before, from) = rest.split_at(start);
-        let (word, after) = from.split_at(from.find(|c| !is_part(c)).unwrap_or(from.len()));
-        masked.push_str(before);
-        masked.push_str(if word.len() < SUSPICIOUS { word } else { "…" });
-        rest = after;
-    }
-    masked.push_str(rest);
-    masked
+/// What the text of a file says, if it fits; [`entries`] says what does not.
+pub fn parse(text: &str) -> Option<ClientsFile> {
+    let reading = tree::read(text).ok().filter(|_| !text.trim().is_empty())?;
+    reading.value.filter(|_| reading.misfits.is_empty())
 }
 
 /// Checks what was written.

@@ -88,7 +88,7 @@ impl Config {
         if problems.is_empty() {
             Ok(config)
         } else {
-            Err(ConfigError::Invalid(problems))
+            Err(ConfigError::invalid(problems))
         }
     }
 

@@ -1,7 +1,7 @@
 //! The configuration file as it is written: every key optional, none unknown.
 //!
 //! Command line and environment are laid over it by [`crate::cli`] before
-//! [`super::Config::build`] checks the whole.
+//! [`super::Config::build`] checks the whole; [`super::document`] says where in the file something is wrong.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serializer};
 
 use super::dns::DnsFile;
@@ -18,6 +17,7 @@ use super::prices::PriceFile;
 use super::probes::ProbesFile;
 use super::resilience::{BreakerFile, EjectionFile, HedgingFile, RetriesFile};
 use super::routes::{ResponsesFile, RouteFile};
+use super::tree::{self, Misfit};
 pub use super::upstream::UpstreamFile;
 use super::webhook::WebhookFile;
 use super::{
@@ -299,64 +299,21 @@ impl ConfigFile {
         })
     }
 
-    /// Parses the text of the file at `path`.
+    /// Parses the text of a file that has no name.
     ///
     /// # Errors
-    /// If it is not what it should be, with line, column and field.
-    pub fn parse_from(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        Self::parse(text).map_err(|message| ConfigError::Parse {
-            path: path.to_owned(),
-            message,
-        })
-    }
-
-    /// Parses the text of a file.
-    ///
-    /// # Errors
-    /// The parser's message, with line and column.
+    /// All that does not fit, a line each: path and reason.
     pub fn parse(text: &str) -> Result<Self, String> {
-        if text.trim().is_empty() {
-            return Ok(Self::default());
+        let line = |misfit: &Misfit| format!("{}: {}", misfit.path, misfit.message);
+        let reading = tree::read(text).map_err(|misfit| misfit.message)?;
+        match reading.value {
+            Some(file) if reading.misfits.is_empty() => Ok(file),
+            _ => {
+                let lines: Vec<_> = reading.misfits.iter().map(line).collect();
+                Err(lines.join("\n"))
+            }
         }
-        parse(text)
     }
-}
-
-/// Parses the text of a file. The reason why it cannot be has the path of the field, and line and column.
-///
-/// # Errors
-/// That reason.
-pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    // Without the lines around the place: one of them may hold a key that was put there by mistake.
-    let options = serde_saphyr::options! { with_snippet: false };
-    let parsed = serde_saphyr::from_str_with_options(text, options);
-    parsed.map_err(|error| {
-        let place = error.location().map(|place| {
-            let (line, column) = (place.line(), place.column());
-            format!(" (line {line}, column {column})")
-        });
-        match misfit::<T>(text) {
-            Some((path, reason)) => format!("{path}: {reason}{}", place.unwrap_or_default()),
-            None => error.to_string(),
-        }
-    })
-}
-
-/// The path to the field that does not fit, and why. The parser of YAML knows lines, not paths.
-fn misfit<T: DeserializeOwned>(text: &str) -> Option<(String, String)> {
-    let value: serde_json::Value = serde_saphyr::from_str(text).ok()?;
-    let error = serde_path_to_error::deserialize::<_, T>(value).err()?;
-    let path = error.path().to_string();
-    (path != ".").then(|| (path, without_keys(&error.inner().to_string())))
-}
-
-/// A message quotes the value that does not fit, which may be a key in the wrong place.
-fn without_keys(message: &str) -> String {
-    let prefixes = ["cr_", "sk-", "hs-", "whsec_"];
-    let is_key = |quoted: &&str| prefixes.iter().any(|prefix| quoted.starts_with(prefix));
-    let parts = message.split('"');
-    let parts = parts.map(|part| if is_key(&part) { "…" } else { part });
-    parts.collect::<Vec<_>>().join("\"")
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod clients_reload;
 mod clients_secrets;
 mod command_line;
 mod condition;
+mod config_command;
 mod cost;
 mod costs;
 mod dns;

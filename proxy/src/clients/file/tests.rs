@@ -58,7 +58,7 @@ fn what_is_wrong_is_named_by_its_path() {
         (
             "clients: [{name: a, keys: [], disabled: maybe}]",
             "clients[0].disabled",
-            "bool",
+            "true or false",
         ),
         (
             "clients: [{name: 'a b', keys: []}]",

@@ -19,7 +19,7 @@ fn units_are_read_as_people_write_them() {
 #[test]
 fn an_error_names_the_place_and_what_was_expected() {
     let error = ConfigFile::parse("listen: 127.0.0.1:1\ntimeouts:\n  conect: 1s\n").unwrap_err();
-    assert!(error.contains("conect") && error.contains('3'), "{error}");
+    assert!(error.starts_with("timeouts.conect: "), "{error}");
     let error = ConfigFile::parse("timeouts:\n  connect: soon\n").unwrap_err();
     assert!(error.starts_with("timeouts.connect: "), "{error}");
     assert!(error.contains("soon") && error.contains("10s"), "{error}");

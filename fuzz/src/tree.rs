@@ -1,0 +1,1 @@
+../../proxy/src/config/tree.rs
