@@ -180,7 +180,9 @@ fn each_attempt_has_a_span_and_upstream_is_told_of_it() {
 #[test]
 fn an_error_is_on_both_spans() {
     let receiver = Receiver::start();
-    let rig = builder(&receiver, "", "retries: {attempts: 1}").start();
+    // No connection may be there before there is the fault.
+    let config = "retries: {attempts: 1}\nupstream: {min_idle: 0}";
+    let rig = builder(&receiver, "", config).start();
     rig.fault("reset-on-accept", FaultScope::Always);
     let status = post(&rig, QUESTION, &[]);
     assert!(status >= 500, "{status}");
