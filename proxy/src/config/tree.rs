@@ -11,7 +11,9 @@ mod words;
 use std::fmt;
 
 use serde::de::DeserializeOwned;
-use serde_saphyr::{DuplicateKeyPolicy, Error, Location, MergeKeyPolicy, Spanned};
+use serde_saphyr::{
+    DuplicateKeyPolicy, Error, Location, MergeKeyPolicy, NonFiniteFloatPolicy, Spanned,
+};
 
 use node::Node;
 
@@ -107,6 +109,8 @@ impl Tree {
             with_snippet: false,
             // They are found in the tree, where they have a path.
             duplicate_keys: DuplicateKeyPolicy::PassThrough,
+            // As texts they do not fit where a number is expected, and have a path, too.
+            non_finite_float_policy: NonFiniteFloatPolicy::AsString,
             merge_keys: MergeKeyPolicy::Error,
             // What stands for something else has two places, and can grow beyond all measure.
             budget: serde_saphyr::budget! { max_depth: DEEPEST, max_aliases: 0 },

@@ -66,6 +66,7 @@ fn mismatch(rest: &str) -> String {
     };
     let expected = match expected {
         "usize" | "u64" | "u32" | "u16" | "u8" => "a whole number",
+        "f64" | "f32" => "a number",
         "a boolean" => "true or false",
         "a string" | "string or map" => "a text",
         "path string" => "a path",

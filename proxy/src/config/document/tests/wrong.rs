@@ -1,7 +1,7 @@
 //! Wrong files of all sections, one fault in each.
 
 /// A file, the line that is at fault (0 for none), the path, and words of the remedy.
-pub(super) const FILES: [(&str, u64, &str, &str); 59] = [
+pub(super) const FILES: [(&str, u64, &str, &str); 60] = [
     ("listen: nowhere", 1, "listen", "such as 127.0.0.1:8080"),
     ("listen: 8080", 1, "listen", "such as 127.0.0.1:8080"),
     (
@@ -300,5 +300,11 @@ pub(super) const FILES: [(&str, u64, &str, &str); 59] = [
         1,
         "timeouts",
         "got a list, expected fields with values",
+    ),
+    (
+        "hedging: {budget_percent: .nan}",
+        1,
+        "hedging.budget_percent",
+        "got \".nan\", expected a whole number",
     ),
 ];
