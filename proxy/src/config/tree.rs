@@ -1,6 +1,6 @@
 //! A YAML file as a tree that knows where everything stands in it: line and column of each key and value.
 //!
-//! [`read`] makes it and fits it to a type ([`fit`]), [`words`] says in plain words what does not. What is found later in
+//! [`read`] makes it and fits it to a type (`fit`), `words` says in plain words what does not. What is found later in
 //! what was read is looked up here by its path. Knows nothing of the proxy, so that the fuzzer can take it as it is.
 
 mod fit;
