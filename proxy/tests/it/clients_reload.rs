@@ -183,7 +183,10 @@ fn a_mounted_secret_that_is_swapped_is_read_again_and_so_is_one_at_a_hangup() {
     assert_eq!(ask(&mut client, &b.key), 200);
     mount(&volume, "..3", "clients: [{name: x}]");
     eventually(|| metric(BROKEN) > 0.0);
-    let logged = served.logged("the clients stay as they were").unwrap();
+    let message = "the clients stay as they were";
+    // The line comes through a pipe of its own, after the metric.
+    eventually(|| served.logged(message).is_some());
+    let logged = served.logged(message).unwrap();
     let error = logged["error"].as_str().unwrap();
     assert!(
         error.contains("clients[0]") && error.contains("keys"),
