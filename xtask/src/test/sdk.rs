@@ -1,5 +1,6 @@
 //! The vendors' own clients through the proxy: the scripts in `sdk` against an emulator, as an application would.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -23,6 +24,9 @@ const TOKEN_INTERVAL_MS: u32 = 5;
 /// What the application has as its key; it must never reach upstream.
 const CLIENT_KEY: &str = "sk-client-0123456789";
 
+/// The settings of a proxy whose clients may spend less than one request costs.
+const POOR: &str = "limits: {per_client: {usd_per_day: 0.0000001}}\n";
+
 pub(super) fn run(workspace: &Workspace) -> Result<Outcome> {
     cargo::build_programs(workspace)?;
 
@@ -32,7 +36,14 @@ pub(super) fn run(workspace: &Workspace) -> Result<Outcome> {
     let mut binary = bound_to_us(workspace.binary("debug", "holysheep-emulator"));
     binary.args(["--token-rate", &(1000 / TOKEN_INTERVAL_MS).to_string()]);
     let emulator = Emulator::start_by(&mut group, binary, &scratch.join("sdk-ca.pem"), |_| {})?;
-    let url = start_proxy(workspace, &mut group, &emulator, &log).with_context(|| tail(&log))?;
+    let mut start = |log: &Path, settings: &[&OsStr]| {
+        start_proxy(workspace, &mut group, &emulator, (log, settings)).with_context(|| tail(log))
+    };
+    let url = start(&log, &[])?;
+    let poor = scratch.join("sdk-poor.yaml");
+    fs::write(&poor, POOR)?;
+    let settings = ["--config".as_ref(), poor.as_os_str()];
+    let poor_url = start(&scratch.join("sdk-poor-proxy.log"), &settings)?;
 
     let scripts = workspace.root().join("xtask/src/test/sdk");
     let mut node = bound_to_us("node");
@@ -46,6 +57,7 @@ pub(super) fn run(workspace: &Workspace) -> Result<Outcome> {
     for (name, mut script) in [("Node", node), ("Python", python)] {
         script
             .env("PROXY_URL", &url)
+            .env("POOR_PROXY_URL", &poor_url)
             .env("EMULATOR_ORIGIN", emulator.origin())
             .env("EMULATOR_CA", &emulator.ca)
             .env("TOKEN_INTERVAL_MS", TOKEN_INTERVAL_MS.to_string())
@@ -66,14 +78,14 @@ fn start_proxy(
     workspace: &Workspace,
     group: &mut Group,
     emulator: &Emulator,
-    log: &Path,
+    (log, settings): (&Path, &[&OsStr]),
 ) -> Result<String> {
     let (listen, admin) = (services::free_address()?, services::free_address()?);
     let binary = workspace.binary("debug", "holysheep-proxy");
     let mut proxy = services::serve(&binary, listen, admin);
     command::without_settings(&mut proxy);
     emulator.as_upstream_of(&mut proxy);
-    command::log_to(proxy.args(["--workers", "1"]), log)?;
+    command::log_to(proxy.args(["--workers", "1"]).args(settings), log)?;
     group.start("proxy", &mut proxy)?;
     services::wait_until_ready(group, admin)?;
     Ok(format!("http://{listen}"))

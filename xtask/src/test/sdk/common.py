@@ -13,6 +13,8 @@ import urllib.error
 import urllib.request
 
 PROXY = os.environ["PROXY_URL"]
+# Another, whose clients have spent their budget after one request.
+POOR_PROXY = os.environ["POOR_PROXY_URL"]
 EMULATOR = os.environ["EMULATOR_ORIGIN"]
 CLIENT_KEY = os.environ["CLIENT_KEY"]
 UPSTREAM_KEY = os.environ["UPSTREAM_KEY"]

@@ -1,7 +1,20 @@
 """OpenAI's Python client: what it gets when it leaves, when something fails, and when it tries again."""
 
 import openai
-from common import LONG, check, during, equal, events_end, fault_field, hold, left, own_error, raised, retried
+from common import (
+    LONG,
+    POOR_PROXY,
+    check,
+    during,
+    equal,
+    events_end,
+    fault_field,
+    hold,
+    left,
+    own_error,
+    raised,
+    retried,
+)
 from openai_python import CHAT, OPTIONS, RESPONSE, gpt
 
 patient = openai.OpenAI(**{**OPTIONS, "max_retries": 2})
@@ -105,6 +118,17 @@ def rate_limit():
     equal("retry-after", error.response.headers.get("retry-after"), "7")
     equal("body", error.response.content, body)
     equal("requests that reached upstream", len(made), 1)
+
+
+@check("openai-python: a spent budget is told once, and not tried again")
+def budget():
+    asked = []
+    http = openai.DefaultHttpxClient(event_hooks={"request": [asked.append]})
+    poor = openai.OpenAI(**{**OPTIONS, "base_url": f"{POOR_PROXY}/v1", "max_retries": 2}, http_client=http)
+    poor.chat.completions.create(**CHAT)
+    error = raised(openai.RateLimitError, lambda: poor.chat.completions.create(**CHAT))
+    equal("code and type", (error.code, error.type), ("insufficient_quota", "insufficient_quota"))
+    equal("requests", len(asked), 2)
 
 
 @check("openai-python: an unknown path is not found")
