@@ -1,6 +1,6 @@
 //! `holysheep-proxy config`: shows what a file, the environment and flags come to, or says what is wrong with them.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -39,6 +39,8 @@ impl Show {
         };
         match writeln!(std::io::stdout(), "{text}") {
             Ok(()) => ExitCode::SUCCESS,
+            // Whoever reads it has seen enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Err(error) => failed(&error),
         }
     }
