@@ -80,8 +80,11 @@ impl Rate {
                 left: self.left(ahead),
             });
         }
-        // What exceeds the burst is owed.
-        Ok(ahead.saturating_add(self.time_of(amount)))
+        match amount > self.burst {
+            // What exceeds the burst is owed.
+            true => Ok(ahead.saturating_add(self.time_of(amount))),
+            false => Ok(after),
+        }
     }
 }
 
@@ -98,7 +101,7 @@ impl Bucket {
     ///
     /// # Errors
     /// If so much cannot be had now; nothing is taken then.
-    pub(super) fn take(&self, rate: Rate, amount: u64, now: u64) -> Result<Left, Refused> {
+    pub(super) fn take(&self, rate: Rate, amount: u64, now: u64) -> Result<(), Refused> {
         let mut full_at = self.full_at.load(Relaxed);
         loop {
             let ahead = rate.taken(full_at.saturating_sub(now), amount)?;
@@ -107,7 +110,7 @@ impl Bucket {
                 .full_at
                 .compare_exchange_weak(full_at, next, Relaxed, Relaxed)
             {
-                Ok(_) => return Ok(rate.left(ahead)),
+                Ok(_) => return Ok(()),
                 Err(other) => full_at = other,
             }
         }
