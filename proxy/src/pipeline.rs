@@ -267,10 +267,11 @@ async fn forward<D: Downstream>(
     let has_model = record.route.is_some_and(|route| route.get().names_model());
     let gives_signs = !worker.treatment(record.route).keep_alive.is_zero();
     let adds = outbound.adds_usage;
-    let only_model = !gives_signs && !admit::needs_estimate(worker, record);
+    let estimated = admit::needs_estimate(worker, record);
+    let only_model = !gives_signs && !estimated;
     let guard = Guard::of(record);
     let mut body = Observed::new(client, has_model, adds, only_model).guarded_by(guard);
-    admit::admit(worker, &mut outbound.message, &mut body, record).await?;
+    admit::admit(worker, &mut outbound.message, &mut body, record, estimated).await?;
     let mut slot = None;
     let sent = attempts::run(worker, outbound, &mut body, record, &mut slot).await;
     let exchange = match (sent, slot) {

@@ -7,6 +7,7 @@ use super::body::Observed;
 use super::learn::{self, Until};
 use crate::account::RequestRecord;
 use crate::account::usage::Source;
+use crate::config::ClientLimits;
 use crate::cost::{Amount, Tokens};
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
@@ -22,7 +23,7 @@ use crate::worker::Worker;
 const BYTES_PER_TOKEN: u64 = 4;
 
 /// Takes it out of the client's quota. Where tokens or dollars are limited, the body is read first, as far as it is kept: it
-/// says how long the answer may be.
+/// says how long the answer may be; `estimated` is what [`needs_estimate`] says.
 ///
 /// # Errors
 /// [`ProxyError::RateLimited`], [`ProxyError::InsufficientQuota`], or that the body breaks off.
@@ -31,8 +32,8 @@ pub(super) async fn admit<D: Downstream>(
     message: &mut Message,
     body: &mut Observed<'_, D>,
     record: &mut RequestRecord,
+    estimated: bool,
 ) -> Result<(), ProxyError> {
-    let estimated = needs_estimate(worker, record);
     let Some(operation) = record.operation().filter(|_| estimated) else {
         reserve(worker, Amount::ZERO, record)?;
         return take(worker, 0, record).await;
@@ -57,21 +58,36 @@ pub(super) fn needs_estimate(worker: &Worker, record: &RequestRecord) -> bool {
     worker.with_terms(record, |terms| terms.limits.needs_estimate())
 }
 
+/// The terms of the request's client, if they limit what `applies` asks for. A handle costs writing to memory that all workers
+/// share, so the record has one.
+fn hold<'a>(
+    worker: &Worker,
+    record: &'a mut RequestRecord,
+    applies: fn(&ClientLimits) -> bool,
+) -> Option<&'a Arc<Terms>> {
+    if !worker.with_terms(record, |terms| applies(&terms.limits)) {
+        return None;
+    }
+    if record.terms.is_none() {
+        record.terms = Some(worker.with_terms(record, Arc::clone));
+    }
+    record.terms.as_ref()
+}
+
 /// Sets aside what the request will probably cost.
 ///
 /// # Errors
 /// [`ProxyError::InsufficientQuota`] or [`ProxyError::QuotaReserved`].
 fn reserve(worker: &Worker, cost: Amount, record: &mut RequestRecord) -> Result<(), ProxyError> {
-    let budgeted = |terms: &Arc<Terms>| terms.limits.has_budget().then(|| Arc::clone(terms));
-    let Some(terms) = worker.with_terms(record, budgeted) else {
+    let Some(terms) = hold(worker, record, ClientLimits::has_budget) else {
         return Ok(());
     };
-    let reserved = terms.reserve(cost);
-    record.terms = Some(terms);
-    reserved.map_err(|Overdrawn { limit, until }| match until {
-        Some(retry_after) => ProxyError::InsufficientQuota { limit, retry_after },
-        None => ProxyError::QuotaReserved(limit),
-    })?;
+    terms
+        .reserve(cost)
+        .map_err(|Overdrawn { limit, until }| match until {
+            Some(retry_after) => ProxyError::InsufficientQuota { limit, retry_after },
+            None => ProxyError::QuotaReserved(limit),
+        })?;
     record.reserved = Some(cost);
     Ok(())
 }
@@ -85,15 +101,13 @@ pub(super) async fn take(
     tokens: u64,
     record: &mut RequestRecord,
 ) -> Result<(), ProxyError> {
-    let counted = |terms: &Arc<Terms>| terms.limits.counts().then(|| Arc::clone(terms));
-    let Some(terms) = worker.with_terms(record, counted) else {
+    let Some(terms) = hold(worker, record, ClientLimits::counts) else {
         return Ok(());
     };
     let taken = match worker.remote.as_deref() {
-        Some(remote) => Box::pin(remote.take(&terms, tokens)).await,
+        Some(remote) => Box::pin(remote.take(terms, tokens)).await,
         None => terms.take_share(tokens, Instant::now(), 1),
     };
-    record.terms = Some(terms);
     match taken {
         Ok(taken) => {
             record.taken = Some(taken);

@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{CHAT, Client, QUESTION};
+use super::{CHAT, Client, QUESTION, eventually};
 
 /// Clients that ask as often as they can, until they are told to stop.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
-    pub(crate) begun: Instant,
+    begun: Instant,
     first: Arc<OnceLock<Instant>>,
     clients: Vec<JoinHandle<()>>,
 }
@@ -51,6 +51,12 @@ impl Load {
             first,
             clients,
         }
+    }
+
+    /// Lets it go on for so long.
+    pub(crate) fn go_on(&self, time: Duration) {
+        let end = self.begun.elapsed() + time;
+        eventually(|| self.begun.elapsed() > end);
     }
 
     /// What became of it.
