@@ -30,6 +30,7 @@ pub mod probe;
 pub mod readiness;
 pub mod relay;
 pub mod reload;
+pub mod replace;
 pub mod route;
 pub mod stream;
 pub mod takeover;

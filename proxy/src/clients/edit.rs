@@ -3,15 +3,14 @@
 //! The text is changed where a line says so, and what comes out is read again: if it is not just what was wanted, as with
 //! a file in another form of YAML, nothing is written.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::fs::{self, File};
 use std::ops::Range;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
 use super::file::{self, ClientFile, ClientsError, ClientsFile, KeyFile};
+use crate::replace::replace;
 
 /// Why a file was not changed.
 #[derive(Debug, thiserror::Error)]
@@ -166,37 +165,10 @@ impl Editor {
             _ => return Err(self.form()),
         }
         file::entries(&self.path, &text)?;
-        self.replace(&text).map_err(|reason| EditError::Write {
+        replace(&self.path, text.as_bytes()).map_err(|reason| EditError::Write {
             path: self.path.clone(),
             reason,
         })
-    }
-
-    /// Puts a new file in place of the old one, at once and as a whole. It keeps the old one's permissions, and is for its
-    /// owner alone if there was none.
-    fn replace(&self, text: &str) -> std::io::Result<()> {
-        let mut name = self.path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.new", std::process::id()));
-        let path = self.path.with_file_name(name);
-        let written = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .and_then(|mut new| {
-                new.write_all(text.as_bytes())?;
-                if let Ok(old) = fs::metadata(&self.path) {
-                    let mode = old.permissions().mode() & 0o777;
-                    new.set_permissions(fs::Permissions::from_mode(mode))?;
-                }
-                new.sync_all()
-            });
-        let replaced = written.and_then(|()| fs::rename(&path, &self.path));
-        if replaced.is_err() {
-            // What matters is the error before.
-            let _ = fs::remove_file(&path);
-        }
-        replaced
     }
 }
 

@@ -1,5 +1,7 @@
 //! Tests of `edit.rs`.
 
+use std::os::unix::fs::PermissionsExt;
+
 use super::*;
 use crate::config::ClientLimitsFile;
 

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::super::{amount, pico};
 use super::{Entry, Told, Unusable};
 use crate::cost::Amount;
+use crate::replace::replace;
 
 /// How long others may have the lock.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -28,9 +29,6 @@ type Book = BTreeMap<Box<str>, BTreeMap<Box<str>, Amount>>;
 pub struct FileStore {
     path: PathBuf,
     lock: File,
-    book: Book,
-    /// The file that it was read from: each has another number.
-    inode: Option<u64>,
     told: Told,
 }
 
@@ -39,7 +37,10 @@ impl FileStore {
     pub(super) fn open(directory: &Path) -> Result<Self, Unusable> {
         fs::create_dir_all(directory).map_err(in_file(directory))?;
         let path = directory.join("budgets.lock");
-        let lock = private()
+        // Who spends what is nobody else's business.
+        let lock = OpenOptions::new()
+            .write(true)
+            .mode(0o600)
             .create(true)
             .truncate(false)
             .open(&path)
@@ -47,8 +48,6 @@ impl FileStore {
         Ok(Self {
             path: directory.join("budgets.json"),
             lock,
-            book: Book::new(),
-            inode: None,
             told: Told::new(),
         })
     }
@@ -82,8 +81,7 @@ impl FileStore {
     }
 
     fn exchange_locked(&mut self, entries: &[Entry]) -> Result<Vec<u64>, Unusable> {
-        self.read()?;
-        let mut book = self.book.clone();
+        let mut book = self.read()?;
         let mut has_changed = false;
         let mut wholes = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -103,57 +101,35 @@ impl FileStore {
         }
         if has_changed {
             prune(&mut book);
-            self.inode = Some(self.replace(&book)?);
-            self.book = book;
+            self.write(&book).map_err(in_file(&self.path))?;
             for entry in entries {
                 let key = (entry.client.clone(), entry.period.clone());
                 self.told.insert(key, entry.own);
             }
-            let book = &self.book;
             self.told
                 .retain(|(_, period), _| book.contains_key(period.text()));
         }
         Ok(wholes)
     }
 
-    /// Reads the file, if it is another than before.
-    fn read(&mut self) -> Result<(), Unusable> {
-        let inode = match fs::metadata(&self.path) {
-            Ok(metadata) => Some(metadata.ino()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+    /// Each time anew: others write it, and neither its number nor its time tells one from the next for certain.
+    fn read(&self) -> Result<Book, Unusable> {
+        let text = match fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Book::new()),
             Err(error) => return Err(in_file(&self.path)(error)),
         };
-        if inode == self.inode {
-            return Ok(());
-        }
-        self.book = match inode {
-            None => Book::new(),
-            Some(_) => {
-                let text = fs::read_to_string(&self.path).map_err(in_file(&self.path))?;
-                serde_json::from_str(&text).map_err(|reason| Unusable::Content {
-                    path: self.path.clone(),
-                    reason,
-                })?
-            }
-        };
-        self.inode = inode;
-        Ok(())
+        serde_json::from_str(&text).map_err(|reason| Unusable::Content {
+            path: self.path.clone(),
+            reason,
+        })
     }
 
-    /// Puts a new file in the place of the old one; returns its number.
-    fn replace(&self, book: &Book) -> Result<u64, Unusable> {
-        let new = self.path.with_extension("new");
-        let write = || {
-            let mut file = private().create(true).truncate(true).open(&new)?;
-            file.write_all(&serde_json::to_vec_pretty(book)?)?;
-            file.write_all(b"\n")?;
-            file.sync_all()?;
-            fs::rename(&new, &self.path)?;
-            // The name is in the directory, which is another file.
-            File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
-            file.metadata().map(|metadata| metadata.ino())
-        };
-        write().map_err(in_file(&self.path))
+    /// Puts a new file in the place of the old one.
+    fn write(&self, book: &Book) -> io::Result<()> {
+        let mut text = serde_json::to_vec_pretty(book)?;
+        text.push(b'\n');
+        replace(&self.path, &text)
     }
 }
 
@@ -167,13 +143,6 @@ fn prune(book: &mut Book) {
             book.remove(&period);
         }
     }
-}
-
-/// Who spends what is nobody else's business.
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).mode(0o600);
-    options
 }
 
 fn in_file(path: &Path) -> impl Fn(io::Error) -> Unusable {
@@ -228,6 +197,23 @@ mod tests {
     }
 
     #[test]
+    fn what_another_process_writes_again_and_again_is_seen() {
+        let path = directory("again");
+        let open = || FileStore::open(&path).unwrap();
+        let (mut one, mut other) = (open(), open());
+        let tell = |store: &mut FileStore, own| {
+            store.exchange(&[entry("a", "2026-11-27", own)]).unwrap()[0]
+        };
+        // File systems give a number that has become free to the next file.
+        for own in 1..50 {
+            tell(&mut other, 2 * own - 1);
+            tell(&mut other, 2 * own);
+            assert_eq!(tell(&mut one, 0), 2 * own);
+        }
+        fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
     fn a_process_that_keeps_the_lock_holds_up_nobody_for_long() {
         let path = directory("busy");
         let open = || FileStore::open(&path).unwrap();
@@ -247,7 +233,8 @@ mod tests {
         for day in ["2026-11-24", "2026-11-25", "2026-11-26", "2026-11-27"] {
             store.exchange(&[entry("a", day, 1)]).unwrap();
         }
-        let days: Vec<_> = store.book.keys().map(AsRef::as_ref).collect();
+        let book = store.read().unwrap();
+        let days: Vec<_> = book.keys().map(AsRef::as_ref).collect();
         assert_eq!(days, ["2026-11-26", "2026-11-27"]);
         assert_eq!(store.told.len(), 2);
         fs::remove_dir_all(&path).unwrap();
