@@ -7,6 +7,7 @@ pub mod account;
 pub mod admin;
 pub mod answer;
 pub mod app;
+pub mod by_name;
 pub mod check;
 pub mod cli;
 pub mod clients;

@@ -1,12 +1,12 @@
 //! Which model has which price: those built in, and what the configuration says instead or besides.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
 use super::built_in::MODELS;
 use super::price::Price;
+use crate::by_name::ByName;
 
 /// A model with a price.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -36,7 +36,7 @@ pub struct Catalogue(Arc<Models>);
 struct Models {
     entries: Vec<Entry>,
     /// By every name they have.
-    by_name: HashMap<Box<str>, usize>,
+    by_name: ByName<usize>,
 }
 
 /// The one that comes with the program.
@@ -60,7 +60,7 @@ impl Catalogue {
         let replaced = |entry: &Entry| own.iter().any(|own| own.name == entry.name);
         let mut entries: Vec<_> = built_in.filter(|entry| !replaced(entry)).collect();
         entries.extend(own);
-        let mut by_name = HashMap::new();
+        let mut by_name = ByName::default();
         for (index, entry) in entries.iter().enumerate() {
             for name in std::iter::once(&entry.name).chain(&entry.aliases) {
                 by_name.insert(name.clone(), index);

@@ -4,13 +4,13 @@
 //! gets a series once upstream has answered with it, as with `gen_ai.rs`: names that clients make up do not become labels.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::WorkerMetrics;
 use super::cell::Counter;
 use super::gen_ai::OTHER;
 use super::usage::TOKENS;
+use crate::by_name::ByName;
 use crate::cost::{Amount, Tokens};
 
 /// Models without a price that have series of their own, for each client of a worker.
@@ -160,19 +160,19 @@ impl Labelled {
 /// The models of one client.
 #[derive(Debug, Default)]
 struct Models {
-    known: HashMap<Box<str>, Arc<Series>>,
+    known: ByName<Arc<Series>>,
     unpriced: usize,
 }
 
 /// One worker's way to its series, without a lock for those there are.
 #[derive(Debug, Default)]
-pub struct Ledger(RefCell<HashMap<Box<str>, Models>>);
+pub struct Ledger(RefCell<ByName<Models>>);
 
 impl Ledger {
     /// Counts a request to a model with a price.
     pub fn count(&self, metrics: &CostMetrics, (client, model): (&str, &str), charge: &Charge) {
         self.with(client, |models| {
-            models.series(metrics, client, model).count(charge);
+            models.count(metrics, (client, model), charge);
         });
     }
 
@@ -197,7 +197,7 @@ impl Ledger {
                     None => OTHER,
                 },
             };
-            models.series(metrics, client, label).count(charge);
+            models.count(metrics, (client, label), charge);
         });
     }
 
@@ -211,13 +211,15 @@ impl Ledger {
 }
 
 impl Models {
-    fn series(&mut self, metrics: &CostMetrics, client: &str, model: &str) -> &Series {
-        if !self.known.contains_key(model) {
-            let series = metrics.add(client, model);
-            self.known.insert(model.into(), series);
+    fn count(&mut self, metrics: &CostMetrics, (client, model): (&str, &str), charge: &Charge) {
+        match self.known.get(model) {
+            Some(series) => series.count(charge),
+            None => {
+                let series = metrics.add(client, model);
+                series.count(charge);
+                self.known.insert(model.into(), series);
+            }
         }
-        // Just made if it was not there.
-        &self.known[model]
     }
 }
 

@@ -5,12 +5,12 @@
 //! make up do not become labels.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::cell::{Histogram, nanos};
 use super::http::ms;
+use crate::by_name::ByName;
 use crate::route::Operation;
 
 /// Models with series of their own, in each worker and operation.
@@ -139,7 +139,7 @@ impl GenAiMetrics {
 
 /// One worker's way to its series, without a lock for those there are.
 #[derive(Debug, Default)]
-pub struct Models([RefCell<HashMap<Box<str>, Arc<Series>>>; Operation::COUNT]);
+pub struct Models([RefCell<ByName<Arc<Series>>>; Operation::COUNT]);
 
 impl Models {
     /// Counts a request that upstream has answered; `is_real` says that it did so with that model.
