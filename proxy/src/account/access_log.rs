@@ -31,6 +31,8 @@ pub struct Batch {
     clock: WallClock,
     lines: Vec<u8>,
     count: u64,
+    /// Length of the batch before: this one will be about as long, and need not grow to it step by step.
+    expected: usize,
 }
 
 impl Batch {
@@ -42,12 +44,16 @@ impl Batch {
             clock: WallClock::default(),
             lines: Vec::new(),
             count: 0,
+            expected: 0,
         }
     }
 
     /// Adds a line, with the share of which it is one if it stands for others, too; true when the batch should be handed
     /// over.
     pub fn add(&mut self, record: &RequestRecord, total: Duration, share: Option<f64>) -> bool {
+        if self.lines.is_empty() {
+            self.lines.reserve(self.expected);
+        }
         match self.format {
             LogFormat::Json => self.json(record, total, share),
             LogFormat::Text => text::line(
@@ -68,6 +74,7 @@ impl Batch {
             return None;
         }
         let lines = std::mem::take(&mut self.lines);
+        self.expected = lines.len();
         Some((lines, std::mem::take(&mut self.count)))
     }
 

@@ -105,6 +105,7 @@ impl<D: Downstream> RequestBody for Observed<'_, D> {
         }
         let (before, rest) = data.split_at(end.unwrap_or_default());
         let asked = scanner.asked();
+        self.tail.reserve_exact(ADDITION.len() + rest.len());
         self.has_added = end.is_some() && asked.is_stream && !asked.has_stream_options;
         match self.has_added {
             true => self.tail.extend_from_slice(ADDITION),
