@@ -279,6 +279,7 @@ impl RequestRecord {
         }
         let now = Instant::now();
         let total = now.duration_since(self.started);
+        let used = self.used();
         let metrics = &self.worker.metrics;
         metrics.http.finished(self.route, self.status, total);
         if let Some(client) = &self.client {
@@ -301,14 +302,14 @@ impl RequestRecord {
                 let models = &self.worker.origin(self.upstream).models_asked;
                 let series = &metrics.upstream(self.upstream).gen_ai;
                 models.count(series, asked, is_real, &counted);
-                if let Some((source, tokens)) = self.used() {
+                if let Some((source, tokens)) = used {
                     metrics.usage.count(source, tokens);
                 }
                 self.charge(is_real);
             }
         }
         let worker = Rc::clone(&self.worker);
-        pipeline::settle(&worker, self, now);
+        pipeline::settle(&worker, self, used, now);
         self.worker.log_access(self, total);
         if self.trace.is_some() {
             worker.keep_spans(self, now);

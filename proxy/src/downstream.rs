@@ -18,6 +18,17 @@ pub trait Downstream: RequestBody {
     /// Adds a field to the response head.
     fn field(&mut self, name: &[u8], value: &[u8]);
 
+    /// Adds fields that `write` appends as they stand in HTTP/1.1, each `name: value` with its line end.
+    fn lines(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut lines = Vec::new();
+        write(&mut lines);
+        let fields = lines.split(|byte| *byte == b'\n').filter_map(|line| {
+            let colon = memchr::memchr(b':', line)?;
+            Some((line.get(..colon)?, line.get(colon + 1..)?.trim_ascii()))
+        });
+        fields.for_each(|(name, value)| self.field(name, value));
+    }
+
     /// Adds the fields of `head` that `keep` wants; see [`HeadView::copy_fields`].
     fn fields<'a>(
         &mut self,

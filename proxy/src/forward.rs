@@ -11,7 +11,6 @@ use crate::downstream::Downstream;
 use crate::error::ProxyError;
 use crate::http1::head::Version;
 use crate::http1::{FieldName, Framing, Guarded, HeadView, encode, framing};
-use crate::limits;
 use crate::pipeline::{ADDED, Inbound, Target};
 use crate::route::{Action, Dialect, Route};
 use crate::traces::{self, Trace};
@@ -347,7 +346,7 @@ pub fn response_fields<D: Downstream>(head: &HeadView<'_>, client: &mut D, has_l
     let named = ConnectionOptions::of(head);
     client.fields(head, |name, text, _| match name {
         FieldName::XRequestId | FieldName::XHolysheepError => false,
-        FieldName::Other if has_limits && limits::is_ours(text) => false,
+        FieldName::XRateLimit if has_limits => false,
         name => !name.is_hop_by_hop() && !named.contains(text),
     });
     // The client's id is the one in our log; upstream's is kept beside it.

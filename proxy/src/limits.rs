@@ -9,6 +9,7 @@ mod gcra;
 pub mod redis;
 mod tell;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +23,7 @@ use budget::{Kept, Purse};
 use gcra::Bucket;
 pub use gcra::{Left, Rate, Refused};
 pub use redis::Remote;
-pub use tell::{LimitState, State, fields, is_ours};
+pub use tell::{LimitState, State, fields};
 
 /// What there is a limit of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -255,13 +256,20 @@ impl Terms {
     /// If a limit does not permit it; nothing is taken then.
     pub fn take_share(&self, tokens: u64, now: Instant, replicas: u32) -> Result<Taken, Exceeded> {
         let quota = &self.quota;
-        let limits = self.limits.share(replicas);
+        let limits = self.share(replicas);
         match quota.take(&limits, tokens, quota.nanos(now)) {
             Ok(()) => Ok(Taken {
                 tokens,
                 of: Of::Share(replicas),
             }),
             Err((limit, retry_after)) => Err(quota.refuse(limit, retry_after)),
+        }
+    }
+
+    fn share(&self, replicas: u32) -> Cow<'_, ClientLimits> {
+        match replicas {
+            1 => Cow::Borrowed(&self.limits),
+            several => Cow::Owned(self.limits.share(several)),
         }
     }
 
@@ -284,7 +292,7 @@ impl Terms {
                 return;
             }
         };
-        let Some(rate) = self.limits.share(replicas).tokens else {
+        let Some(rate) = self.share(replicas).tokens else {
             return;
         };
         match used.checked_sub(taken.tokens) {

@@ -88,7 +88,7 @@ pub fn limits<D: Downstream>(client: &mut D, record: &RequestRecord) {
     if let Some(terms) = &record.terms {
         // Just now, or it is the proxy's own answer.
         let state = terms.state(record.head_came.unwrap_or_else(Instant::now));
-        limits::fields(&state, |name, value| client.field(name, value));
+        client.lines(|out| limits::fields(&state, out));
     }
 }
 

@@ -31,6 +31,9 @@ impl Source {
     }
 }
 
+/// How it is known what a request used, and its tokens of the prompt and of the answer.
+pub type Used = (Source, [Option<u64>; 2]);
+
 /// A response that is looked at as it passes.
 #[derive(Debug)]
 pub struct Observation {
@@ -120,9 +123,8 @@ impl Observation {
 }
 
 impl RequestRecord {
-    /// How it is known what the request used, and its tokens of the prompt and of the answer; `None` where upstream has
-    /// not had it, or has refused it.
-    pub fn used(&self) -> Option<(Source, [Option<u64>; 2])> {
+    /// What the request used; `None` where upstream has not had it, or has refused it.
+    pub fn used(&self) -> Option<Used> {
         let Some(observed) = &self.observed else {
             let is_answered = self.header.is_some();
             let may_be_billed = self.sent_upstream.is_some() && !is_answered;

@@ -49,10 +49,7 @@ pub struct ClientLimits {
 /// More a minute is no limit that means anything; the arithmetic is exact to a thousandth up to here.
 const MOST: u64 = 100_000_000;
 /// The article's `limit_req`: 1000 requests a minute, a burst of 100.
-const REQUESTS: Rate = Rate {
-    per_minute: 1000,
-    burst: 100,
-};
+const REQUESTS: Rate = Rate::new(1000, 100);
 /// About a page of text.
 const EXPECTED_OUTPUT: u64 = 1000;
 
@@ -89,10 +86,7 @@ impl ClientLimits {
     #[must_use]
     pub fn share(&self, parts: u32) -> Self {
         let part = |whole: u64| (whole / u64::from(parts.max(1))).max(1);
-        let rate = |rate: Rate| Rate {
-            per_minute: part(rate.per_minute),
-            burst: part(rate.burst),
-        };
+        let rate = |rate: Rate| Rate::new(part(rate.per_minute), part(rate.burst));
         Self {
             requests: self.requests.map(rate),
             tokens: self.tokens.map(rate),
@@ -240,6 +234,6 @@ impl Pair {
             .or(inherited)
             .unwrap_or_else(|| (self.default_burst)(per_minute));
         require(is_in_range(burst), burst_name, message(burst));
-        Some(Rate { per_minute, burst })
+        Some(Rate::new(per_minute, burst))
     }
 }

@@ -120,8 +120,7 @@ impl H1Stream {
         }
     }
 
-    /// Whether the connection can carry another request: the last one's body
-    /// has been read to its end, and the peer has not closed.
+    /// Whether the connection can carry another request: the last one's body has been read, and the peer has not closed.
     pub fn is_reusable(&mut self) -> bool {
         self.settle();
         !self.close
@@ -138,8 +137,7 @@ impl H1Stream {
         }
     }
 
-    /// Drops what has come of the request body; whether that was all of it, and
-    /// not more than a body may have.
+    /// Drops what has come of the request body; whether that was all of it, and not more than a body may have.
     fn discard_body(&mut self) -> bool {
         self.settle();
         // Nothing is waited for: whoever reads next registers its own task.
@@ -172,10 +170,9 @@ impl H1Stream {
         }
     }
 
-    /// The client has sent FIN while its request is worked on. An interim
-    /// response, which every HTTP/1.1 client has to accept (RFC 9110 section
-    /// 15.2), finds out whether it still listens: a closed socket answers with
-    /// a reset. An HTTP/1.0 client knows none and is taken to be gone.
+    /// The client has sent FIN while its request is worked on. An interim response, which every HTTP/1.1 client has to accept
+    /// (RFC 9110 section 15.2), finds out whether it still listens: a closed socket answers with a reset. An HTTP/1.0 client
+    /// knows none and is taken to be gone.
     fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self.half.poll(cx, self.response_progress()) {
             Poll::Ready(Verdict::Gone) => return Poll::Ready(()),
@@ -268,14 +265,17 @@ impl Downstream for H1Stream {
     }
 
     fn start_head(&mut self, status: u16) {
-        // Whoever waits to be asked for the body has the answer instead, and
-        // nothing may be written into it.
+        // Whoever waits to be asked for the body has the answer instead, and nothing may be written into it.
         self.expects_continue = false;
         encode::status_line(&mut self.output.bytes, status);
     }
 
     fn field(&mut self, name: &[u8], value: &[u8]) {
         encode::field(&mut self.output.bytes, name, value);
+    }
+
+    fn lines(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.output.bytes);
     }
 
     fn fields<'a>(
@@ -341,9 +341,8 @@ impl Downstream for H1Stream {
     }
 
     fn truncate(&mut self) {
-        // Without its last chunk, or short of its length, the body is
-        // incomplete for every client (RFC 9112 section 8). One that ends with
-        // the connection would look whole after a FIN.
+        // Without its last chunk, or short of its length, the body is incomplete for every client (RFC 9112 section 8). One
+        // that ends with the connection would look whole after a FIN.
         self.close = true;
         self.reset = self.response == Response::Body(Framing::UntilClose);
     }

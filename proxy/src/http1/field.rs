@@ -55,6 +55,8 @@ pub enum FieldName {
     XHolysheepError,
     /// `x-holysheep-timing`: the client wants to know what the kernel saw.
     XHolysheepTiming,
+    /// Any field whose name begins with `x-ratelimit-`: what OpenAI's API tells of limits.
+    XRateLimit,
     /// `x-real-ip`
     XRealIp,
     /// `x-request-id`
@@ -108,13 +110,21 @@ impl FieldName {
             (22, b's') => (b"sec-websocket-protocol", Self::SecWebSocketProtocol),
             (24, b's') => (b"sec-websocket-extensions", Self::SecWebSocketExtensions),
             (19, b'p') => (b"proxy-authorization", Self::HopByHop),
-            _ => return Self::Other,
+            _ => return Self::by_beginning(name, first),
         };
-        if name.eq_ignore_ascii_case(known) {
+        if is_same(name, known) {
             field
         } else {
-            Self::Other
+            Self::by_beginning(name, first)
         }
+    }
+
+    #[inline]
+    fn by_beginning(name: &[u8], first: u8) -> Self {
+        if first == b'x' && tells_of_limits(name) {
+            return Self::XRateLimit;
+        }
+        Self::Other
     }
 
     /// Whether the field belongs to one connection and is never forwarded
@@ -131,6 +141,48 @@ impl FieldName {
                 | Self::Upgrade
         )
     }
+}
+
+/// The bit by which a letter differs from the same one in upper case. No other byte that a name may have becomes a letter or
+/// a hyphen by it, so that names are compared eight bytes at a time.
+const CASE: u64 = 0x2020_2020_2020_2020;
+
+#[inline]
+fn word(bytes: &[u8; 8]) -> u64 {
+    u64::from_le_bytes(*bytes) | CASE
+}
+
+#[inline]
+fn half(bytes: &[u8; 4]) -> u64 {
+    u64::from(u32::from_le_bytes(*bytes)) | CASE
+}
+
+/// Whether a name is `known`, which is as long and has letters and hyphens only, ignoring case.
+#[inline]
+fn is_same(name: &[u8], known: &[u8]) -> bool {
+    if let (Some(last), Some(known_last)) = (name.last_chunk(), known.last_chunk()) {
+        // The last eight may have been among those before.
+        let mut words = name.as_chunks().0.iter().zip(known.as_chunks().0);
+        return word(last) == word(known_last) && words.all(|(a, b)| word(a) == word(b));
+    }
+    match [name, known].map(|name| (name.first_chunk(), name.last_chunk())) {
+        [(Some(a), Some(b)), (Some(known_a), Some(known_b))] => {
+            half(a) == half(known_a) && half(b) == half(known_b)
+        }
+        _ => name.eq_ignore_ascii_case(known),
+    }
+}
+
+/// Whether a name begins with `x-ratelimit-`.
+#[inline]
+fn tells_of_limits(name: &[u8]) -> bool {
+    let begins = |first| word(first) == u64::from_le_bytes(*b"x-rateli");
+    let goes_on = |rest: &[u8]| {
+        rest.first_chunk()
+            .is_some_and(|next| half(next) == half(b"mit-"))
+    };
+    let parts = name.split_first_chunk();
+    parts.is_some_and(|(first, rest)| begins(first) && goes_on(rest))
 }
 
 #[cfg(test)]

@@ -19,6 +19,9 @@ pub struct Rate {
     pub per_minute: u64,
     /// At once, after a pause.
     pub burst: u64,
+    /// The time after which the burst is back, in nanoseconds: every request asks for it.
+    #[serde(skip)]
+    whole: u64,
 }
 
 /// What a client has left.
@@ -40,15 +43,38 @@ pub struct Refused {
 }
 
 impl Rate {
+    /// So much a minute, and so much at once.
+    pub const fn new(per_minute: u64, burst: u64) -> Self {
+        let rate = Self {
+            per_minute,
+            burst,
+            whole: 0,
+        };
+        Self {
+            whole: rate.time_of(burst),
+            ..rate
+        }
+    }
+
     /// The time after which `amount` is back, in nanoseconds. Rounded up, so that the limit is never exceeded.
-    fn time_of(self, amount: u64) -> u64 {
-        let rate = self.per_minute.max(1);
+    #[inline]
+    const fn time_of(self, amount: u64) -> u64 {
+        let rate = match self.per_minute {
+            0 => 1,
+            rate => rate,
+        };
         if let Some(time) = amount.checked_mul(MINUTE) {
             return time.div_ceil(rate);
         }
         // Rare, and a division that costs ten times as much.
-        let time = u128::from(amount) * u128::from(MINUTE);
-        u64::try_from(time.div_ceil(rate.into())).unwrap_or(u64::MAX)
+        let time = (amount as u128 * MINUTE as u128).div_ceil(rate as u128);
+        if time > u64::MAX as u128 {
+            return u64::MAX;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "it was compared")]
+        {
+            time as u64
+        }
     }
 
     /// What comes back within so many nanoseconds.
@@ -61,9 +87,10 @@ impl Rate {
     }
 
     fn left(self, ahead: u64) -> Left {
-        let burst = self.time_of(self.burst);
         Left {
-            remaining: self.amount_of(burst.saturating_sub(ahead)).min(self.burst),
+            remaining: self
+                .amount_of(self.whole.saturating_sub(ahead))
+                .min(self.burst),
             reset: Duration::from_nanos(ahead),
         }
     }
@@ -71,12 +98,11 @@ impl Rate {
     /// Takes `amount` of what is `ahead` nanoseconds from being untouched; gives by how much it is afterwards. More than
     /// the burst can be had by nobody: whoever asks for it gets it in place of the whole burst.
     fn taken(self, ahead: u64, amount: u64) -> Result<u64, Refused> {
-        let burst = self.time_of(self.burst);
         let cost = self.time_of(amount.min(self.burst));
         let after = ahead.saturating_add(cost);
-        if after > burst {
+        if after > self.whole {
             return Err(Refused {
-                retry_after: Duration::from_nanos(after - burst),
+                retry_after: Duration::from_nanos(after - self.whole),
                 left: self.left(ahead),
             });
         }

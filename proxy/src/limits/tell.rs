@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::budget::BudgetStates;
 use super::gcra::{Left, Rate};
+use crate::http1::encode;
 
 /// What a client has left of each of its limits.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,112 +20,63 @@ pub struct State {
     pub concurrent: Option<(u32, u32)>,
 }
 
-/// Whether this is the name of a field that the proxy sets for clients with limits: what upstream says of its own would
-/// be about the account that all clients share.
-pub fn is_ours(name: &[u8]) -> bool {
-    // This is asked of every field, so it is two comparisons. A name has no byte that could be taken for another by it.
-    let Some((first, rest)) = name.split_first_chunk::<8>() else {
-        return false;
-    };
-    let Some((next, _)) = rest.split_first_chunk::<4>() else {
-        return false;
-    };
-    let lower = 0x2020_2020_2020_2020_u64;
-    u64::from_le_bytes(*first) | lower == u64::from_le_bytes(*b"x-rateli")
-        && u32::from_le_bytes(*next) | 0x2020_2020 == u32::from_le_bytes(*b"mit-")
-}
+/// Bytes of the fields with the longest numbers: names take 158, what stands around values 24, four numbers 20 each, two
+/// times 24 each.
+const LONGEST: usize = 310;
 
-/// Gives the fields that tell of `state` to `put`.
-pub fn fields(state: &State, mut put: impl FnMut(&[u8], &[u8])) {
-    let all: [(_, [&[u8]; 3]); 2] = [
-        (
-            state.requests,
-            [
-                b"x-ratelimit-limit-requests",
-                b"x-ratelimit-remaining-requests",
-                b"x-ratelimit-reset-requests",
-            ],
-        ),
-        (
-            state.tokens,
-            [
-                b"x-ratelimit-limit-tokens",
-                b"x-ratelimit-remaining-tokens",
-                b"x-ratelimit-reset-tokens",
-            ],
-        ),
-    ];
-    let mut number = itoa::Buffer::new();
-    for (known, [limit, remaining, reset]) in all {
-        let Some((rate, left)) = known else {
-            continue;
-        };
-        put(limit, number.format(rate.per_minute).as_bytes());
-        put(remaining, number.format(left.remaining).as_bytes());
-        put(reset, SpanText::of(left.reset).as_bytes());
+/// Appends the fields of a response that tell of `state`, as they stand in HTTP/1.1. They are most of what limits cost a
+/// request: names are copied here together with what stands around them, by lengths the compiler knows.
+pub fn fields(state: &State, out: &mut Vec<u8>) {
+    out.reserve(LONGEST);
+    if let Some((rate, left)) = state.requests {
+        out.extend_from_slice(b"x-ratelimit-limit-requests: ");
+        encode::number(out, rate.per_minute);
+        out.extend_from_slice(b"\r\nx-ratelimit-remaining-requests: ");
+        encode::number(out, left.remaining);
+        out.extend_from_slice(b"\r\nx-ratelimit-reset-requests: ");
+        span(out, left.reset);
+        out.extend_from_slice(b"\r\n");
+    }
+    if let Some((rate, left)) = state.tokens {
+        out.extend_from_slice(b"x-ratelimit-limit-tokens: ");
+        encode::number(out, rate.per_minute);
+        out.extend_from_slice(b"\r\nx-ratelimit-remaining-tokens: ");
+        encode::number(out, left.remaining);
+        out.extend_from_slice(b"\r\nx-ratelimit-reset-tokens: ");
+        span(out, left.reset);
+        out.extend_from_slice(b"\r\n");
     }
 }
 
-/// A time as OpenAI's API writes it, in the manner of Go: `6m0s`, `1.5s`, `20ms`. Rounded up to milliseconds.
-#[derive(Debug)]
-struct SpanText {
-    bytes: [u8; Self::LONGEST],
-    length: usize,
-}
-
-impl SpanText {
-    /// Twenty digits of hours, and the rest.
-    const LONGEST: usize = 32;
-
-    fn of(time: Duration) -> Self {
-        let mut text = Self {
-            bytes: [0; Self::LONGEST],
-            length: 0,
-        };
-        let millis = time.as_secs().saturating_mul(1000);
-        let millis = millis.saturating_add(time.subsec_nanos().div_ceil(1_000_000).into());
-        let (minutes, rest) = (millis / 60_000, millis % 60_000);
-        if (1..1000).contains(&millis) {
-            text.number(rest);
-            text.push(b"ms");
-            return text;
-        }
-        if minutes >= 60 {
-            text.number(minutes / 60);
-            text.push(b"h");
-        }
-        if minutes > 0 {
-            text.number(minutes % 60);
-            text.push(b"m");
-        }
-        text.number(rest / 1000);
-        let decimals = [rest / 100 % 10, rest / 10 % 10, rest % 10];
-        // Without what need not be written.
-        if let Some(last) = decimals.iter().rposition(|digit| *digit > 0) {
-            text.push(b".");
-            for digit in decimals.iter().take(last + 1) {
-                text.number(*digit);
-            }
-        }
-        text.push(b"s");
-        text
+/// Appends a time as OpenAI's API writes it, in the manner of Go: `6m0s`, `1.5s`, `20ms`. Rounded up to milliseconds.
+fn span(out: &mut Vec<u8>, time: Duration) {
+    let millis = time.as_secs().saturating_mul(1000);
+    let millis = millis.saturating_add(time.subsec_nanos().div_ceil(1_000_000).into());
+    // Mostly it is as short as that.
+    if millis < 1000 {
+        encode::number(out, millis);
+        out.extend_from_slice(if millis == 0 { b"s" } else { b"ms" });
+        return;
     }
-
-    fn number(&mut self, number: u64) {
-        self.push(itoa::Buffer::new().format(number).as_bytes());
+    let (minutes, rest) = (millis / 60_000, millis % 60_000);
+    if minutes >= 60 {
+        encode::number(out, minutes / 60);
+        out.push(b'h');
     }
-
-    fn push(&mut self, bytes: &[u8]) {
-        let end = self.length + bytes.len();
-        if let Some(place) = self.bytes.get_mut(self.length..end) {
-            place.copy_from_slice(bytes);
-            self.length = end;
+    if minutes > 0 {
+        encode::number(out, minutes % 60);
+        out.push(b'm');
+    }
+    encode::number(out, rest / 1000);
+    let decimals = [rest / 100 % 10, rest / 10 % 10, rest % 10];
+    // Without what need not be written.
+    if let Some(last) = decimals.iter().rposition(|digit| *digit > 0) {
+        out.push(b'.');
+        for digit in decimals.iter().take(last + 1) {
+            encode::number(out, *digit);
         }
     }
-
-    fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
-    }
+    out.push(b's');
 }
 
 /// One limit, in `GET /v1/rate_limit` and `/status`.
@@ -182,33 +134,46 @@ mod tests {
 
     #[test]
     fn times_are_written_as_openai_does() {
-        let span = |time| String::from_utf8(SpanText::of(time).as_bytes().to_vec()).unwrap();
-        let millis = |millis| span(Duration::from_millis(millis));
+        let written = |time| {
+            let mut text = Vec::new();
+            span(&mut text, time);
+            String::from_utf8(text).unwrap()
+        };
+        let millis = |millis| written(Duration::from_millis(millis));
         assert_eq!(millis(0), "0s");
         assert_eq!(millis(20), "20ms");
-        assert_eq!(span(Duration::from_nanos(1)), "1ms");
+        assert_eq!(written(Duration::from_nanos(1)), "1ms");
         assert_eq!(millis(1000), "1s");
         assert_eq!(millis(1500), "1.5s");
         assert_eq!(millis(359_999), "5m59.999s");
         assert_eq!(millis(360_000), "6m0s");
         assert_eq!(millis(3_600_000), "1h0m0s");
         assert_eq!(millis(60_050), "1m0.05s");
-        assert_eq!(span(Duration::MAX), "5124095576030h25m51.615s");
+        assert_eq!(written(Duration::MAX), "5124095576030h25m51.615s");
     }
 
     #[test]
-    fn names_are_compared_without_regard_to_case() {
-        assert!(is_ours(b"X-RateLimit-Limit-Requests"));
-        assert!(is_ours(b"x-ratelimit-"));
-        for other in [
-            &b"x-ratelimit"[..],
-            b"x-rate",
-            b"x-ratelimits-",
-            b"y-ratelimit-",
-            b"",
-        ] {
-            assert!(!is_ours(other));
-        }
-        assert!(!is_ours(b"x-request-id"));
+    fn the_longest_fields_are_as_long_as_is_said() {
+        let rate = Rate::new(u64::MAX, u64::MAX);
+        let left = Left {
+            remaining: u64::MAX,
+            reset: Duration::MAX,
+        };
+        let state = State {
+            requests: Some((rate, left)),
+            tokens: Some((rate, left)),
+            concurrent: None,
+        };
+        let mut text = Vec::new();
+        fields(&state, &mut text);
+        assert_eq!(text.len(), LONGEST);
+        let (number, time) = (u64::MAX, "5124095576030h25m51.615s");
+        let expected = ["requests", "tokens"].map(|of| {
+            format!(
+                "x-ratelimit-limit-{of}: {number}\r\nx-ratelimit-remaining-{of}: {number}\r\n\
+                 x-ratelimit-reset-{of}: {time}\r\n"
+            )
+        });
+        assert_eq!(String::from_utf8(text).unwrap(), expected.concat());
     }
 }

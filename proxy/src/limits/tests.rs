@@ -13,12 +13,7 @@ fn terms(requests: Option<Rate>, tokens: Option<Rate>, concurrent: Option<u32>) 
 
 #[test]
 fn a_refusal_takes_nothing() {
-    let rate = |burst| {
-        Some(Rate {
-            per_minute: 60,
-            burst,
-        })
-    };
+    let rate = |burst| Some(Rate::new(60, burst));
     let terms = terms(rate(3), rate(10), Some(2));
     let now = terms.quota.started;
     let six = terms.take_share(6, now, 1).unwrap();
@@ -45,10 +40,7 @@ fn a_refusal_takes_nothing() {
 
 #[test]
 fn what_was_used_beyond_what_was_taken_is_owed() {
-    let rate = Rate {
-        per_minute: 60,
-        burst: 10,
-    };
+    let rate = Rate::new(60, 10);
     let terms = terms(None, Some(rate), None);
     let now = terms.quota.started;
     let five = terms.take_share(5, now, 1).unwrap();
@@ -82,10 +74,7 @@ fn what_a_client_has_had_outlives_a_change_of_its_limits() {
 
 #[test]
 fn shares_together_are_the_whole() {
-    let rate = Rate {
-        per_minute: 600,
-        burst: 90,
-    };
+    let rate = Rate::new(600, 90);
     let quotas = [(); 3].map(|()| terms(Some(rate), None, Some(7)));
     let now = quotas[0].quota.started;
     // All have had a third of the burst, as all know.

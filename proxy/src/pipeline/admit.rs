@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::body::Observed;
 use super::learn::{self, Until};
 use crate::account::RequestRecord;
-use crate::account::usage::Source;
+use crate::account::usage::{Source, Used};
 use crate::config::ClientLimits;
 use crate::cost::{Amount, Tokens};
 use crate::downstream::Downstream;
@@ -141,7 +141,7 @@ fn estimate(operation: Operation, length: u64, asked: Option<&mut Asked>, expect
 }
 
 /// Gives back what the request has not used, or takes what it has used besides.
-pub fn settle(worker: &Worker, record: &mut RequestRecord, now: Instant) {
+pub fn settle(worker: &Worker, record: &mut RequestRecord, used: Option<Used>, now: Instant) {
     let Some(terms) = &record.terms else {
         return;
     };
@@ -151,7 +151,7 @@ pub fn settle(worker: &Worker, record: &mut RequestRecord, now: Instant) {
     let Some(taken) = record.taken.take() else {
         return;
     };
-    let used = match record.used() {
+    let used = match used {
         None => 0,
         // It may be billed for as much as was thought.
         Some((Source::Unknown, _)) => taken.tokens(),

@@ -6,7 +6,7 @@ use super::*;
 const SECOND: u64 = 1_000_000_000;
 
 fn rate(per_minute: u64, burst: u64) -> Rate {
-    Rate { per_minute, burst }
+    Rate::new(per_minute, burst)
 }
 
 #[test]
