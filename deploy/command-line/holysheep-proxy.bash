@@ -336,7 +336,7 @@ _holysheep__proxy() {
             return 0
             ;;
         holysheep__subcmd__proxy__subcmd__config)
-            opts="-h --check --config --listen --admin-listen --upstream --api-key-file --upstream-ca --auth --clients-file --state-dir --workers --take-over --ebpf --ebpf-log --probe-source --probe-listen --log-format --help"
+            opts="-h --check --schema --config --listen --admin-listen --upstream --api-key-file --upstream-ca --auth --clients-file --state-dir --workers --take-over --ebpf --ebpf-log --probe-source --probe-listen --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

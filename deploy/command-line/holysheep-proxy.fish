@@ -98,6 +98,7 @@ complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" 
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l log-format -d 'Form of logs [default: json if `PROXY_MODE` is production]' -r -f -a "json\t'One JSON object a line'
 text\t'For a terminal'"
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l check -d 'Say OK, or all that is wrong, and print nothing else'
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l schema -d 'Print the schema of the file (JSON), by which editors complete and check it'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l ebpf-log -d 'Write what kernel programs say to the log; for debugging'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -s h -l help -d 'Print help'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand costs" -l mix -d 'Tokens of a model, as gpt-4.1=30M:input,5M:cached,10M:output; repeatable [default: the article\'s, 10M:output of each]' -r

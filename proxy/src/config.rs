@@ -20,6 +20,7 @@ pub mod resilience;
 pub mod routes;
 mod sampling;
 pub mod secret;
+pub mod shapes;
 pub mod tcp;
 pub mod traces;
 pub mod tree;
@@ -32,6 +33,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cost::Catalogue;
@@ -54,7 +56,9 @@ pub use url::BaseUrl;
 pub use webhook::{ForwardTo, Webhook, WebhookScheme, WebhookSecrets};
 
 /// Who may use the data port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Auth {
     /// Everyone who can reach it; requests get the proxy's upstream key.
@@ -82,7 +86,9 @@ impl Auth {
 }
 
 /// Whether kernel programs are loaded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum EbpfMode {
     /// Where possible; the log says what is off and why.
@@ -95,7 +101,9 @@ pub enum EbpfMode {
 }
 
 /// Form of the application log and the access log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// One JSON object a line.
@@ -288,7 +296,5 @@ impl Config {
 /// The base URL of the HolySheep API.
 pub const DEFAULT_BASE_URL: &str = "https://api.holysheep.ai/v1";
 
-#[cfg(test)]
-mod documented;
 #[cfg(test)]
 mod tests;

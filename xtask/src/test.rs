@@ -6,6 +6,7 @@
 mod cargo;
 mod chart;
 mod docs;
+mod editor;
 mod image;
 mod monitoring;
 mod report;
@@ -50,7 +51,7 @@ struct Step {
     remedy: &'static str,
 }
 
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 16] = [
     Step {
         name: "ebpf",
         title: "the kernel programs, which the others test with",
@@ -144,6 +145,13 @@ const STEPS: [Step; 15] = [
         needs: &["python3-venv", "python-sdks", "node-sdks", "curl"],
         run: sdk::run,
         remedy: "read the failing check in xtask/src/test/sdk. Then `cargo xtask test --only sdk`",
+    },
+    Step {
+        name: "editor",
+        title: "the configuration file in an editor, by the schema that the program prints",
+        needs: &["node-editor"],
+        run: editor::run,
+        remedy: "read the failing check in xtask/src/test/editor. Then `cargo xtask test --only editor`",
     },
     Step {
         name: "chart",

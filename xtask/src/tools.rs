@@ -45,7 +45,7 @@ pub(crate) struct Lack {
 }
 
 /// All tools; each may need those before it.
-pub(crate) static ALL: [Tool; 15] = [
+pub(crate) static ALL: [Tool; 16] = [
     Tool {
         name: "rustfmt",
         optional: false,
@@ -119,6 +119,13 @@ pub(crate) static ALL: [Tool; 15] = [
         how: "apt-get install of Node if it is absent, npm install below the target directory, 60 MB",
         present: |workspace| node::CHECKS.installed(workspace),
         install: |workspace| node::CHECKS.install(workspace),
+    },
+    Tool {
+        name: "node-editor",
+        optional: true,
+        how: "apt-get install of Node if it is absent, npm install below the target directory, 30 MB",
+        present: |workspace| node::EDITOR.installed(workspace),
+        install: |workspace| node::EDITOR.install(workspace),
     },
     Tool {
         name: "node-sdks",

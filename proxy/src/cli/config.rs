@@ -8,6 +8,9 @@ use clap::Args;
 
 use super::{Settings, refuse};
 
+/// What editors need to know of the file. Made of its types by `examples/configuration`, and held against them by a test.
+const SCHEMA: &str = include_str!("../../../deploy/configuration/holysheep-proxy.schema.json");
+
 /// `config …`
 #[derive(Debug, Args)]
 pub(super) struct Show {
@@ -17,12 +20,18 @@ pub(super) struct Show {
     /// Say OK, or all that is wrong, and print nothing else
     #[arg(long)]
     check: bool,
+    /// Print the schema of the file (JSON), by which editors complete and check it
+    #[arg(long, exclusive = true)]
+    schema: bool,
     #[command(flatten)]
     pub(super) settings: Settings,
 }
 
 impl Show {
     pub(super) fn run(mut self) -> ExitCode {
+        if self.schema {
+            return print(SCHEMA);
+        }
         self.settings.config = self.file.take().or(self.settings.config);
         let config = match self.settings.read() {
             Ok((config, _)) => config,
@@ -37,12 +46,16 @@ impl Show {
                 Err(error) => return failed(&error),
             },
         };
-        match writeln!(std::io::stdout(), "{text}") {
-            Ok(()) => ExitCode::SUCCESS,
-            // Whoever reads it has seen enough.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            Err(error) => failed(&error),
-        }
+        print(&format!("{text}\n"))
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads it has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
     }
 }
 

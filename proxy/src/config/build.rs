@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tracing_subscriber::filter::Targets;
 
+use super::file::{LEAST_HEADERS, MOST_HEADERS};
 use super::{
     AccessLog, Auth, Config, ConfigError, ConfigFile, LogFormat, Problem, TlsListen, models,
     prices, routes, upstream,
@@ -109,7 +110,7 @@ impl Config {
         );
         let headers = self.limits.headers;
         require(
-            (1024..=1024 * 1024).contains(&headers),
+            (LEAST_HEADERS..=MOST_HEADERS).contains(&headers),
             "limits.headers",
             format!("{headers} is out of range; expected 1 KiB to 1 MiB"),
         );

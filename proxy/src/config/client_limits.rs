@@ -1,5 +1,6 @@
 //! `limits.per_client:` how much one client may ask for.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Auth, Problem, decimal};
@@ -8,24 +9,31 @@ use crate::limits::Rate;
 use crate::limits::budget::Span;
 
 /// As it is written, for all clients or for one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientLimitsFile {
-    /// Requests a minute; 0 for any number.
+    /// Requests a minute; 0 for any number. With `auth: clients` 1000 unless set, else any number.
+    #[schemars(range(max = MOST), example = 1000)]
     pub requests_per_minute: Option<u64>,
-    /// Requests at once.
+    /// Requests at once, with `requests_per_minute`; a tenth of a minute's unless set.
+    #[schemars(range(min = 1, max = MOST), example = 100)]
     pub burst: Option<u64>,
-    /// Tokens a minute, of prompts and answers; 0 for any number.
+    /// Tokens a minute, of prompts and answers together; 0 for any number.
+    #[schemars(range(max = MOST), example = 200_000)]
     pub tokens_per_minute: Option<u64>,
-    /// Tokens at once.
+    /// Tokens at once, with `tokens_per_minute`; all of a minute's unless set.
+    #[schemars(range(min = 1, max = MOST), example = 200_000)]
     pub token_burst: Option<u64>,
     /// Requests at a time; 0 for any number.
+    #[schemars(range(max = u32::MAX), example = 50)]
     pub concurrent: Option<u32>,
-    /// Tokens of an answer whose request does not say how many it may have.
+    /// Tokens reserved for an answer whose request sets no `max_tokens`.
     pub expected_output: Option<u64>,
     /// US dollars from midnight to midnight, UTC; 0 for any number.
+    #[schemars(example = 12.5)]
     pub usd_per_day: Option<Budget>,
-    /// US dollars from the first to the last of a month; 0 for any number.
+    /// US dollars from the first to the last of a month, UTC; 0 for any number.
+    #[schemars(example = 200)]
     pub usd_per_month: Option<Budget>,
 }
 
@@ -125,7 +133,7 @@ impl ClientLimits {
 pub struct Budget(Amount);
 
 /// More nobody spends, and the arithmetic has room for.
-const MOST_USD: u64 = 1_000_000;
+pub(super) const MOST_USD: u64 = 1_000_000;
 
 impl Budget {
     fn read(text: &str) -> Option<Self> {

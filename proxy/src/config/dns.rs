@@ -3,10 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Problem;
 use super::file::{self, Span};
+use super::shapes::Positive;
 
 /// The port of name servers.
 const PORT: u16 = 53;
@@ -34,18 +36,21 @@ impl<'de> Deserialize<'de> for Server {
 }
 
 /// `dns:` as it is written.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DnsFile {
-    /// See [`Dns::servers`].
+    /// Name servers, port 53 unless they say; those of the system's `resolv.conf` unless set.
+    #[schemars(example = ["10.96.0.10", "[fd00::a]:5353"])]
     pub servers: Vec<Server>,
-    /// See [`Dns::min_ttl`].
+    /// Addresses are asked for again after so long at the earliest, however short their TTL; at least 100ms.
     pub min_ttl: Option<Span>,
-    /// See [`Dns::max_ttl`].
+    /// Addresses are asked for again after so long at the latest; no less than `min_ttl`.
     pub max_ttl: Option<Span>,
-    /// See [`Dns::timeout`].
+    /// How long one query may take.
+    #[schemars(with = "Option<Positive>")]
     pub timeout: Option<Span>,
-    /// See [`Dns::attempts`].
+    /// How often a query is sent before it has failed.
+    #[schemars(range(min = 1, max = MOST_ATTEMPTS))]
     pub attempts: Option<usize>,
 }
 

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serializer};
+use serde_json::json;
 
 use super::dns::DnsFile;
 use super::models::TargetFile;
@@ -17,6 +19,7 @@ use super::prices::PriceFile;
 use super::probes::ProbesFile;
 use super::resilience::{BreakerFile, EjectionFile, HedgingFile, RetriesFile};
 use super::routes::{ResponsesFile, RouteFile};
+use super::shapes::{self, Address, Positive, Share};
 use super::tree::{self, Misfit};
 pub use super::upstream::UpstreamFile;
 use super::webhook::WebhookFile;
@@ -25,113 +28,151 @@ use super::{
     RedisFile, Timeouts, TracesFile,
 };
 
-/// The whole file.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// Configuration of holysheep-proxy.
+///
+/// Every key is optional. Secrets have no place here, only the paths of the files they are in.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConfigFile {
-    /// Data port address.
+    /// The data port.
+    #[schemars(with = "Option<Address>")]
     pub listen: Option<SocketAddr>,
-    /// Admin port address.
+    /// The admin port: metrics, status, readiness.
+    #[schemars(with = "Option<Address>")]
     pub admin_listen: Option<SocketAddr>,
-    /// TLS data port.
+    /// A second data port with TLS; off unless this is there.
     pub tls: TlsFile,
-    /// Worker threads.
+    /// Worker threads; unless set, as many as the CPUs the cgroup allows.
+    #[schemars(range(min = 1, max = 512), example = 4)]
     pub workers: Option<usize>,
-    /// See [`super::Config::take_over`].
+    /// A Unix socket where listening sockets pass to the next process, see operations.md.
+    #[schemars(example = &"/run/holysheep-proxy/take-over.sock")]
     pub take_over: Option<PathBuf>,
-    /// Kernel programs.
+    /// Kernel programs, see kernel.md.
     pub ebpf: Option<EbpfMode>,
-    /// Their messages.
+    /// Their messages in the log, for debugging.
     pub ebpf_log: Option<bool>,
-    /// `Server-Timing` on request.
+    /// `Server-Timing` in answers to requests with an x-holysheep-timing field.
     pub timing_header: Option<bool>,
-    /// Who may use the data port.
+    /// Who may use the data port. It has to be said where others than this machine reach it.
     pub auth: Option<Auth>,
-    /// Its clients, with `auth: clients`.
+    /// With `auth: clients`, see clients.md.
     pub clients: ClientsSection,
-    /// Directory for what has to outlive the process.
+    /// Directory for what has to outlive the process: what clients cost, see limits.md.
+    #[schemars(example = &"/var/lib/holysheep-proxy")]
     pub state_dir: Option<PathBuf>,
-    /// The upstream; of several, the first.
+    /// Where requests go, with which keys, and how connections are kept; of several upstreams, the first.
     pub upstream: UpstreamFile,
-    /// The others.
+    /// Further ones: `name`, `base_url` and keys, and what else is above but `tcp`; 16 with the first.
+    ///
+    /// What one does not set of `min_idle`, `max_idle`, `idle_timeout` and `via` is as with the first.
+    #[schemars(transform = shapes::further_upstreams)]
     pub upstreams: Vec<UpstreamFile>,
-    /// Which of them serve which models.
+    /// Which upstreams serve which models, by a name or its beginning and `*`; unless set, all, in their order.
+    #[schemars(transform = shapes::models)]
     pub models: BTreeMap<String, Vec<TargetFile>>,
-    /// When a request may be sent again.
+    /// When a request may be sent again, see resilience.md.
     pub retries: RetriesFile,
-    /// When a request goes to two endpoints.
+    /// A second request beside a first one that has no answer.
     pub hedging: HedgingFile,
-    /// When an endpoint gets no requests.
+    /// When one of an upstream's addresses gets no requests.
     pub ejection: EjectionFile,
-    /// When an upstream gets none.
+    /// When an upstream as a whole gets none.
     pub breaker: BreakerFile,
-    /// How names are resolved.
+    /// How names of upstreams are resolved.
     pub dns: DnsFile,
     /// Time limits.
     pub timeouts: TimeoutsFile,
-    /// How responses are passed on.
+    /// How responses are passed on, see streams.md.
     pub responses: ResponsesFile,
-    /// What is otherwise for one route, by its path.
+    /// What is otherwise for one route, by its path, as metrics name it.
+    #[schemars(transform = shapes::routes, example = json!({
+        "/v1/embeddings": {"hedge_after": "200ms"},
+        "/v1/responses": {
+            "first_byte": "5m", "idle": "5m", "total": "30m", "client_leaves": {"drain_for": "30s"}, "keep_alive": "15s",
+        },
+    }))]
     pub routes: BTreeMap<String, RouteFile>,
     /// Size and number limits.
     pub limits: LimitsFile,
-    /// Health probes.
+    /// Health probes, see probes.md.
     pub probes: ProbesFile,
-    /// Notices of payments.
+    /// Notices of payments, see webhook.md; off unless this is there.
     pub webhook: WebhookFile,
-    /// Spans of requests.
+    /// Spans of requests for an OTLP receiver, see traces.md; off unless there is an endpoint.
     pub traces: TracesFile,
     /// The model list's cache.
     pub models_cache: ModelsCacheFile,
-    /// The counting of tokens.
+    /// The counting of tokens, see usage.md.
     pub usage: UsageFile,
-    /// What models cost, besides and instead of what is built in.
+    /// US dollars for a million tokens, besides and instead of what is built in, see costs.md; by a model's name in
+    /// metrics and bills.
+    #[schemars(transform = shapes::prices, example = json!({
+        "gpt-4.1-mini": {
+            "input": 0.40, "output": 1.60, "cached_input": 0.10, "cache_write": 0.40, "cache_write_1h": 0.40,
+            "aliases": ["gpt-4.1-mini-2025-04-14"], "source": "https://platform.openai.com/docs/pricing",
+            "date": "2026-11-26",
+        },
+    }))]
     pub prices: BTreeMap<String, PriceFile>,
-    /// Logs.
+    /// Logs, see access-log.md.
     pub log: LogFile,
 }
 
 /// `tls:`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("dependencies" = {
+    "listen": ["certificate", "key"], "certificate": ["listen", "key"], "key": ["listen", "certificate"],
+}))]
 pub struct TlsFile {
-    /// Address; without it there is no TLS listener.
+    /// Its address.
+    #[schemars(with = "Option<Address>", example = &"127.0.0.1:8443")]
     pub listen: Option<SocketAddr>,
-    /// PEM certificate chain.
+    /// PEM certificate chain; read again when it changes.
+    #[schemars(example = &"/etc/tls/tls.crt")]
     pub certificate: Option<PathBuf>,
-    /// PEM private key.
+    /// PEM private key; likewise.
+    #[schemars(example = &"/etc/tls/tls.key")]
     pub key: Option<PathBuf>,
 }
 
 /// `clients:`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientsSection {
-    /// The file with their keys, which is read by [`crate::clients::file`].
+    /// Clients and their keys; read again when it changes. Only with `auth: clients`.
+    #[schemars(example = &"/etc/holysheep/clients/clients.yaml")]
     pub file: Option<PathBuf>,
 }
 
 /// `timeouts:`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimeoutsFile {
-    /// See [`Timeouts::connect`].
+    /// For name, TCP and TLS towards upstream.
+    #[schemars(with = "Option<Positive>")]
     pub connect: Option<Span>,
-    /// See [`Timeouts::first_byte`].
+    /// From the request's end to the response head.
+    #[schemars(with = "Option<Positive>")]
     pub first_byte: Option<Span>,
-    /// See [`Timeouts::idle`].
+    /// Between two pieces of a response.
+    #[schemars(with = "Option<Positive>")]
     pub idle: Option<Span>,
-    /// See [`Timeouts::total`].
+    /// From a request's head to the end of its response; 0s sets no limit.
     pub total: Option<Span>,
-    /// See [`Timeouts::client_header`].
+    /// For a request's head, and a client's TLS handshake.
+    #[schemars(with = "Option<Positive>")]
     pub client_header: Option<Span>,
-    /// See [`Timeouts::client_body`].
+    /// Between two pieces of a request, or of a response the client reads.
+    #[schemars(with = "Option<Positive>")]
     pub client_body: Option<Span>,
-    /// See [`Timeouts::client_idle`].
+    /// Between two requests of a connection.
+    #[schemars(with = "Option<Positive>")]
     pub client_idle: Option<Span>,
-    /// See [`Timeouts::drain_delay`].
+    /// After SIGTERM everything is served as before for so long.
     pub drain_delay: Option<Span>,
-    /// See [`Timeouts::drain`].
+    /// For running requests, after SIGTERM and `drain_delay`.
     pub drain: Option<Span>,
 }
 
@@ -152,19 +193,25 @@ impl TimeoutsFile {
     }
 }
 
+/// Bounds of [`LimitsFile::headers`].
+pub(super) const LEAST_HEADERS: usize = 1024;
+pub(super) const MOST_HEADERS: usize = 1024 * 1024;
+
 /// `limits:`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsFile {
-    /// See [`Limits::body`].
+    /// Bytes of a request's body.
     pub body: Option<Size>,
-    /// See [`Limits::headers`].
+    /// Bytes of a request's head, 1KiB to 1MiB.
+    #[schemars(range(min = LEAST_HEADERS, max = MOST_HEADERS))]
     pub headers: Option<Size>,
-    /// See [`Limits::in_flight`].
+    /// Requests in flight over all workers; more are refused with 503.
+    #[schemars(range(min = 1))]
     pub in_flight: Option<usize>,
-    /// See [`Limits::per_client`].
+    /// What each client may ask for, where the file of clients says nothing else; see limits.md.
     pub per_client: ClientLimitsFile,
-    /// See [`super::Config::redis`].
+    /// Where replicas count together what clients have had; off unless this is there.
     pub redis: RedisFile,
 }
 
@@ -184,36 +231,37 @@ impl LimitsFile {
 }
 
 /// `models_cache:`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelsCacheFile {
-    /// How long the list is fresh; `0s` turns the cache off.
+    /// How long the list is fresh; then the old one is served while a newer one is fetched. 0s turns the cache off.
     pub ttl: Option<Span>,
 }
 
 /// `usage:`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UsageFile {
-    /// See [`super::Config::count_usage`].
+    /// Responses are looked at for the tokens they used, and asked for uncompressed.
     pub count: Option<bool>,
-    /// See [`super::Config::add_usage`].
+    /// Upstream is asked for the usage of streams whose clients did not ask for it.
     pub add_to_streams: Option<bool>,
 }
 
 /// `log:`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogFile {
-    /// `json` or `text`.
+    /// Form of both logs; unless set, json where `PROXY_MODE` is production.
     pub format: Option<LogFormat>,
-    /// Filter of the application log.
+    /// The application log's level, or levels by module, as `info,holysheep_proxy::upstream=debug`.
     pub level: Option<String>,
-    /// `stdout`, `off`, or a file.
+    /// The access log: stdout, off, or a file.
     pub access: Option<String>,
-    /// See [`super::Sampling::share`].
+    /// Share of the requests that went well with a line there; all others have one.
+    #[schemars(with = "Option<Share>")]
     pub sample: Option<f64>,
-    /// See [`super::Sampling::slow`].
+    /// Requests that took so long have one, too.
     pub slow: Option<Span>,
 }
 

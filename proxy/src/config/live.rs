@@ -34,7 +34,7 @@ pub struct Live {
 }
 
 /// Where the file calls a field differently than [`Config`].
-const NAMES: [(&str, &str); 10] = [
+pub const NAMES: [(&str, &str); 10] = [
     ("redis", "limits.redis"),
     ("clients_file", "clients.file"),
     ("models_ttl", "models_cache.ttl"),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::{Problem, decimal};
@@ -9,30 +10,31 @@ use crate::cost::price::Rate;
 use crate::cost::{Amount, Catalogue, Entry, Price};
 
 /// Models that can be given: each is a label of metrics.
-const MAX_MODELS: usize = 1_000;
+pub(super) const MAX_MODELS: usize = 1_000;
 /// Bytes of a model's name.
-const MAX_NAME: usize = 200;
+pub(super) const MAX_NAME: usize = 200;
 
 /// `prices.MODEL:`, in dollars for a million tokens.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PriceFile {
-    /// See [`Price::input`].
+    /// Price of what is asked.
     pub input: Dollars,
-    /// See [`Price::output`].
+    /// Price of what is answered.
     pub output: Dollars,
-    /// See [`Price::cached_input`].
+    /// Price of the input that upstream had in its cache; as `input` unless set.
     pub cached_input: Option<Dollars>,
-    /// See [`Price::cache_write`].
+    /// Price of the input that it has put there; as `input` unless set.
     pub cache_write: Option<Dollars>,
-    /// See [`Price::cache_write_1h`].
+    /// Price of the input that it keeps there for an hour; as `cache_write` unless set.
     pub cache_write_1h: Option<Dollars>,
-    /// See [`Entry::aliases`].
+    /// Other names of the model in requests and answers.
     #[serde(default)]
     pub aliases: Vec<String>,
-    /// See [`Entry::source`].
+    /// Where the price is from, for those who read /config.
     pub source: Option<String>,
-    /// See [`Entry::date`].
+    /// The day for which that is known; likewise.
+    #[schemars(regex(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"))]
     pub date: Option<String>,
 }
 

@@ -6,10 +6,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Problem;
 use super::file::{self, Span};
+use super::shapes::Address;
 
 /// A heartbeat, and a look at the accept queues, comes every tenth of a second; below this a busy machine would look ill.
 const SHORTEST: Duration = Duration::from_millis(500);
@@ -66,18 +68,20 @@ impl Serialize for ProbeSource {
 }
 
 /// `probes:` as it is written.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProbesFile {
-    /// See [`Probes::listen`].
+    /// A port for probes only.
+    #[schemars(with = "Option<Address>", example = &"0.0.0.0:8081")]
     pub listen: Option<SocketAddr>,
-    /// See [`Probes::sources`].
+    /// Probes from there are steered past the data ports' queues: `node`, addresses, networks.
+    #[schemars(example = ["node", "10.0.0.0/8"])]
     pub sources: Option<Vec<ProbeSource>>,
-    /// See [`Probes::worker_limit`].
+    /// A worker that has not run for so long fails liveness; at least 500ms.
     pub worker_limit: Option<Span>,
-    /// See [`Probes::upstream_limit`].
+    /// Ready for so long after the last connection to upstream succeeded.
     pub upstream_limit: Option<Span>,
-    /// See [`Probes::accept_limit`].
+    /// Connections that wait longer to be accepted fail readiness; at least 500ms.
     pub accept_limit: Option<Span>,
     /// Set from the environment only.
     #[serde(skip)]

@@ -4,22 +4,28 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use redis::IntoConnectionInfo;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Problem;
 use super::file::{self, Span};
+use super::shapes::{Positive, RedisUrl};
 
 /// As it is written.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("dependencies" = {"password_file": ["url"], "timeout": ["url"], "prefix": ["url"]}))]
 pub struct RedisFile {
-    /// See [`Redis::url`]; without it each process counts for itself.
+    /// Its address; `rediss://` for TLS.
+    #[schemars(with = "Option<RedisUrl>", example = &"redis://redis.cache:6379")]
     pub url: Option<String>,
-    /// See [`Redis::password_file`].
+    /// Its password; read at the start.
+    #[schemars(example = &"/etc/holysheep/redis/password")]
     pub password_file: Option<PathBuf>,
-    /// See [`Redis::timeout`].
+    /// How long a request waits for it, at most 1s.
+    #[schemars(with = "Option<Positive>")]
     pub timeout: Option<Span>,
-    /// See [`Redis::prefix`].
+    /// What its keys begin with; replicas of one deployment have the same.
     pub prefix: Option<String>,
 }
 

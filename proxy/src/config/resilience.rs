@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Problem;
 use super::file::{Size, Span, as_text};
+use super::shapes::Positive;
+
+/// The most of a body that is kept.
+const MOST_BODY: u64 = 64 * 1024 * 1024;
 
 /// When a request may be sent again, of which no second bill can follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -29,20 +34,24 @@ pub struct Retries {
 }
 
 /// `retries:`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetriesFile {
-    /// See [`Retries::attempts`].
+    /// Attempts at a request in all; other keys of the same upstream come on top.
+    #[schemars(range(min = 1, max = 10))]
     pub attempts: Option<u32>,
-    /// See [`Retries::backoff`].
+    /// Pause before a second attempt at the same upstream; doubles, and differs by chance.
+    #[schemars(with = "Option<Positive>")]
     pub backoff: Option<Span>,
-    /// See [`Retries::max_wait`].
+    /// The longest pause, also if upstream asks for one; if it asks for more, its answer is passed on.
     pub max_wait: Option<Span>,
-    /// See [`Retries::budget_percent`].
+    /// Percentage of all requests that may be repeats; 0 repeats none.
+    #[schemars(range(max = 100))]
     pub budget_percent: Option<u32>,
-    /// See [`Retries::body`].
+    /// Bytes of a request's body that are kept until upstream answers; a longer one is not sent again. At most 64MiB.
+    #[schemars(range(max = MOST_BODY))]
     pub body: Option<Size>,
-    /// See [`Retries::unacknowledged`].
+    /// A request of which upstream's system has acknowledged nothing for so long is sent elsewhere; 0s waits.
     pub unacknowledged: Option<Span>,
 }
 
@@ -59,12 +68,13 @@ pub struct Hedging {
 }
 
 /// `hedging:`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HedgingFile {
-    /// See [`Hedging::unacknowledged`].
+    /// If nothing of the first one has been acknowledged for so long; 0s never.
     pub unacknowledged: Option<Span>,
-    /// See [`Hedging::budget_percent`].
+    /// Percentage of all requests that may be second ones.
+    #[schemars(range(max = 100))]
     pub budget_percent: Option<u32>,
 }
 
@@ -84,16 +94,18 @@ pub struct Ejection {
 }
 
 /// `ejection:`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EjectionFile {
-    /// See [`Ejection::failures`].
+    /// Failures in a row.
+    #[schemars(range(min = 1, max = 1000))]
     pub failures: Option<u32>,
-    /// See [`Ejection::pause`].
+    /// For how long; doubles each time it has to be repeated.
+    #[schemars(with = "Option<Positive>")]
     pub pause: Option<Span>,
-    /// See [`Ejection::max_pause`].
+    /// The longest pause.
     pub max_pause: Option<Span>,
-    /// See [`Ejection::kernel`].
+    /// Also for what the kernel sees of its connections, before a request has failed.
     pub kernel: Option<bool>,
 }
 
@@ -111,14 +123,16 @@ pub struct Breaker {
 }
 
 /// `breaker:`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BreakerFile {
-    /// See [`Breaker::failures`].
+    /// Failures in a row, over all of its addresses.
+    #[schemars(range(min = 1, max = 10_000))]
     pub failures: Option<u32>,
-    /// See [`Breaker::pause`].
+    /// For how long; doubles each time it has to be repeated.
+    #[schemars(with = "Option<Positive>")]
     pub pause: Option<Span>,
-    /// See [`Breaker::max_pause`].
+    /// The longest pause.
     pub max_pause: Option<Span>,
 }
 
@@ -170,7 +184,7 @@ impl RetriesFile {
         );
         let percent = retries.budget_percent.into();
         within(problems, "retries.budget_percent", percent, 0..=100);
-        within(problems, "retries.body", retries.body, 0..=64 * 1024 * 1024);
+        within(problems, "retries.body", retries.body, 0..=MOST_BODY);
         pauses(
             problems,
             "retries.backoff",

@@ -1,11 +1,14 @@
 //! How the requests of each route are treated: `responses:`, and `routes:`, which sets the same for one path.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::file::{Span, as_text};
+use super::shapes::Positive;
 use super::{Problem, Timeouts};
 use crate::route::{Action, ROUTES, Route};
 
@@ -22,11 +25,14 @@ pub enum ClientLeaves {
 }
 
 /// As it is written.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum ClientLeavesFile {
+    /// It ends upstream, too, at once.
     Cancel,
+    /// The response is read to its end, to learn what it used; the other limits hold.
     Drain,
+    /// The same for so long at most.
     DrainFor(Span),
 }
 
@@ -37,6 +43,20 @@ impl<'de> Deserialize<'de> for ClientLeaves {
             ClientLeavesFile::Drain => Self::Drain,
             ClientLeavesFile::DrainFor(span) => Self::DrainFor(span.0),
         })
+    }
+}
+
+impl JsonSchema for ClientLeaves {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        ClientLeavesFile::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        ClientLeavesFile::json_schema(generator)
     }
 }
 
@@ -57,30 +77,34 @@ impl Serialize for ClientLeaves {
 }
 
 /// `responses:`
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ResponsesFile {
-    /// See [`Treatment::client_leaves`].
+    /// What becomes of a request whose client leaves: cancel, drain, or `{drain_for: 30s}`.
+    #[schemars(extend("default" = "cancel"))]
     pub client_leaves: Option<ClientLeaves>,
-    /// See [`Treatment::keep_alive`].
+    /// A sign of life in streams of which nothing has come for so long, at least 100ms; 0s sends none.
+    #[schemars(extend("default" = "0s"))]
     pub keep_alive: Option<Span>,
 }
 
 /// A line of `routes:`: what is not set there is as for all.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RouteFile {
-    /// See [`Treatment::first_byte`].
+    /// As `timeouts.first_byte` unless set.
+    #[schemars(with = "Option<Positive>")]
     pub first_byte: Option<Span>,
-    /// See [`Treatment::idle`].
+    /// As `timeouts.idle` unless set, but at least 10m for /v1/realtime.
+    #[schemars(with = "Option<Positive>")]
     pub idle: Option<Span>,
-    /// See [`Treatment::total`].
+    /// As `timeouts.total` unless set.
     pub total: Option<Span>,
-    /// See [`Treatment::client_leaves`].
+    /// As `responses.client_leaves` unless set.
     pub client_leaves: Option<ClientLeaves>,
-    /// See [`Treatment::keep_alive`].
+    /// As `responses.keep_alive` unless set.
     pub keep_alive: Option<Span>,
-    /// See [`Treatment::hedge_after`].
+    /// Ask another endpoint, too, after so long, where asking twice does no harm; 0s, which is never, unless set.
     pub hedge_after: Option<Span>,
 }
 

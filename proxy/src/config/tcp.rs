@@ -3,13 +3,14 @@
 use std::fmt;
 
 use proxy_common::CONGESTION_NAME;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Problem;
 use super::file::Size;
 
 /// The most segments a connection can be told to begin with: 1.4 MB, as much as a path of 100 ms and 115 Mbit/s holds.
-const MOST_SEGMENTS: u32 = 1000;
+pub(super) const MOST_SEGMENTS: u32 = 1000;
 /// Bounds of [`Tcp::max_window`]: what every connection begins with anyway, and what no receiver announces.
 const CEILINGS: std::ops::RangeInclusive<u64> = 16 * 1024..=64 * 1024 * 1024;
 
@@ -90,7 +91,7 @@ impl serde::de::Visitor<'_> for InitialWindowVisitor {
 }
 
 /// Whether a connection's window is kept while it idles.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AfterIdle {
     /// By the best means there is here, as long as the path loses nothing.
@@ -101,16 +102,18 @@ pub enum AfterIdle {
 }
 
 /// `upstream.tcp:` as it is written.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TcpFile {
-    /// See [`Tcp::initial_window`].
+    /// Segments a connection begins with: auto, off, or a number from 1 to 1000.
     pub initial_window: Option<InitialWindow>,
-    /// See [`Tcp::max_window`].
+    /// The most it begins with; 16KiB to 64MiB.
+    #[schemars(range(min = *CEILINGS.start(), max = *CEILINGS.end()))]
     pub max_window: Option<Size>,
-    /// See [`Tcp::after_idle`].
+    /// Whether windows are kept open while connections idle.
     pub after_idle: Option<AfterIdle>,
-    /// See [`Tcp::congestion_control`].
+    /// The kernel's name of a congestion control.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_-]{1,15}$"), example = &"cubic")]
     pub congestion_control: Option<String>,
 }
 

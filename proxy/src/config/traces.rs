@@ -5,33 +5,41 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderName;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::file::{self, Span};
+use super::shapes::{Positive, Share, Url};
 use super::{ForwardTo, Problem, Secret};
 
 /// As it is written.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TracesFile {
-    /// See [`Traces::endpoint`]; without it there are no traces.
+    /// OTLP over HTTP; /v1/traces is added.
+    #[schemars(with = "Option<Url>", example = &"http://collector:4318")]
     pub endpoint: Option<String>,
-    /// See [`Traces::sample`].
+    /// Share of the requests whose clients have not decided.
+    #[schemars(with = "Option<Share>")]
     pub sample: Option<f64>,
-    /// See [`Traces::propagate`].
+    /// Upstream is told the trace (traceparent, tracestate).
     pub propagate: Option<bool>,
-    /// See [`Traces::service_name`].
+    /// Name of this service in spans.
     pub service_name: Option<String>,
-    /// See [`Traces::attributes`].
+    /// More about where it runs: attributes of the resource.
+    #[schemars(example = [("deployment.environment.name", "production")].into_iter().collect::<BTreeMap<_, _>>())]
     pub attributes: BTreeMap<String, String>,
-    /// See [`Traces::headers_file`].
+    /// Fields for the receiver, `name: value`, one a line; read at the start.
+    #[schemars(example = &"/etc/holysheep/otlp-headers")]
     pub headers_file: Option<PathBuf>,
     /// Set from the environment only: they may be secret.
     #[serde(skip)]
     pub headers: Vec<(String, Secret)>,
-    /// See [`Traces::ca_file`].
+    /// Certificates trusted there besides the public web's.
+    #[schemars(example = &"/etc/ssl/collector.pem")]
     pub ca_file: Option<PathBuf>,
-    /// See [`Traces::timeout`].
+    /// For one batch of spans to be received.
+    #[schemars(with = "Option<Positive>")]
     pub timeout: Option<Span>,
 }
 

@@ -3,15 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::file::{Span, as_text};
+use super::shapes::{Positive, Url};
 use super::tcp::{Tcp, TcpFile};
 use super::{BaseUrl, DEFAULT_BASE_URL, Problem, Secret};
 use crate::route::Dialect;
 
 /// HTTP version spoken to upstream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum UpstreamProtocol {
     /// HTTP/1.1 over a pool of connections.
@@ -22,7 +27,7 @@ pub enum UpstreamProtocol {
 }
 
 /// Whose API an upstream has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Dialects {
     /// All of it, as HolySheep does.
@@ -47,10 +52,11 @@ impl Dialects {
 }
 
 /// A key of several, and its name in metrics and logs.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeySource {
-    /// Its name.
+    /// Its name in metrics and logs.
+    #[schemars(length(min = 1))]
     pub name: String,
     /// The file it is in; read again when it changes.
     pub file: PathBuf,
@@ -89,35 +95,42 @@ pub struct Upstream {
 }
 
 /// `upstream:`, and each of `upstreams:`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UpstreamFile {
-    /// Name in metrics and logs.
+    /// Its name in metrics, logs and `models`.
     pub name: Option<String>,
-    /// Base URL, with or without `/v1`.
+    /// Base URL of the API, with or without /v1.
+    #[schemars(with = "Option<Url>")]
     pub base_url: Option<String>,
-    /// `all`, `openai` or `anthropic`.
+    /// Whose paths it has.
     pub dialect: Option<Dialects>,
-    /// File with the key. There is no key for the key itself: it does not belong in this file.
+    /// File with the key; read again when it changes.
+    ///
+    /// There is no setting for the key itself: it does not belong in this file.
+    #[schemars(example = &"/etc/holysheep/key")]
     pub api_key_file: Option<PathBuf>,
-    /// Several keys instead.
+    /// Several keys instead, in the order in which they are used.
+    #[schemars(length(max = MOST_KEYS), example = json!([{"name": "team-a", "file": "/etc/holysheep/keys/team-a"}]))]
     pub api_keys: Vec<KeySource>,
     /// Set from the environment only.
     #[serde(skip)]
     pub api_key: Option<Secret>,
-    /// Additional trusted certificates, PEM.
+    /// Certificates trusted besides the public web's, PEM.
+    #[schemars(example = &"/etc/ssl/extra.pem")]
     pub ca_file: Option<PathBuf>,
-    /// `http1` or `http2`.
+    /// HTTP version.
     pub protocol: Option<UpstreamProtocol>,
-    /// Idle connections opened ahead of need, each worker.
+    /// Connections each worker opens ahead of need; no more than `max_idle`.
     pub min_idle: Option<usize>,
-    /// Idle connections kept at most, each worker.
+    /// Connections each worker keeps.
     pub max_idle: Option<usize>,
-    /// Age at which an idle connection is replaced.
+    /// Connections are replaced at this age, before the peer closes them.
+    #[schemars(with = "Option<Positive>")]
     pub idle_timeout: Option<Span>,
-    /// Whether to send `Via`.
+    /// Whether to send Via: 1.1 holysheep-proxy (2.0 for a request that came in h2).
     pub via: Option<bool>,
-    /// How much connections may send at once.
+    /// How much connections may send at once, see long-prompts.md.
     pub tcp: TcpFile,
 }
 

@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::Uri;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::file::{Size, Span, as_text};
+use super::shapes::{Positive, UrlWithQuery};
 use super::{BaseUrl, Problem, Secret};
 
 /// How deliveries are signed. One has to be said: a secret that were good for both would let a message of the one pass
 /// as another message of the other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WebhookScheme {
     /// Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,<base64>`.
@@ -113,29 +115,45 @@ pub struct Webhook {
 }
 
 /// `webhook:`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("dependencies" = {
+    "secret_file": ["forward_to"], "scheme": ["forward_to"], "signature_header": ["forward_to"], "ca_file": ["forward_to"],
+    "tolerance": ["forward_to"], "max_body": ["forward_to"], "timeout": ["forward_to"], "max_concurrent": ["forward_to"],
+}))]
 pub struct WebhookFile {
-    /// File with the secrets.
+    /// File with the secrets, one a line; read again when it changes.
+    #[schemars(example = &"/etc/holysheep/webhook/webhook-secret")]
     pub secret_file: Option<PathBuf>,
     /// Set from the environment only: it does not belong in this file.
     #[serde(skip)]
     pub secret: Option<Secret>,
-    /// See [`Webhook::scheme`].
+    /// How deliveries are signed.
     pub scheme: Option<WebhookScheme>,
-    /// See [`Webhook::signature_header`].
+    /// The field with the signature, with timestamped only.
     pub signature_header: Option<String>,
-    /// See [`Webhook::forward_to`].
+    /// Where deliveries go.
+    // Its query may have a token in it.
+    #[schemars(
+        with = "Option<UrlWithQuery>",
+        extend("writeOnly" = true),
+        example = &"http://billing.shop.svc.cluster.local:8080/payments"
+    )]
     pub forward_to: Option<String>,
-    /// See [`Webhook::ca_file`].
+    /// Certificates trusted there besides the public web's.
+    #[schemars(example = &"/etc/ssl/billing.pem")]
     pub ca_file: Option<PathBuf>,
-    /// See [`Webhook::tolerance`].
+    /// By how much the time of one may differ from ours; 1s to 1h.
+    #[schemars(with = "Option<Positive>")]
     pub tolerance: Option<Span>,
-    /// See [`Webhook::max_body`].
+    /// Bytes of one; 1 to 1MiB.
+    #[schemars(range(min = 1, max = LARGEST_BODY))]
     pub max_body: Option<Size>,
-    /// See [`Webhook::timeout`].
+    /// For the body of one to come, and again to forward it.
+    #[schemars(with = "Option<Positive>")]
     pub timeout: Option<Span>,
-    /// See [`Webhook::max_concurrent`].
+    /// Deliveries forwarded at once; more are refused with 503.
+    #[schemars(range(min = 1, max = MOST))]
     pub max_concurrent: Option<usize>,
 }
 

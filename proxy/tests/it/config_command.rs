@@ -80,3 +80,16 @@ fn what_comes_from_a_flag_or_a_variable_is_called_by_its_name() {
         "{error}"
     );
 }
+
+#[test]
+fn the_schema_is_printed_for_editors() {
+    let output = run(["config", "--schema"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let schema: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
+    let connect = &schema["properties"]["timeouts"]["properties"]["connect"];
+    assert_eq!(connect["default"], "10s");
+    // It is of no configuration.
+    let output = run(["config", "--schema", "--workers=2"]);
+    assert_eq!(output.status.code(), Some(2));
+}

@@ -23,6 +23,7 @@ mod clients_secrets;
 mod command_line;
 mod condition;
 mod config_command;
+mod configuration;
 mod cost;
 mod costs;
 mod dns;

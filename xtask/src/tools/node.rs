@@ -25,6 +25,13 @@ pub(crate) static CHECKS: Packages = Packages {
     package_json: include_str!("../test/crds/package.json"),
 };
 
+/// What editors ask about YAML.
+pub(crate) static EDITOR: Packages = Packages {
+    directory: "node-editor",
+    node: 18,
+    package_json: include_str!("../test/editor/package.json"),
+};
+
 /// The vendors' clients.
 pub(crate) static SDKS: Packages = Packages {
     directory: "node-sdks",
@@ -86,7 +93,7 @@ mod tests {
 
     #[test]
     fn packages_are_pinned() {
-        for packages in [&CHECKS, &SDKS] {
+        for packages in [&CHECKS, &EDITOR, &SDKS] {
             let (_, dependencies) = packages
                 .package_json
                 .split_once("\"dependencies\": {")
