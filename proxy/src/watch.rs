@@ -5,6 +5,7 @@
 //! and rename it.
 
 use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,9 +31,12 @@ impl FileWatch {
     /// now and then.
     pub fn new<'a>(files: impl IntoIterator<Item = &'a Path>) -> Self {
         let (sender, events) = watch::channel(());
+        let files: Vec<&Path> = files.into_iter().collect();
+        let names = files.iter().filter_map(|file| file.file_name());
+        let names: BTreeSet<OsString> = names.map(OsStr::to_owned).collect();
         let on_event = move |event: notify::Result<Event>| {
-            // Reading the file is an event too, and must not cause another read.
-            if event.is_ok_and(|event| !matches!(event.kind, EventKind::Access(_))) {
+            // Something may have been missed if it is an error.
+            if event.map_or(true, |event| concerns(&event, &names)) {
                 sender.send_replace(());
             }
         };
@@ -66,9 +70,54 @@ impl FileWatch {
     }
 }
 
+/// Whether an event may change one of the files: others in the same directory may be logs, which change all the time.
+fn concerns(event: &Event, names: &BTreeSet<OsString>) -> bool {
+    let concerns = |path: &PathBuf| {
+        path.file_name().is_none_or(|name| {
+            // Of a mounted Secret it is `..data` that changes.
+            names.contains(name) || name.as_encoded_bytes().starts_with(b"..")
+        })
+    };
+    match event.kind {
+        // Reading the file is an event too, and must not cause another read.
+        EventKind::Access(_) => false,
+        _ => event.need_rescan() || event.paths.is_empty() || event.paths.iter().any(concerns),
+    }
+}
+
 fn directory(file: &Path) -> PathBuf {
     match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{AccessKind, CreateKind, Flag, ModifyKind, RenameMode};
+
+    use super::*;
+
+    #[test]
+    fn other_files_of_the_directory_do_not_matter() {
+        let names = BTreeSet::from([OsString::from("key"), OsString::from("tls.crt")]);
+        let concerns = |kind, path: &str| {
+            let event = Event::new(kind).add_path(Path::new("/run/secrets").join(path));
+            super::concerns(&event, &names)
+        };
+        let modified = EventKind::Modify(ModifyKind::Any);
+        assert!(concerns(modified, "key"));
+        assert!(concerns(EventKind::Create(CreateKind::File), "tls.crt"));
+        assert!(!concerns(modified, "access.log"));
+        assert!(!concerns(EventKind::Access(AccessKind::Any), "key"));
+        // As the kubelet and editors do it.
+        let renamed = EventKind::Modify(ModifyKind::Name(RenameMode::Both));
+        assert!(concerns(renamed, "..data"));
+        let event = Event::new(renamed).add_path("/run/secrets/key~".into());
+        let event = event.add_path("/run/secrets/key".into());
+        assert!(super::concerns(&event, &names));
+        // Some were too many to be told.
+        let missed = Event::new(EventKind::Other).set_flag(Flag::Rescan);
+        assert!(super::concerns(&missed, &names));
     }
 }

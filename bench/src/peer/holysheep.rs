@@ -61,7 +61,10 @@ pub(super) fn launch(site: &Site<'_>, port: u16, place: &str, variant: Variant) 
         Variant::Limits => Some(LIMITS),
     };
     if let Some(configuration) = configuration {
-        let file = site.directory.join(place).join("holysheep.yaml");
+        // Not beside its output, which would wake whoever watches the directory all the time.
+        let directory = site.directory.join(place).join("configuration");
+        std::fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
+        let file = directory.join("holysheep.yaml");
         configure(&file, configuration, &[])?;
         command.arg("--config").arg(file);
     }
