@@ -30,6 +30,10 @@ pub enum CertificateKind {
     Valid,
     /// For the names asked for, but its validity ended yesterday.
     Expired,
+    /// Its validity ends in three days.
+    Ending,
+    /// Its validity begins in a day.
+    Early,
     /// In date, but only for [`WRONG_NAME`].
     WrongName,
 }
@@ -139,7 +143,19 @@ impl Authority {
     /// # Errors
     /// [`TlsError::Certificate`] for a name no certificate can carry.
     pub fn server_pem(&self, names: &[&str]) -> Result<(String, String), TlsError> {
-        let leaf = self.leaf(names, CertificateKind::Valid)?;
+        self.server_pem_of(names, CertificateKind::Valid)
+    }
+
+    /// The same of another kind.
+    ///
+    /// # Errors
+    /// As [`Self::server_pem`].
+    pub fn server_pem_of(
+        &self,
+        names: &[&str],
+        kind: CertificateKind,
+    ) -> Result<(String, String), TlsError> {
+        let leaf = self.leaf(names, kind)?;
         Ok((leaf.chain_pem, leaf.key.serialize_pem()))
     }
 
@@ -160,8 +176,8 @@ impl Authority {
 
     fn leaf(&self, names: &[&str], kind: CertificateKind) -> Result<Leaf, TlsError> {
         let names: &[&str] = match kind {
-            CertificateKind::Valid | CertificateKind::Expired => names,
             CertificateKind::WrongName => &[WRONG_NAME],
+            _ => names,
         };
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names)?;
@@ -176,6 +192,8 @@ impl Authority {
         let (from, until) = match kind {
             CertificateKind::Valid | CertificateKind::WrongName => (now - DAY, now + 365 * DAY),
             CertificateKind::Expired => (now - 366 * DAY, now - DAY),
+            CertificateKind::Ending => (now - 362 * DAY, now + 3 * DAY),
+            CertificateKind::Early => (now + DAY, now + 366 * DAY),
         };
         params.not_before = from.into();
         params.not_after = until.into();

@@ -103,7 +103,7 @@ impl App {
         kernel.give_up_capabilities();
         let kernel = Arc::new(kernel);
         let (trigger, drain) = drain::channel();
-        let offer = succession::offer(&config, &listeners, offered, (&trigger, &drain))?;
+        let offer = succession::offer(&config, &listeners, offered, (&trigger, &drain), &kernel)?;
         let limit = config.probes.worker_limit;
         let health = Arc::new(Health::new(config.workers, limit, drain.clone()));
         let (log_sender, log) = log_thread::start(&config.access_log, &health)

@@ -1,12 +1,14 @@
-//! `holysheep-proxy check`: the way to upstream, step by step.
+//! `holysheep-proxy check`: the way to upstream, step by step, and what else stands between clients and an answer.
 //!
-//! Each line passes or fails by itself and a failure says what to do about it.
+//! Each line passes or fails by itself and a failure says what to do about it. What cannot be seen from here is pointed to.
 //! No step costs a token.
 #![expect(clippy::print_stdout, reason = "talks to a person")]
 
+mod certificate;
 mod clients;
 pub mod ebpf;
 mod key;
+mod running;
 mod steps;
 mod webhook;
 
@@ -32,6 +34,8 @@ pub enum Outcome {
     Pass(String),
     /// It works, or may be done without, but somebody should look.
     Warn(String, String),
+    /// Nothing was tried; what else there is to look at, and where.
+    Note(String, String),
     /// It does not; the reason and the remedy.
     Fail(String, String),
     /// A step before it failed.
@@ -59,6 +63,7 @@ pub fn run(config: &Config) -> ExitCode {
         let (mark, fact, remedy) = match &line.result {
             Outcome::Pass(fact) => ("pass", fact.as_str(), None),
             Outcome::Warn(fact, remedy) => ("warn", fact.as_str(), Some(remedy)),
+            Outcome::Note(fact, remedy) => ("note", fact.as_str(), Some(remedy)),
             Outcome::Fail(fact, remedy) => {
                 failed = true;
                 ("FAIL", fact.as_str(), Some(remedy))

@@ -42,6 +42,10 @@ const KEY_FILE_VARIABLE: &str = "HOLYSHEEP_API_KEY_FILE";
 const VARIABLES: &str = "Each flag has a variable: --admin-listen is HOLYSHEEP_ADMIN_LISTEN, and so on; but --upstream is\n\
     HOLYSHEEP_API_BASE_URL, and --probe-source HOLYSHEEP_PROBE_SOURCES (a comma list). Flags come before\n\
     variables, variables before the file. HOLYSHEEP_API_KEY can have the key itself.";
+/// The errors that the article has, and the lines of `check` for each.
+const ROWS: &str = "Lines for `upstream timed out (110)`: resolve, connect, tls, key; `certificate has expired`: tls,\n\
+    certificate; `Invalid API Key`: key; `502 Bad Gateway`: proxy. All of them, and an HPA that does\n\
+    not scale down: docs/operations.md. Exit code 1 if a line says FAIL, 2 for bad settings.";
 /// Exit code for bad usage and bad configuration.
 const BAD_USAGE: u8 = 2;
 
@@ -60,7 +64,7 @@ enum Command {
     #[command(after_help = VARIABLES)]
     Serve(Settings),
     /// Try the way to upstream, step by step, and say what to do about failures
-    #[command(after_help = VARIABLES)]
+    #[command(after_help = format!("{VARIABLES}\n\n{ROWS}"))]
     Check(Settings),
     /// Show what the configuration comes to, without secrets, or check it
     Config(config::Show),

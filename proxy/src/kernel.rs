@@ -30,6 +30,7 @@ mod snapshot;
 mod sockets;
 mod start;
 mod steering;
+mod succession;
 mod tcp_info;
 mod timeline;
 mod windows;

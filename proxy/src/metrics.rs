@@ -61,6 +61,8 @@ pub struct WorkerMetrics {
     pub queue_tls: QueueMetrics,
     /// Access-log lines dropped because the log thread was behind.
     pub log_dropped: Counter,
+    /// Those that were left out because only a share of them is written.
+    pub log_left_out: Counter,
     /// Spans dropped because too many waited.
     pub spans_dropped: Counter,
 }
@@ -85,6 +87,7 @@ impl WorkerMetrics {
             queue: QueueMetrics::default(),
             queue_tls: QueueMetrics::default(),
             log_dropped: Counter::default(),
+            log_left_out: Counter::default(),
             spans_dropped: Counter::default(),
         }
     }
@@ -139,6 +142,17 @@ pub struct ControlMetrics {
     dns: Box<[DnsMetrics]>,
     /// Spans handed on.
     pub traces: Arc<TraceMetrics>,
+    /// Whose place this process has taken, and who did not take its own.
+    pub take_overs: TakeOverMetrics,
+}
+
+/// Take-overs of the listening sockets. One that was handed over is told by nobody: the admin port is the next process' then.
+#[derive(Debug, Default)]
+pub struct TakeOverMetrics {
+    /// This process has the place of another. The main thread alone counts here.
+    pub taken: Counter,
+    /// Another process asked for the sockets and did not come to serve. The control thread alone counts here.
+    pub failed: Counter,
 }
 
 /// Questions for the addresses of one upstream's name.
@@ -166,6 +180,7 @@ impl ControlMetrics {
                 .map(|_| DnsMetrics::default())
                 .collect(),
             traces: Arc::default(),
+            take_overs: TakeOverMetrics::default(),
         }
     }
 

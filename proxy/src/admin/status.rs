@@ -7,6 +7,8 @@ pub use super::clients::ClientsStatus;
 pub use super::cost::CostStatus;
 pub use super::file::FileStatus;
 pub use super::limits::{KeptStatus, LimitsStatus};
+pub use super::log::LogStatus;
+pub use super::take_over::TakeOverStatus;
 pub use super::traces::TracesStatus;
 pub use super::upstream::UpstreamStatus;
 pub use super::usage::UsageStatus;
@@ -60,6 +62,10 @@ pub struct Status {
     pub webhook: Option<WebhookStatus>,
     /// Spans of requests, if there are any.
     pub traces: Option<TracesStatus>,
+    /// What becomes of access-log lines.
+    pub access_log: LogStatus,
+    /// Take-overs of the listening sockets, where they are offered.
+    pub take_over: Option<TakeOverStatus>,
     /// The proxy's own errors by code, since the start.
     pub errors: Vec<ErrorCount>,
 }
@@ -231,6 +237,8 @@ impl Status {
             cost: CostStatus::of(admin),
             webhook: WebhookStatus::of(admin),
             traces: TracesStatus::of(admin),
+            access_log: LogStatus::of(admin),
+            take_over: TakeOverStatus::of(admin),
             errors,
         }
     }

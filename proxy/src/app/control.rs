@@ -108,7 +108,9 @@ async fn control(
     if let Some(offer) = followers.offer {
         let readiness = Arc::clone(&admin.readiness);
         let delay = move || readiness.config.load().timeouts.drain_delay;
-        tokio::task::spawn_local(offer.run(delay));
+        let metrics = Arc::clone(&control_metrics);
+        let failed = move || metrics.take_overs.failed.inc();
+        tokio::task::spawn_local(offer.run(delay, failed));
     }
     tokio::task::spawn_local(async move {
         let drain = admin.readiness.drain.clone();

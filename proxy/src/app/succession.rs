@@ -2,6 +2,7 @@
 
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Result;
 use tokio::sync::oneshot;
@@ -9,6 +10,7 @@ use tokio::sync::oneshot;
 use super::listeners::Listeners;
 use crate::config::Config;
 use crate::drain::{Drain, DrainTrigger};
+use crate::kernel::Kernel;
 use crate::readiness::Readiness;
 use crate::takeover::{self, Gate, GateKeeper, Handed, Offer};
 
@@ -49,6 +51,8 @@ impl Succession {
         self.keeper.open();
         if let Some(before) = self.before {
             before.finish();
+            readiness.metrics.kernel().take_over();
+            readiness.metrics.control().take_overs.taken.inc();
         }
         if let Some(path) = &self.path {
             // The other end may be gone already, if a stop was asked for.
@@ -64,6 +68,7 @@ pub(super) fn offer(
     listeners: &Listeners,
     listener: oneshot::Receiver<UnixListener>,
     (trigger, drain): (&DrainTrigger, &Drain),
+    kernel: &Arc<Kernel>,
 ) -> Result<Option<Offer>> {
     if config.take_over.is_none() {
         return Ok(None);
@@ -73,5 +78,6 @@ pub(super) fn offer(
         listener,
         trigger: trigger.clone(),
         drain: drain.clone(),
+        kernel: Arc::clone(kernel),
     }))
 }

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use http_body_util::Empty;
+use humantime::format_duration;
 use hyper::body::Bytes;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::time::timeout;
 
 use super::Outcome;
-use super::steps::{LIMIT, Stream, Way};
+use super::steps::{Stream, Way};
 use crate::config::{Dialects, Secret, Upstream, UpstreamProtocol};
 use crate::forward::USER_AGENT;
 use crate::upstream::keys;
@@ -71,51 +72,58 @@ pub(super) async fn accepts(way: &Way<'_>, source: &Source<'_>, stream: Stream) 
             return Outcome::Fail("there is none".to_owned(), remedy);
         }
     };
-    judge(
-        way,
-        timeout(LIMIT, ask_for_models(way.upstream, key, stream)).await,
-    )
+    let limit = way.limit(way.config.timeouts.first_byte);
+    match timeout(limit, ask_for_models(way.upstream, key, stream)).await {
+        Ok(answer) => judge(way, answer),
+        Err(_) => Outcome::Fail(
+            format!(
+                "no answer to GET /v1/models within {}: requests end with upstream_first_byte_timeout",
+                format_duration(limit)
+            ),
+            "the way is good, but upstream is slow or overloaded: see its status. For models that think long raise timeouts.first_byte, or let clients stream"
+                .to_owned(),
+        ),
+    }
 }
 
 /// What an answer says of a key.
-fn judge(
-    way: &Way<'_>,
-    answer: Result<Result<u16, String>, tokio::time::error::Elapsed>,
-) -> Outcome {
+fn judge(way: &Way<'_>, answer: Result<u16, String>) -> Outcome {
     let fail = |fact: String, remedy: &str| Outcome::Fail(fact, remedy.to_owned());
     match answer {
-        Ok(Ok(200)) => Outcome::Pass("accepted (GET /v1/models: 200)".to_owned()),
-        Ok(Ok(status @ (401 | 403))) => {
+        Ok(200) => Outcome::Pass("accepted (GET /v1/models: 200)".to_owned()),
+        Ok(status @ (401 | 403)) => {
             let console = match way.path.as_str() {
                 "upstream" => "in the HolySheep console",
                 _ => "where it was made",
             };
             Outcome::Fail(
-                format!("refused (GET /v1/models: {status})"),
+                format!(
+                    "refused (GET /v1/models: {status}): requests end with upstream_invalid_api_key"
+                ),
                 format!("renew the key {console} and put it into the Secret"),
             )
         }
-        Ok(Ok(402)) => fail(
+        Ok(402) => fail(
             "refused (GET /v1/models: 402)".to_owned(),
             "its account has no credit left: add some, or another key",
         ),
-        Ok(Ok(429)) => Outcome::Warn(
+        Ok(429) => Outcome::Warn(
             "its limit is reached (GET /v1/models: 429)".to_owned(),
             "try again later; if it stays so, ask for a higher limit, or add another key"
                 .to_owned(),
         ),
-        Ok(Ok(status)) => Outcome::Fail(
+        Ok(status @ 500..) => fail(
+            format!("upstream is in trouble (GET /v1/models: {status})"),
+            "see its status, and try again; with `upstreams` and `models` another one takes over meanwhile",
+        ),
+        Ok(status) => Outcome::Fail(
             format!("GET /v1/models: {status}"),
             format!(
                 "check the path of {}.base_url; it usually ends in /v1",
                 way.path
             ),
         ),
-        Ok(Err(reason)) => fail(reason, "try again; upstream closed or broke off"),
-        Err(_) => fail(
-            "no answer to GET /v1/models within 10 s".to_owned(),
-            "upstream is slow or overloaded; see its status",
-        ),
+        Err(reason) => fail(reason, "try again; upstream closed or broke off"),
     }
 }
 
@@ -171,13 +179,18 @@ async fn answer(
     response: impl Future<Output = hyper::Result<http::Response<hyper::body::Incoming>>>,
     connection: impl Future<Output = hyper::Result<()>>,
 ) -> Result<u16, String> {
-    tokio::select! {
-        response = response => {
-            response.map(|response| response.status().as_u16()).map_err(|error| error.to_string())
+    let status = |response: http::Response<_>| response.status().as_u16();
+    let mut response = std::pin::pin!(response);
+    let ended = tokio::select! {
+        response = &mut response => {
+            return response.map(status).map_err(|error| error.to_string());
         }
-        ended = connection => Err(match ended {
-            Ok(()) => "the connection was closed".to_owned(),
-            Err(error) => error.to_string(),
-        }),
+        ended = connection => ended,
+    };
+    // It may have ended with the answer, and not well.
+    match (response.await, ended) {
+        (Ok(response), _) => Ok(status(response)),
+        (Err(_), Ok(())) => Err("the connection was closed".to_owned()),
+        (Err(_), Err(error)) => Err(error.to_string()),
     }
 }

@@ -2,21 +2,26 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use humantime::format_duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::{Line, Outcome, clients, ebpf, key, webhook};
+use super::{Line, Outcome, certificate, clients, ebpf, key, running, webhook};
 use crate::config::{Config, Upstream, UpstreamProtocol};
+use crate::upstream::certificate::not_after;
+use crate::upstream::dns;
 use crate::upstream::tls::{self, HandshakeFailure};
-use crate::upstream::{certificate, dns};
 
-/// For each step.
-pub(super) const LIMIT: Duration = Duration::from_secs(10);
-/// Warn when a certificate has fewer days left.
-const FEW_DAYS: i64 = 14;
+/// For each step, if requests do not have less.
+const LIMIT: Duration = Duration::from_secs(10);
+/// Set in each container of a cluster.
+const CLUSTER: &str = "KUBERNETES_SERVICE_HOST";
+
+/// A SYN that nobody answers.
+const DROPPED: &str = "check egress: something on the way drops packets (NetworkPolicy, firewall, NAT, a missing route), or the machine behind the address is down";
 
 pub(super) type Stream = Box<dyn ReadWrite>;
 pub(super) trait ReadWrite:
@@ -49,8 +54,24 @@ pub(super) async fn all(config: &Config) -> Vec<Line> {
     }
     lines.extend(webhook::possible(config).await);
     lines.extend(clients::readable(config));
+    lines.extend(certificate::ours(config));
     lines.extend(ebpf::possible(config));
+    lines.extend(running::ready(config).await);
+    // Elsewhere there is none to speak of.
+    lines.extend(std::env::var_os(CLUSTER).map(|_| scaling()));
     lines
+}
+
+fn scaling() -> Line {
+    Line {
+        name: "scaling",
+        of: String::new(),
+        result: Outcome::Note(
+            "whether an HPA scales down cannot be seen from here".to_owned(),
+            "`kubectl describe hpa`: behavior.scaleDown.stabilizationWindowSeconds says for how long it waits; docs/operations.md, \"The HPA does not scale down\", has the rest in its order"
+                .to_owned(),
+        ),
+    }
 }
 
 pub(super) fn fail<T>(reason: impl Into<String>, remedy: &str) -> (Outcome, Option<T>) {
@@ -111,9 +132,19 @@ impl Way<'_> {
         stream.ok_or(outcome)
     }
 
+    /// What a request has for a part of the way, and a step so, too.
+    pub(super) fn limit(&self, of_requests: Duration) -> Duration {
+        LIMIT.min(of_requests)
+    }
+
+    fn connect_limit(&self) -> Duration {
+        self.limit(self.config.timeouts.connect)
+    }
+
     async fn resolve(&self) -> (Outcome, Option<Arc<[SocketAddr]>>) {
         let url = &self.upstream.base_url;
-        match timeout(LIMIT, dns::resolve_once(url, &self.config.dns)).await {
+        let limit = self.connect_limit();
+        match timeout(limit, dns::resolve_once(url, &self.config.dns)).await {
             Ok(Ok(addresses)) => {
                 let shown: Vec<_> = addresses.iter().map(|a| a.ip().to_string()).collect();
                 let fact = format!("{} is {}", url.host(), shown.join(", "));
@@ -127,28 +158,30 @@ impl Way<'_> {
                 ),
             ),
             Err(_) => fail(
-                "no answer from the name server within 10 s",
+                format!(
+                    "no answer from the name server within {}",
+                    format_duration(limit)
+                ),
                 "check the pod's DNS: /etc/resolv.conf, NetworkPolicy to port 53 over UDP and TCP",
             ),
         }
     }
 
     async fn connect(&self, addresses: &[SocketAddr]) -> (Outcome, Option<TcpStream>) {
-        let mut last = String::new();
+        let limit = self.connect_limit();
+        let refused = format!(
+            "check egress: NetworkPolicy, firewall, NAT, and that the port in {}.base_url is right",
+            self.path
+        );
+        let mut last = (String::new(), refused.as_str());
         for address in addresses {
-            match timeout(LIMIT, TcpStream::connect(address)).await {
+            match timeout(limit, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => return (Outcome::Pass(address.to_string()), Some(stream)),
-                Ok(Err(error)) => last = format!("{address}: {error}"),
-                Err(_) => last = format!("{address}: no answer within 10 s"),
+                Ok(Err(error)) => last = (format!("{address}: {error}"), &refused),
+                Err(_) => last = (late(&format!("{address}: no answer"), limit), DROPPED),
             }
         }
-        fail(
-            last,
-            &format!(
-                "check egress: NetworkPolicy, firewall, NAT, and that the port in {}.base_url is right",
-                self.path
-            ),
-        )
+        fail(last.0, last.1)
     }
 
     async fn encrypt(&self, stream: TcpStream) -> (Outcome, Option<Stream>) {
@@ -164,7 +197,8 @@ impl Way<'_> {
         let protocol = self.upstream.protocol;
         let requires_h2 = protocol == UpstreamProtocol::Http2;
         let connector = TlsConnector::from(Arc::clone(settings.of(protocol)));
-        match timeout(LIMIT, connector.connect(settings.name, stream)).await {
+        let limit = self.connect_limit();
+        match timeout(limit, connector.connect(settings.name, stream)).await {
             Ok(Ok(stream))
                 if requires_h2 && stream.get_ref().1.alpn_protocol() != Some(tls::H2) =>
             {
@@ -177,34 +211,56 @@ impl Way<'_> {
                 let outcome = describe(stream.get_ref().1);
                 (outcome, Some(Box::new(stream)))
             }
-            Ok(Err(error)) => match tls::classify(&error) {
-                HandshakeFailure::Expired => fail(
-                    "the certificate has expired",
-                    "check this machine's clock; if it is right, upstream has to renew its certificate",
-                ),
-                HandshakeFailure::Invalid(reason) => fail(
-                    format!("the certificate is not valid: {reason}"),
-                    &match self.path.as_str() {
-                        "upstream" => {
-                            "if a proxy of yours intercepts TLS, give its CA with --upstream-ca"
-                                .to_owned()
-                        }
-                        path => format!(
-                            "if a proxy of yours intercepts TLS, give its CA in {path}.ca_file"
-                        ),
-                    },
-                ),
-                HandshakeFailure::Other(reason) => fail(
-                    reason,
-                    &format!("check that the port in {}.base_url speaks TLS", self.path),
-                ),
-            },
+            Ok(Err(error)) => self.refused(tls::classify(&error)),
             Err(_) => fail(
-                "no TLS handshake within 10 s",
-                "check for middleboxes on the path",
+                late("no TLS handshake", limit),
+                "check for middleboxes on the path, and its MTU: the connection is there, and what is sent over it does not arrive",
             ),
         }
     }
+    /// Why there is no TLS.
+    fn refused(&self, failure: HandshakeFailure) -> (Outcome, Option<Stream>) {
+        let today = certificate::day(certificate::now());
+        match failure {
+            HandshakeFailure::Expired(since) => {
+                let since = since.and_then(|end| i64::try_from(end).ok());
+                let since = since.map(|end| format!(" on {}", certificate::day(end)));
+                fail(
+                    format!(
+                        "the certificate has expired{}; by this machine's clock it is {today}",
+                        since.unwrap_or_default()
+                    ),
+                    "check this machine's clock; if it is right, upstream has to renew its certificate",
+                )
+            }
+            HandshakeFailure::Early(reason) => fail(
+                format!("{reason}; by this machine's clock it is {today}"),
+                "check this machine's clock, which is probably behind; if it is right, upstream has to mend its certificate",
+            ),
+            HandshakeFailure::Invalid(reason) => fail(
+                format!("the certificate is not valid: {reason}"),
+                &match self.path.as_str() {
+                    "upstream" => {
+                        "if a proxy of yours intercepts TLS, give its CA with --upstream-ca"
+                            .to_owned()
+                    }
+                    path => {
+                        format!("if a proxy of yours intercepts TLS, give its CA in {path}.ca_file")
+                    }
+                },
+            ),
+            HandshakeFailure::Other(reason) => fail(
+                reason,
+                &format!("check that the port in {}.base_url speaks TLS", self.path),
+            ),
+        }
+    }
+}
+
+/// What requests get in the place of this line.
+fn late(what: &str, limit: Duration) -> String {
+    let limit = format_duration(limit);
+    format!("{what} within {limit}: requests end with upstream_connect_timeout")
 }
 
 fn describe(connection: &rustls::ClientConnection) -> Outcome {
@@ -213,22 +269,20 @@ fn describe(connection: &rustls::ClientConnection) -> Outcome {
         Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
         _ => "TLS",
     };
-    let days = connection
-        .peer_certificates()
+    let chain = connection.peer_certificates();
+    let end = chain
         .and_then(|chain| chain.first())
-        .and_then(|certificate| days_left(certificate));
-    match days {
-        Some(days) if days < FEW_DAYS => Outcome::Warn(
-            format!("{version}, certificate valid for {days} more days"),
+        .and_then(|leaf| not_after(leaf));
+    let Some(end) = end else {
+        return Outcome::Pass(format!("{version}, certificate valid"));
+    };
+    let (days, date) = (certificate::days_left(end), certificate::day(end));
+    let fact = format!("{version}, certificate valid for {days} more days, until {date}");
+    match certificate::few_days(end) {
+        Some(_) => Outcome::Warn(
+            fact,
             "it should have been renewed by now; ask upstream".to_owned(),
         ),
-        Some(days) => Outcome::Pass(format!("{version}, certificate valid for {days} more days")),
-        None => Outcome::Pass(format!("{version}, certificate valid")),
+        None => Outcome::Pass(fact),
     }
-}
-
-fn days_left(certificate: &[u8]) -> Option<i64> {
-    let end = certificate::not_after(certificate)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
-    Some((end - i64::try_from(now).ok()?) / 86_400)
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::h1_stream::{Begin, H1Stream};
 use crate::account::RequestRecord;
@@ -25,6 +25,8 @@ use crate::worker::Worker;
 const LINGER: Duration = Duration::from_secs(30);
 /// And how long without a byte of it.
 const LINGER_IDLE: Duration = Duration::from_secs(2);
+/// How long a client has for one more request that did not hear, with the answer it got, that the proxy is stopping.
+const PARTING: Duration = Duration::from_secs(1);
 /// More names than these in `Connection` are an attack on the comparison.
 const MAX_CONNECTION_OPTIONS: usize = 64;
 
@@ -52,12 +54,24 @@ pub async fn serve(worker: Rc<Worker>, mut stream: H1Stream, https: bool) {
         if !stream.is_reusable() {
             break;
         }
+        if worker.drain.is_stopping() {
+            draining = parting(&worker);
+        }
         stream.shrink();
     }
     if stream.is_reset() {
         return;
     }
     linger(&worker, &mut stream).await;
+}
+
+/// When to close a connection whose last answer had begun before the stop was asked for, and so did not say
+/// `connection: close`: its client may be about to send the next request, which would meet the end of the connection.
+fn parting(worker: &Worker) -> Draining {
+    let draining = worker.drain.wait();
+    Box::pin(async move {
+        tokio::join!(draining, sleep(PARTING));
+    })
 }
 
 /// Waits for a whole head: up to the idle limit for its first byte, up to the
@@ -90,7 +104,7 @@ async fn read_head(
                 Poll::Ready(Ok(count)) if count > 0 => {}
                 Poll::Ready(_) => return Poll::Ready(Wait::Closed),
                 Poll::Pending => {
-                    if !begun && Pin::new(&mut *draining).poll(cx).is_ready() {
+                    if !begun && (worker.is_cut() || Pin::new(&mut *draining).poll(cx).is_ready()) {
                         return Poll::Ready(Wait::Closed);
                     }
                     return stream.timer.poll_expired(cx).map(|()| match begun {

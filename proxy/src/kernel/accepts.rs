@@ -36,6 +36,17 @@ impl AcceptTable {
             .map(|_| established)
     }
 
+    /// Forgets those that became complete before a moment: another process has accepted them, or nearly all of them.
+    pub fn forget_before(&self, now_ns: u64) {
+        for record in self.records.iter() {
+            let cookie = record.cookie.load(Acquire);
+            if cookie != 0 && record.established_ns.load(Relaxed) < now_ns {
+                // Unless it is another's by now.
+                let _ = record.cookie.compare_exchange(cookie, 0, Relaxed, Relaxed);
+            }
+        }
+    }
+
     /// Connections that wait. Looks at every record: for a scrape.
     pub fn waiting(&self) -> u64 {
         let waits = |record: &&AcceptRecord| record.cookie.load(Relaxed) != 0;
@@ -60,5 +71,17 @@ mod tests {
         assert_eq!(table.take(7), Some(1234));
         assert_eq!(table.take(7), None);
         assert_eq!((table.take(0), table.waiting()), (None, 0));
+    }
+
+    #[test]
+    fn what_another_process_accepted_is_forgotten() {
+        let table = AcceptTable::new(Mapped::anonymous(ACCEPT_RECORDS).unwrap());
+        for (cookie, established) in [(1, 1000), (2, 2000)] {
+            let record = &table.records[cookie];
+            record.established_ns.store(established, Relaxed);
+            record.cookie.store(cookie as u64, Relaxed);
+        }
+        table.forget_before(1500);
+        assert_eq!((table.take(1), table.take(2)), (None, Some(2000)));
     }
 }

@@ -162,6 +162,19 @@ impl IdleWindows {
         }
     }
 
+    /// Puts the setting back and leaves it alone while another process may find out what it is without this one's doing.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn lend(&self, is_lent: bool) -> io::Result<()> {
+        let Some(setting) = &self.setting else {
+            return Ok(());
+        };
+        let mut setting = locked(setting);
+        setting.is_lent = is_lent;
+        setting.set(false)
+    }
+
     /// Whether windows are kept now. With BBR that differs from connection to connection: `None`.
     pub fn are_kept(&self) -> Option<bool> {
         match (&self.means, &self.setting) {
@@ -193,6 +206,8 @@ struct Setting {
     before: String,
     /// Whether it is 0 by our doing.
     is_ours: bool,
+    /// Whether it is another process' affair.
+    is_lent: bool,
 }
 
 impl Setting {
@@ -208,10 +223,12 @@ impl Setting {
             file,
             before,
             is_ours: false,
+            is_lent: false,
         })
     }
 
     fn set(&mut self, ours: bool) -> io::Result<()> {
+        let ours = ours && !self.is_lent;
         if ours != self.is_ours {
             let value = if ours { "0" } else { &self.before };
             self.file.write_all_at(value.as_bytes(), 0)?;

@@ -2,10 +2,13 @@
 
 use std::fs::File;
 use std::net::{IpAddr, TcpListener};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use aya::maps::lpm_trie::Key;
 use aya::maps::{LpmTrie, MapData, MapError, PerCpuArray, SockMap};
 use aya::programs::SkLookup;
+use aya::programs::sk_lookup::SkLookupLink;
 use aya::{Ebpf, EbpfLoader};
 use ipnet::IpNet;
 use proxy_common::{
@@ -45,6 +48,10 @@ pub struct Steered {
 #[derive(Debug)]
 pub struct Steering {
     ebpf: Ebpf,
+    /// Gone once another process steers.
+    link: Mutex<Option<SkLookupLink>>,
+    /// What another process has steered before this one: for this program, it was left on the usual way.
+    left_before: AtomicU64,
 }
 
 impl Steering {
@@ -57,7 +64,11 @@ impl Steering {
         let object = OBJECT.ok_or(Reason::NotBuiltIn)?;
         let mut loader = EbpfLoader::new();
         let ebpf = loader.btf(None).load(object).map_err(refused)?;
-        let mut steering = Self { ebpf };
+        let mut steering = Self {
+            ebpf,
+            link: Mutex::default(),
+            left_before: AtomicU64::new(0),
+        };
         steering.list(sources)?;
         // Whether the counters are what we take them for, before anybody relies on it.
         let counts = steering.counts();
@@ -70,9 +81,10 @@ impl Steering {
         program
             .load()
             .map_err(|error| failed(&format!("loading {PROGRAM}"), error))?;
-        program
-            .attach(namespace)
-            .map_err(|error| failed(&format!("attaching {PROGRAM}"), error))?;
+        let link = program.attach(namespace);
+        let link = link.and_then(|link| program.take_link(link));
+        let link = link.map_err(|error| failed(&format!("attaching {PROGRAM}"), error))?;
+        steering.link = Mutex::new(Some(link));
         Ok(steering)
     }
 
@@ -113,6 +125,22 @@ impl Steering {
         Ok(SockMap::try_from(map)?.set(slot, listener, 0)?)
     }
 
+    /// Steers nothing any more, because another process does: of two programs the first to be attached decides.
+    pub(super) fn detach(&self) {
+        drop(
+            self.link
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+    }
+
+    /// Leaves out of the counts what another process has steered, now that it does not any more.
+    pub(super) fn begin_to_count(&self) -> Result<(), KernelError> {
+        self.left_before.store(self.counts()?.left, Relaxed);
+        Ok(())
+    }
+
     /// What became of connections from the sources.
     ///
     /// # Errors
@@ -123,7 +151,7 @@ impl Steering {
         let sum = |number| Ok::<_, MapError>(array.get(&number, 0)?.iter().sum());
         Ok(Steered {
             steered: sum(STEERED_TO_PROBES)?,
-            left: sum(STEERED_NOT)?,
+            left: sum(STEERED_NOT)?.saturating_sub(self.left_before.load(Relaxed)),
         })
     }
 

@@ -6,6 +6,7 @@ mod gen_ai;
 mod kernel;
 mod limits;
 mod listeners;
+mod process;
 mod traces;
 mod upstreams;
 mod usage;
@@ -54,6 +55,7 @@ impl prometheus_client::collector::Collector for Collector {
         self.usage(&mut encoder)?;
         self.cost(&mut encoder)?;
         self.webhooks(&mut encoder)?;
+        self.process(&mut encoder)?;
         self.traces(&mut encoder)?;
         self.clients(&mut encoder)?;
         self.condition(&mut encoder)?;
@@ -176,12 +178,6 @@ impl Collector {
             "holysheep_http_clients_left",
             "Clients that left before they had their whole response, by what became of it upstream",
             left,
-        )?;
-        counters(
-            encoder,
-            "holysheep_access_log_dropped",
-            "Access-log lines dropped because the log could not be written in time",
-            [(vec![], self.sum(|w| &w.log_dropped))],
         )
     }
 }

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
@@ -15,6 +16,7 @@ use tokio::time::sleep;
 use super::TakeOverError;
 use super::wire::{self, Sockets};
 use crate::drain::{Drain, DrainTrigger};
+use crate::kernel::Kernel;
 use crate::worker::ACCEPT_PAUSE;
 
 /// How long kept-alive connections are served after the sockets have gone, so that clients hear with an answer that they
@@ -32,6 +34,8 @@ pub struct Offer {
     pub trigger: DrainTrigger,
     /// Tells of one begun otherwise.
     pub drain: Drain,
+    /// What the next process goes on with.
+    pub kernel: Arc<Kernel>,
 }
 
 /// Listens at the path, in place of whoever did before and has gone.
@@ -58,15 +62,18 @@ pub fn listen(path: &Path) -> Result<UnixListener, TakeOverError> {
 
 impl Offer {
     /// Offers the sockets until somebody has taken them over, or the drain begins. `delay` is that of a stop.
-    pub async fn run(self, delay: impl Fn() -> Duration) {
+    /// `failed` counts those that came to nothing.
+    pub async fn run(self, delay: impl Fn() -> Duration, failed: impl Fn()) {
         let Self {
             sockets,
             listener,
             trigger,
             drain,
+            kernel,
         } = self;
         tokio::select! {
-            successor = offer(&sockets, listener) => {
+            successor = offer(&sockets, listener, &kernel, failed) => {
+                kernel.hand_over();
                 trigger.hand_over(delay().max(PARTING));
                 drop(sockets);
                 if let Some(mut successor) = successor {
@@ -80,14 +87,19 @@ impl Offer {
 }
 
 /// Hands the sockets to whoever asks; gives back the connection of who serves with them.
-async fn offer(sockets: &Sockets, listener: oneshot::Receiver<UnixListener>) -> Option<UnixStream> {
+async fn offer(
+    sockets: &Sockets,
+    listener: oneshot::Receiver<UnixListener>,
+    kernel: &Kernel,
+    failed: impl Fn(),
+) -> Option<UnixStream> {
     let Some(listener) = listener.await.ok().and_then(registered) else {
         // The start has failed, or is over without an offer.
         return std::future::pending().await;
     };
     loop {
         match listener.accept().await {
-            Ok((mut stream, _)) => match hand_over(sockets, &mut stream).await {
+            Ok((mut stream, _)) => match hand_over(sockets, &mut stream, kernel).await {
                 Ok(process) => {
                     tracing::info!(
                         process,
@@ -96,6 +108,8 @@ async fn offer(sockets: &Sockets, listener: oneshot::Receiver<UnixListener>) -> 
                     return Some(stream);
                 }
                 Err(error) => {
+                    kernel.lend(false);
+                    failed();
                     tracing::warn!(%error, "a take-over did not come about, this process goes on");
                 }
             },
@@ -114,13 +128,18 @@ fn registered(listener: UnixListener) -> Option<tokio::net::UnixListener> {
 }
 
 /// Sends everything and waits for the word that the other process serves; gives its id.
-async fn hand_over(sockets: &Sockets, stream: &mut UnixStream) -> io::Result<Option<i32>> {
+async fn hand_over(
+    sockets: &Sockets,
+    stream: &mut UnixStream,
+    kernel: &Kernel,
+) -> io::Result<Option<i32>> {
     let peer = stream.peer_cred()?;
     let own = rustix::process::geteuid().as_raw();
     if peer.uid() != own && peer.uid() != 0 {
         let reason = format!("user {} asked, expected {own}", peer.uid());
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
     }
+    kernel.lend(true);
     let stream_ref = &*stream;
     let send = |byte, socket| {
         stream_ref.async_io(Interest::WRITABLE, move || {

@@ -377,8 +377,10 @@ impl Dialer {
 
 fn refusal(error: &io::Error) -> ConnectError {
     match tls::classify(error) {
-        HandshakeFailure::Expired => ConnectError::CertificateExpired,
-        HandshakeFailure::Invalid(reason) => ConnectError::CertificateInvalid(reason),
+        HandshakeFailure::Expired(_) => ConnectError::CertificateExpired,
+        HandshakeFailure::Early(reason) | HandshakeFailure::Invalid(reason) => {
+            ConnectError::CertificateInvalid(reason)
+        }
         HandshakeFailure::Other(reason) => ConnectError::Tls(reason),
     }
 }

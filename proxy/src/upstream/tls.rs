@@ -152,8 +152,10 @@ fn prefer_aes_128(suites: &mut [SupportedCipherSuite]) {
 /// What a failed handshake was about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HandshakeFailure {
-    /// The certificate has expired.
-    Expired,
+    /// The certificate has expired: when, in seconds of Unix time, where that is known.
+    Expired(Option<u64>),
+    /// The certificate is not valid yet, by this machine's clock.
+    Early(String),
     /// The certificate is not valid otherwise.
     Invalid(String),
     /// Anything else.
@@ -167,8 +169,12 @@ pub fn classify(error: &std::io::Error) -> HandshakeFailure {
         .and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidCertificate(reason)) => match reason {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                HandshakeFailure::Expired
+            CertificateError::Expired => HandshakeFailure::Expired(None),
+            CertificateError::ExpiredContext { not_after, .. } => {
+                HandshakeFailure::Expired(Some(not_after.as_secs()))
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                HandshakeFailure::Early(reason.to_string())
             }
             other => HandshakeFailure::Invalid(other.to_string()),
         },

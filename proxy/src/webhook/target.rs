@@ -220,8 +220,10 @@ fn tls_of(to: &ForwardTo, ca_file: Option<&Path>) -> Result<Option<ClientTls>, T
 
 fn reason(error: &std::io::Error) -> String {
     match tls::classify(error) {
-        HandshakeFailure::Expired => "its certificate has expired".to_owned(),
-        HandshakeFailure::Invalid(reason) => format!("its certificate is not valid: {reason}"),
+        HandshakeFailure::Expired(_) => "its certificate has expired".to_owned(),
+        HandshakeFailure::Early(reason) | HandshakeFailure::Invalid(reason) => {
+            format!("its certificate is not valid: {reason}")
+        }
         HandshakeFailure::Other(reason) => reason,
     }
 }

@@ -49,7 +49,10 @@ impl Worker {
         let share = match self.sample.fate(&sampling, is_routine) {
             Fate::Written => None,
             Fate::Sampled(share) => Some(share),
-            Fate::LeftOut => return,
+            Fate::LeftOut => {
+                self.metrics.log_left_out.inc();
+                return;
+            }
         };
         if self.batch.borrow_mut().add(record, total, share) {
             self.flush_log();

@@ -29,6 +29,12 @@ fn a_share_of_what_goes_well_is_written_and_says_so() {
         "{lines:#?}"
     );
     assert_eq!(whole.count(), 4);
+    rig.wait_metric("holysheep_access_log_left_out_total", 30.0);
+    let status = &rig.admin("/status").json()["access_log"];
+    assert_eq!(
+        (&status["sample"], &status["left_out"]),
+        (&0.25.into(), &30.into())
+    );
     // No bill is made from a part of the requests.
     let log = rig.directory.path("access.log");
     let bill = run(["costs", "--from", log.to_str().unwrap()]);

@@ -16,7 +16,14 @@ fn check(emulator: &Emulator, directory: &Directory, yaml: &str) -> (Option<i32>
     );
     let yaml = yaml.replace("URL", &url).replace("DIR", keys);
     let file = directory.write("config.yaml", &yaml);
-    let output = command(["check", "--ebpf=off", "--config", file.to_str().unwrap()]).output();
+    let output = command([
+        "check",
+        "--admin-listen=127.0.0.1:1",
+        "--ebpf=off",
+        "--config",
+        file.to_str().unwrap(),
+    ])
+    .output();
     let output = output.unwrap();
     (output.status.code(), text(&output.stdout))
 }

@@ -189,7 +189,12 @@ fn check_reads_the_file_and_says_who_is_let_in() {
     let directory = Directory::new();
     let file = directory.path("clients.yaml");
     let check = || {
-        let mut command = command(["check", "--ebpf=off", "--auth=clients"]);
+        let mut command = command([
+            "check",
+            "--admin-listen=127.0.0.1:1",
+            "--ebpf=off",
+            "--auth=clients",
+        ]);
         command.args(["--upstream", "http://127.0.0.1:9/v1"]);
         command
             .env("HOLYSHEEP_API_KEY", "cr_x")

@@ -9,7 +9,7 @@ use holysheep_emulator::Emulator;
 use crate::harness::client::request;
 use crate::harness::h2::H2;
 use crate::harness::program::{Served, command};
-use crate::harness::{CHAT, Client, Directory, QUESTION, Reply, Rig, eventually};
+use crate::harness::{CHAT, Client, Directory, QUESTION, Reply, Rig, STREAMED, eventually};
 
 fn ask(client: &mut Client) -> Option<Reply> {
     client.send(request("POST", CHAT, &[], QUESTION.as_bytes()));
@@ -151,4 +151,27 @@ fn a_second_signal_does_not_wait_for_the_delay() {
     assert_eq!(client.request("GET", "/health", &[], b"").status, 200);
     served.terminate();
     assert_eq!(served.wait().code(), Some(0));
+}
+
+#[test]
+fn who_has_not_heard_of_the_stop_may_ask_once_more() {
+    let mut rig = Rig::builder()
+        .config("timeouts: {drain: 10s}")
+        .emulator(|emulator| emulator.token_interval(Duration::from_millis(20)))
+        .start();
+    let mut client = rig.client();
+    client.send(request("POST", CHAT, &[], STREAMED.as_bytes()));
+    // Its head says nothing of a stop.
+    let mut reply = client.head();
+    assert_eq!((reply.status, reply.header("connection")), (200, None));
+    rig.app().stop();
+    client.body(&mut reply);
+    assert!(reply.complete);
+    let reply = ask(&mut client).expect("an answer");
+    assert_eq!(
+        (reply.status, reply.header("connection")),
+        (200, Some("close"))
+    );
+    client.expect_close();
+    rig.stop();
 }

@@ -1,9 +1,11 @@
 //! The end of a drain: what still runs is told why it ends, in the dialect of its path.
 
+use std::io::Write;
 use std::time::Duration;
 
 use holysheep_emulator::Emulator;
 use http_body_util::BodyExt;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::{IntoClientRequest, client};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -129,4 +131,46 @@ fn a_second_signal_ends_streams_with_the_error_at_once() {
     assert!(rest.contains(CODE) && !rest.contains("[DONE]"), "{rest}");
     assert_eq!(served.wait().code(), Some(0));
     assert!(served.logged("stopped").is_some());
+}
+
+#[test]
+fn a_third_signal_ends_a_process_that_cannot_end_by_itself() {
+    let emulator = Emulator::builder()
+        .api_key(EMULATOR_KEY)
+        .start_blocking()
+        .unwrap();
+    // Whoever reads the access log has hung up on it without closing it, so its last line is never written.
+    let (log, stdout) = std::io::pipe().unwrap();
+    fill(&stdout);
+    let directory = Directory::new();
+    let mut command = command(["serve", "--listen", "127.0.0.1:0", "--ebpf", "off"]);
+    let command = command
+        .args(["--admin-listen", "127.0.0.1:0", "--log-format", "json"])
+        .stdout(stdout);
+    let mut served = Served::start(with_upstream(command, &emulator, &directory));
+    let reply = Client::connect(served.data_addr()).request("POST", CHAT, &[], QUESTION.as_bytes());
+    assert_eq!(reply.status, 200);
+    for says in [
+        "stopping: running requests may finish",
+        "told again to stop: running requests are ended",
+    ] {
+        served.terminate();
+        eventually(|| served.logged(says).is_some());
+    }
+    // The data port is closed, and the process is still there.
+    eventually(|| std::net::TcpStream::connect(served.data_addr()).is_err());
+    assert!(served.is_running(), "{:?}", served.log());
+    served.terminate();
+    assert_eq!(served.wait().code(), Some(1), "{:?}", served.log());
+    assert!(served.logged("stopped").is_none());
+    drop(log);
+}
+
+/// Writes until nothing more fits.
+fn fill(mut pipe: &std::io::PipeWriter) {
+    let flags = fcntl_getfl(pipe).unwrap();
+    fcntl_setfl(pipe, flags | OFlags::NONBLOCK).unwrap();
+    while pipe.write(&[b'\n'; 4096]).is_ok() {}
+    while pipe.write(b"\n").is_ok() {}
+    fcntl_setfl(pipe, flags).unwrap();
 }

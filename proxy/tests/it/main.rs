@@ -14,6 +14,7 @@ mod breaker;
 mod budgets;
 mod cancellation;
 mod check;
+mod check_article;
 mod client_command;
 mod client_timeouts;
 mod clients;

@@ -1,6 +1,8 @@
 //! Everything an operator does to a running proxy, under a steady load of plain and streamed requests: no request fails, no
 //! stream is cut.
 
+mod restarts;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;

@@ -146,7 +146,8 @@ fn the_key_of_the_environment_wins_over_the_file_and_two_are_refused() {
     let ca = directory.write("ca.pem", emulator.authority().unwrap().ca_pem());
     let yaml = format!("upstream: {{api_key_file: {}}}\n", wrong.display());
     let file = directory.write("config.yaml", &yaml);
-    let arguments = ["check", "--upstream", emulator.base_url()];
+    let [check, admin, upstream] = ["check", "--admin-listen=127.0.0.1:1", "--upstream"];
+    let arguments = [check, admin, upstream, emulator.base_url()];
     let mut program = command(arguments);
     program
         .env("HOLYSHEEP_CONFIG", &file)
@@ -239,7 +240,8 @@ fn the_version_is_told() {
 fn check(emulator: &Emulator, key: &str) -> (Option<i32>, String) {
     let directory = Directory::new();
     let ca = directory.write("ca.pem", emulator.authority().unwrap().ca_pem());
-    let mut program = command(["check", "--upstream", emulator.base_url()]);
+    let mut program = command(["check", "--admin-listen=127.0.0.1:1", "--upstream"]);
+    program.arg(emulator.base_url());
     program
         .env("HOLYSHEEP_UPSTREAM_CA", ca)
         .env("HOLYSHEEP_API_KEY", key);

@@ -9,7 +9,7 @@ use holysheep_emulator::Emulator;
 
 use crate::harness::client::request;
 use crate::harness::program::{Served, command, text, with_upstream};
-use crate::harness::{CHAT, Client, Directory, EMULATOR_KEY, QUESTION, Reply, eventually};
+use crate::harness::{CHAT, Client, Directory, EMULATOR_KEY, QUESTION, Reply, eventually, metrics};
 
 /// How a process of the test is started.
 struct Setup<'a> {
@@ -60,6 +60,16 @@ fn ask(client: &mut Client) -> Option<Reply> {
     Some(reply)
 }
 
+/// Take-overs as the process counts them: begun with, and come to nothing.
+fn counted(served: &Served) -> (f64, f64) {
+    let text = Client::connect(served.admin_addr()).request("GET", "/metrics", &[], b"");
+    let of = |result: &str| {
+        let sample = format!("holysheep_take_overs_total{{result=\"{result}\"}}");
+        metrics::sample(&text.text(), &sample).unwrap()
+    };
+    (of("taken"), of("failed"))
+}
+
 /// A new connection for each request, as fast as it goes.
 fn load(address: SocketAddr, over: &AtomicBool, answered: &AtomicU32, failed: &AtomicU32) {
     while !over.load(SeqCst) {
@@ -102,8 +112,12 @@ fn no_connection_is_refused_or_reset_whatever_the_number_of_workers() {
     });
     assert_eq!(failed.load(SeqCst), 0, "of {}", answered.load(SeqCst));
     // The admin port is the new process', too.
-    let ready = Client::connect(serving.admin_addr()).request("GET", "/readyz", &[], b"");
-    assert_eq!(ready.status, 200);
+    let admin = |path| Client::connect(serving.admin_addr()).request("GET", path, &[], b"");
+    assert_eq!(admin("/readyz").status, 200);
+    assert_eq!(counted(&serving), (1.0, 0.0));
+    let status = &admin("/status").json()["take_over"];
+    assert_eq!(status["taken"], true, "{status}");
+    assert_eq!(status["path"], setup.path().to_str().unwrap());
 }
 
 #[test]
@@ -169,6 +183,8 @@ fn a_process_that_does_not_get_ready_takes_nothing() {
     let stream = std::os::unix::net::UnixStream::connect(setup.path()).unwrap();
     drop(stream);
     eventually(|| old.times_logged("a take-over did not come about, this process goes on") >= 1);
+    eventually(|| counted(&old).1 >= 1.0);
+    assert_eq!(counted(&old).0, 0.0);
     for _ in 0..20 {
         assert_eq!(
             ask(&mut Client::connect(old.data_addr())).unwrap().status,

@@ -39,7 +39,7 @@ fn check(yaml: &str, authority: &Authority) -> (Option<i32>, String) {
     let directory = Directory::new();
     let ca = directory.write("ca.pem", authority.ca_pem());
     let file = directory.write("config.yaml", yaml);
-    let mut program = command(["check"]);
+    let mut program = command(["check", "--admin-listen=127.0.0.1:1"]);
     let program = program
         .env("HOLYSHEEP_CONFIG", file)
         .env("HOLYSHEEP_UPSTREAM_CA", ca)

@@ -13,7 +13,7 @@ use crate::proxy::{self, Directory, Proxy, Reply, sample};
 use crate::{Outcome, privileges};
 
 /// How long upstream thinks.
-fn thinks() -> Duration {
+pub(crate) fn thinks() -> Duration {
     // An emulated processor writes a request within milliseconds, now and then tens of them, which must not be more than
     // one percent.
     if lab::is_emulated() {
@@ -26,7 +26,7 @@ fn thinks() -> Duration {
 /// On one connection of the client's, and one to upstream.
 const REQUESTS: usize = 3;
 
-const ROUTE: &str = "/v1/chat/completions";
+pub(crate) const ROUTE: &str = "/v1/chat/completions";
 const QUESTION: &[u8] = br#"{"model":"m","messages":[{"role":"user","content":"x"}]}"#;
 const ASKS: &str = "x-holysheep-timing: 1\r\n";
 

@@ -96,7 +96,7 @@ pub(crate) fn leaks(lab: &Lab) -> Outcome {
 }
 
 /// Programs and maps of our names on this machine, and all links. Numbers are never used again.
-fn census() -> BTreeSet<(&'static str, u32)> {
+pub(crate) fn census() -> BTreeSet<(&'static str, u32)> {
     let ours = ["payload_timing", "socket_timing", "probe_steering"];
     let programs = loaded_programs()
         .filter_map(Result::ok)

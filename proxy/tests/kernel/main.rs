@@ -37,6 +37,7 @@ mod proxy;
 mod steering;
 mod tables;
 mod tickets;
+mod traces;
 mod windows;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -59,7 +60,7 @@ mod foreign {
 
 type Test = (&'static str, fn(&Lab) -> Outcome);
 
-const TESTS: [Test; 54] = [
+const TESTS: [Test; 58] = [
     ("connect_and_rtt_agree_with_tcp_info", connect::agree),
     ("upstreams_are_told_apart", connect::slots),
     ("failed_connects_are_counted", failures::counted),
@@ -134,6 +135,14 @@ const TESTS: [Test; 54] = [
         probes::a_wedged_worker_is_told,
     ),
     (
+        "probes_are_steered_through_a_take_over",
+        probes::take_over::by_an_app,
+    ),
+    (
+        "probes_are_steered_through_a_take_over_by_the_program",
+        probes::take_over::by_a_program,
+    ),
+    (
         "without_capabilities_the_port_for_probes_serves",
         probes::without_capabilities,
     ),
@@ -163,6 +172,7 @@ const TESTS: [Test; 54] = [
         "long_prompts_of_a_proxy_leave_at_once",
         prompts::leave_at_once,
     ),
+    ("windows_are_kept_after_a_take_over", prompts::taken_over),
     ("worn_connections_are_replaced", prompts::worn_connections),
     (
         "an_endpoint_is_left_alone_before_a_request_has_failed",
@@ -177,6 +187,10 @@ const TESTS: [Test; 54] = [
     ("bpf_and_net_admin_are_enough", privileges::enough),
     ("without_them_each_is_named", privileges::named),
     ("a_proxy_tells_what_the_kernel_saw", app::told),
+    (
+        "spans_have_the_kernels_times",
+        traces::with_the_kernels_times,
+    ),
     ("a_proxy_counts_failed_connects", app::failures),
     ("a_proxy_says_nothing_of_requests_over_h2", app::multiplexed),
     ("an_app_refuses_to_start_without_them", app::refuses),

@@ -2,6 +2,7 @@
 //! queue.
 
 pub(crate) mod load;
+pub(crate) mod take_over;
 pub(crate) mod tls;
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -8,7 +8,7 @@ use holysheep_emulator::Emulator;
 use netlab::{Direction, Path};
 
 use crate::lab::{self, Lab};
-use crate::proxy::Proxy;
+use crate::proxy::{Directory, Proxy};
 use crate::windows::{self, round_trip, setting, wide};
 use crate::{Outcome, path};
 
@@ -40,6 +40,42 @@ pub(crate) fn leave_at_once(_: &Lab) -> Outcome {
     // As it was before.
     assert_eq!(setting(&path), "1");
     Ok(())
+}
+
+/// The setting is the next process' affair from the moment it starts, and no process takes the other's for the system's.
+pub(crate) fn taken_over(_: &Lab) -> Outcome {
+    let path = wide()?;
+    along(&path, succeed);
+    assert_eq!(setting(&path), "1", "as it was before");
+    Ok(())
+}
+
+fn succeed(path: &Path, emulator: &Emulator) {
+    let directory = Directory::new();
+    let take_over = directory.path().join("take-over.sock");
+    let settings = format!("{SETTINGS}\ntake_over: {}", take_over.display());
+    let start = || {
+        let proxy = Proxy::start(emulator, &settings);
+        let status = proxy.status();
+        let by = &status["upstream"]["windows"]["after_idle"]["by"];
+        assert_eq!(*by, "sysctl", "{status:#}");
+        lab::eventually("it can be taken over", || take_over.exists());
+        let mut client = proxy.client();
+        let prompt = prompt();
+        lab::eventually("the windows are kept", || {
+            let reply = client.request("POST", "/v1/chat/completions", "", &prompt);
+            assert_eq!(reply.status, 200, "{}", reply.body);
+            proxy.metric(KEPT) == Some(1.0)
+        });
+        assert_eq!(setting(path), "0");
+        proxy
+    };
+    let mut serving = start();
+    for _ in 0..2 {
+        let next = start();
+        drop(std::mem::replace(&mut serving, next));
+        assert_eq!(setting(path), "0", "the end of the old one changes nothing");
+    }
 }
 
 /// A connection with a window that losses have brought down is replaced, but not over a narrow path.

@@ -63,6 +63,30 @@ spec:
       {{- end }}
     {{- end }}
   {{- end }}
+  {{- if $values.initCheck.enabled }}
+  initContainers:
+    # Ends with 1 if requests would fail, and the pod does not start then.
+    - name: check
+      image: {{ include "holysheep-proxy.image" $root | quote }}
+      imagePullPolicy: {{ $values.image.pullPolicy }}
+      args: [check, --config, /etc/holysheep/config/config.yaml, --ebpf, "off"]
+      {{- with $values.extraEnv }}
+      env:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      securityContext:
+        {{- if $isNode }}
+        # For files that are root's.
+        runAsUser: 0
+        runAsGroup: 0
+        {{- end }}
+        {{- include "holysheep-proxy.security" (dict "root" $root "kind" "deployment") | nindent 8 }}
+      resources:
+        requests: {cpu: 50m, memory: 32Mi}
+        limits: {cpu: 500m, memory: 64Mi}
+      volumeMounts:
+        {{- include "holysheep-proxy.mounts" $root | nindent 8 }}
+  {{- end }}
   containers:
     - name: proxy
       image: {{ include "holysheep-proxy.image" $root | quote }}

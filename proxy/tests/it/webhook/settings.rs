@@ -21,7 +21,13 @@ fn check(emulator: &Emulator, directory: &Directory, webhook: &str) -> (Option<i
         ca.display()
     );
     let file = directory.write("config.yaml", &yaml);
-    let mut program = command(["check", "--ebpf=off", "--config", file.to_str().unwrap()]);
+    let mut program = command([
+        "check",
+        "--admin-listen=127.0.0.1:1",
+        "--ebpf=off",
+        "--config",
+        file.to_str().unwrap(),
+    ]);
     let output = program.env("HOLYSHEEP_API_KEY", KEY).output().unwrap();
     (output.status.code(), text(&output.stdout))
 }

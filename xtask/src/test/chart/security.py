@@ -135,7 +135,23 @@ def every_upstream_and_the_webhooks_receiver_is_let_out_to_and_no_port_besides()
     assert {"to": [{"namespaceSelector": {}}]} in rules, "the relay is a Service"
 
 
+def a_check_before_the_start_has_no_rights_and_reads_the_same_files():
+    for kind in ("deployment", "daemonset"):
+        assert "initContainers" not in pod(kind), "only where it is asked for"
+        spec = pod(kind, "--set", "initCheck.enabled=true")
+        (check,), (proxy,) = spec["initContainers"], spec["containers"]
+        assert check["args"][:3] == ["check", *proxy["args"][1:]]
+        assert (check["image"], check["volumeMounts"]) == (proxy["image"], proxy["volumeMounts"])
+        context = check["securityContext"]
+        assert "privileged" not in context
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["readOnlyRootFilesystem"] is True
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert check["resources"]["limits"].keys() >= {"cpu", "memory"}
+
+
 CHECKS = [
+    a_check_before_the_start_has_no_rights_and_reads_the_same_files,
     no_pod_has_a_token_or_a_writable_root,
     the_deployment_has_no_rights,
     the_daemonset_is_privileged_by_default,
