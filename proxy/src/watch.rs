@@ -101,23 +101,23 @@ mod tests {
     #[test]
     fn other_files_of_the_directory_do_not_matter() {
         let names = BTreeSet::from([OsString::from("key"), OsString::from("tls.crt")]);
-        let concerns = |kind, path: &str| {
+        let matters = |kind, path: &str| {
             let event = Event::new(kind).add_path(Path::new("/run/secrets").join(path));
-            super::concerns(&event, &names)
+            concerns(&event, &names)
         };
         let modified = EventKind::Modify(ModifyKind::Any);
-        assert!(concerns(modified, "key"));
-        assert!(concerns(EventKind::Create(CreateKind::File), "tls.crt"));
-        assert!(!concerns(modified, "access.log"));
-        assert!(!concerns(EventKind::Access(AccessKind::Any), "key"));
+        assert!(matters(modified, "key"));
+        assert!(matters(EventKind::Create(CreateKind::File), "tls.crt"));
+        assert!(!matters(modified, "access.log"));
+        assert!(!matters(EventKind::Access(AccessKind::Any), "key"));
         // As the kubelet and editors do it.
         let renamed = EventKind::Modify(ModifyKind::Name(RenameMode::Both));
-        assert!(concerns(renamed, "..data"));
+        assert!(matters(renamed, "..data"));
         let event = Event::new(renamed).add_path("/run/secrets/key~".into());
         let event = event.add_path("/run/secrets/key".into());
-        assert!(super::concerns(&event, &names));
+        assert!(concerns(&event, &names));
         // Some were too many to be told.
         let missed = Event::new(EventKind::Other).set_flag(Flag::Rescan);
-        assert!(super::concerns(&missed, &names));
+        assert!(concerns(&missed, &names));
     }
 }
