@@ -25,8 +25,9 @@ use crate::http1::head::Version;
 use crate::kernel::Timeline;
 use crate::limits::{Taken, Terms};
 use crate::metrics::Outcome;
+use crate::metrics::failures::Kind;
 use crate::pipeline;
-use crate::route::{Dialect, Operation, RouteId};
+use crate::route::{Dialect, Operation, RouteId, UNKNOWN};
 use crate::traces::Trace;
 use crate::worker::Worker;
 use usage::Observation;
@@ -257,7 +258,20 @@ impl RequestRecord {
         if self.status == 0 {
             self.status = class.status;
         }
-        self.worker.metrics.http.rejected(class.code);
+        let metrics = &self.worker.metrics;
+        metrics.http.rejected(class.code);
+        if *error == ProxyError::ClientClosed {
+            return;
+        }
+        let kind = Kind {
+            code: class.code,
+            route: self.route.map_or(UNKNOWN, |route| route.get().template),
+            client: self.client_name(),
+            model: self.model.as_deref(),
+            upstream: (self.attempts > 0).then_some(self.upstream),
+        };
+        let request_id = self.text.get(Text::RequestId);
+        metrics.failures.note(kind, error, request_id);
     }
 
     /// Ends the record: metrics and access log.

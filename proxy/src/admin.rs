@@ -3,18 +3,23 @@
 mod accept;
 pub mod clients;
 pub mod cost;
+pub mod failures;
 pub mod file;
+pub mod history;
+pub mod latency;
 mod limits;
-pub mod log;
 pub mod page;
+pub mod process;
+pub mod requests;
 pub mod status;
-pub mod take_over;
+mod totals;
 pub mod traces;
 mod upstream;
 pub mod usage;
 pub mod webhook;
 pub mod windows;
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::rc::Rc;
@@ -29,6 +34,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use ipnet::IpNet;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::app::Addresses;
 use crate::clients::follow::Book;
@@ -39,6 +45,8 @@ use crate::readiness::Readiness;
 use crate::reload::Reloads;
 use crate::tls::Acceptor;
 use crate::webhook::Webhook;
+use history::History;
+use totals::Totals;
 
 /// How long a scraper may take to send its request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -64,6 +72,8 @@ pub struct Admin {
     pub clients: Option<Arc<Book>>,
     /// When the proxy started.
     pub started: Instant,
+    /// The last five minutes.
+    pub history: RefCell<History>,
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -78,8 +88,17 @@ pub async fn serve(admin: Admin, listener: TcpListener) {
         }
     };
     let admin = Rc::new(admin);
+    let mut looks = interval(history::INTERVAL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let stream = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = looks.tick() => {
+                admin.history.borrow_mut().add(Totals::of(&admin));
+                continue;
+            }
+        };
+        let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::warn!(%error, "accept failed on the admin port");
@@ -120,11 +139,7 @@ impl Admin {
             "/config" => json(serde_json::to_string_pretty(
                 &**self.readiness.config.load(),
             )),
-            "/" => answer(
-                StatusCode::OK,
-                "text/html; charset=utf-8",
-                page::render(&self.status()),
-            ),
+            "/" => self.page(),
             _ => text(
                 StatusCode::NOT_FOUND,
                 "here are / /metrics /livez /readyz /status /config\n".to_owned(),
@@ -142,6 +157,16 @@ impl Admin {
             }
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
+    }
+
+    fn page(&self) -> Answer {
+        let text = page::render(&self.status());
+        let mut answer = answer(StatusCode::OK, "text/html; charset=utf-8", text);
+        if let Some(policy) = page::policy() {
+            let fields = answer.headers_mut();
+            fields.insert(http::header::CONTENT_SECURITY_POLICY, policy);
+        }
+        answer
     }
 
     fn condition(&self) -> Condition {
@@ -190,9 +215,13 @@ fn answer(status: StatusCode, content_type: &'static str, body: String) -> Answe
         http::header::CONTENT_TYPE,
         http::HeaderValue::from_static(content_type),
     );
-    fields.insert(
-        http::header::CACHE_CONTROL,
-        http::HeaderValue::from_static("no-store"),
-    );
+    for (name, value) in [
+        (http::header::CACHE_CONTROL, "no-store"),
+        // Nothing here is anything else than it says, or anybody else's business.
+        (http::header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (http::header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        fields.insert(name, http::HeaderValue::from_static(value));
+    }
     answer
 }

@@ -9,6 +9,7 @@ mod succession;
 mod summary;
 mod windows;
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -108,14 +109,13 @@ impl App {
         let health = Arc::new(Health::new(config.workers, limit, drain.clone()));
         let (log_sender, log) = log_thread::start(&config.access_log, &health)
             .context("the access log cannot be opened")?;
-        let has_probe = listeners.probe.is_some() || !listeners.steered.is_empty();
         let (quotas, store) = accounts::limits(&config, clients.as_deref())?;
         let metrics = Arc::new(Metrics::new(
             config.workers,
             Arc::clone(&links),
             Arc::clone(&kernel),
             Arc::clone(&quotas),
-            has_probe,
+            listeners.take_probes(),
         ));
         let (tracer, exporter) = Tracer::new(&config, &metrics.control().traces)?.unzip();
         let readiness = Arc::new(Readiness {
@@ -223,6 +223,7 @@ impl App {
             webhook: parts.shared.webhook.clone(),
             clients: self.clients.clone(),
             started: std::time::Instant::now(),
+            history: RefCell::default(),
         };
         let follower = self.clients.clone().map(|book| Follower {
             book,

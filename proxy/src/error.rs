@@ -2,6 +2,8 @@
 //! upstream's response: one enum, one exhaustive mapping to status, code,
 //! type, when the client may try again, and whether the proxy may.
 
+mod remedy;
+
 use std::borrow::Cow;
 use std::time::Duration;
 

@@ -10,6 +10,7 @@ pub mod client;
 pub mod condition;
 pub mod cost;
 mod encode;
+pub mod failures;
 pub mod gen_ai;
 pub mod http;
 pub mod kernel;
@@ -32,6 +33,7 @@ pub use cell::{Counter, Gauge, Histogram};
 pub use client::ClientCounts;
 pub use condition::Condition;
 pub use cost::CostMetrics;
+pub use failures::Failures;
 pub use gen_ai::GenAiMetrics;
 pub use http::HttpMetrics;
 pub use kernel::KernelMetrics;
@@ -65,6 +67,8 @@ pub struct WorkerMetrics {
     pub log_left_out: Counter,
     /// Spans dropped because too many waited.
     pub spans_dropped: Counter,
+    /// The last errors.
+    pub failures: Failures,
 }
 
 impl Default for WorkerMetrics {
@@ -89,6 +93,7 @@ impl WorkerMetrics {
             log_dropped: Counter::default(),
             log_left_out: Counter::default(),
             spans_dropped: Counter::default(),
+            failures: Failures::default(),
         }
     }
 

@@ -9,6 +9,7 @@ mod docs;
 mod editor;
 mod image;
 mod monitoring;
+mod page;
 mod report;
 mod script;
 mod sdk;
@@ -51,7 +52,7 @@ struct Step {
     remedy: &'static str,
 }
 
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 17] = [
     Step {
         name: "ebpf",
         title: "the kernel programs, which the others test with",
@@ -152,6 +153,13 @@ const STEPS: [Step; 16] = [
         needs: &["node-editor"],
         run: editor::run,
         remedy: "read the failing check in xtask/src/test/editor. Then `cargo xtask test --only editor`",
+    },
+    Step {
+        name: "page",
+        title: "the status page in a browser, against /metrics while clients are served",
+        needs: &[tools::CHROMIUM, "node-page"],
+        run: page::run,
+        remedy: "read the failing check in xtask/src/test/page, and look at the pictures. Then `cargo xtask test --only page`",
     },
     Step {
         name: "chart",

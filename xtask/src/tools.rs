@@ -21,6 +21,8 @@ const CYCLONEDX_VERSION: &str = "0.5.9";
 /// What boots other kernels: the machine, the programs inside, and what packs them.
 const QEMU_PACKAGES: [&str; 3] = ["qemu-system-x86", "busybox-static", "cpio"];
 
+/// What looks at the status page.
+pub(crate) const CHROMIUM: &str = "chromium";
 /// The server that replicas count in; the tests run their own.
 pub(crate) const REDIS: &str = "redis";
 /// Debian's package redis-tools has the server under this name: which of its programs it is, it goes by what it is called.
@@ -45,7 +47,7 @@ pub(crate) struct Lack {
 }
 
 /// All tools; each may need those before it.
-pub(crate) static ALL: [Tool; 16] = [
+pub(crate) static ALL: [Tool; 18] = [
     Tool {
         name: "rustfmt",
         optional: false,
@@ -133,6 +135,23 @@ pub(crate) static ALL: [Tool; 16] = [
         how: "apt-get install of Node if it is absent, npm install below the target directory, 70 MB",
         present: |workspace| node::SDKS.installed(workspace),
         install: |workspace| node::SDKS.install(workspace),
+    },
+    Tool {
+        name: CHROMIUM,
+        optional: true,
+        how: "apt-get install, as root: Debian's browser, some 400 MB unpacked",
+        present: |_| {
+            let version = |name| command::first_line(Command::new(name).arg("--version"));
+            version("chromium").or_else(|| version("chromium-browser"))
+        },
+        install: |_| install_from_debian(&["chromium", "fonts-dejavu-core"]),
+    },
+    Tool {
+        name: "node-page",
+        optional: true,
+        how: "apt-get install of Node if it is absent, npm install below the target directory, 15 MB",
+        present: |workspace| node::PAGE.installed(workspace),
+        install: |workspace| node::PAGE.install(workspace),
     },
     Tool {
         name: "curl",

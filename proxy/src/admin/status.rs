@@ -1,14 +1,21 @@
 //! `/status`: the state of the proxy as JSON.
 
+use std::time::SystemTime;
+
 use serde::Serialize;
 
 use super::Admin;
 pub use super::clients::ClientsStatus;
 pub use super::cost::CostStatus;
+pub use super::failures::FailureStatus;
+use super::failures::moment;
 pub use super::file::FileStatus;
+pub use super::history::HistoryStatus;
+pub use super::latency::LatencyStatus;
 pub use super::limits::{KeptStatus, LimitsStatus};
-pub use super::log::LogStatus;
-pub use super::take_over::TakeOverStatus;
+pub use super::process::{LogStatus, TakeOverStatus};
+pub use super::requests::RequestsStatus;
+use super::totals::Totals;
 pub use super::traces::TracesStatus;
 pub use super::upstream::UpstreamStatus;
 pub use super::usage::UsageStatus;
@@ -20,6 +27,8 @@ use crate::kernel::{Kernel, Program};
 pub struct Status {
     /// Program version.
     pub version: &'static str,
+    /// When this was written.
+    pub time: String,
     /// Seconds since the start.
     pub uptime_seconds: u64,
     /// Whether traffic should come.
@@ -46,6 +55,10 @@ pub struct Status {
     pub in_flight: i64,
     /// Open client connections.
     pub connections: i64,
+    /// Requests answered.
+    pub requests: RequestsStatus,
+    /// Where time goes.
+    pub latency: LatencyStatus,
     /// The upstream; of several, the first.
     pub upstream: UpstreamStatus,
     /// The others.
@@ -62,12 +75,16 @@ pub struct Status {
     pub webhook: Option<WebhookStatus>,
     /// Spans of requests, if there are any.
     pub traces: Option<TracesStatus>,
-    /// What becomes of access-log lines.
-    pub access_log: LogStatus,
-    /// Take-overs of the listening sockets, where they are offered.
+    /// The access log.
+    pub log: LogStatus,
+    /// How one process takes the place of another, if it may.
     pub take_over: Option<TakeOverStatus>,
     /// The proxy's own errors by code, since the start.
     pub errors: Vec<ErrorCount>,
+    /// Its last errors.
+    pub last_errors: Vec<FailureStatus>,
+    /// The last five minutes.
+    pub history: Option<HistoryStatus>,
 }
 
 /// What watches the sockets.
@@ -214,9 +231,12 @@ impl Status {
         }
         let config = admin.readiness.config.load();
         errors.retain(|error| error.count > 0);
+        let (now, uptime) = (Totals::of(admin), admin.started.elapsed());
+        let history = admin.history.borrow();
         Self {
             version: env!("CARGO_PKG_VERSION"),
-            uptime_seconds: admin.started.elapsed().as_secs(),
+            time: moment(SystemTime::now()),
+            uptime_seconds: uptime.as_secs(),
             ready: not_ready.is_empty(),
             not_ready,
             listen: admin.addresses.data.to_string(),
@@ -229,6 +249,8 @@ impl Status {
             probes: ProbeStatus::of(admin),
             in_flight: workers.iter().map(|w| w.http.in_flight.get()).sum(),
             connections: workers.iter().map(|w| w.http.open_connections.get()).sum(),
+            requests: RequestsStatus::of(admin, &now),
+            latency: LatencyStatus::of(&now, history.minute_ago(), uptime.as_secs_f64()),
             upstream: UpstreamStatus::first(admin),
             upstreams: UpstreamStatus::others(admin),
             usage: UsageStatus::of(admin),
@@ -237,9 +259,12 @@ impl Status {
             cost: CostStatus::of(admin),
             webhook: WebhookStatus::of(admin),
             traces: TracesStatus::of(admin),
-            access_log: LogStatus::of(admin),
+            log: LogStatus::of(admin),
             take_over: TakeOverStatus::of(admin),
             errors,
+            last_errors: FailureStatus::all(admin),
+            // Numbers and nothing else, which can always be written.
+            history: history.status().ok(),
         }
     }
 }

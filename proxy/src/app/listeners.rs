@@ -82,6 +82,11 @@ impl Listeners {
         })
     }
 
+    /// Whether there is any for probes alone.
+    pub(super) fn take_probes(&self) -> bool {
+        self.probe.is_some() || !self.steered.is_empty()
+    }
+
     /// The same sockets once more, to be handed to another process.
     pub(super) fn copies(&self) -> Result<Sockets> {
         let all = [

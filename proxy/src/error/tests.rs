@@ -150,3 +150,30 @@ fn a_stream_event_never_says_done() {
     assert!(event.ends_with("\n\n"));
     assert!(!event.contains("[DONE]"));
 }
+
+/// A cell of a table as it is read: no backticks, and of links the text.
+fn plain(cell: &str) -> String {
+    let mut text = cell.replace('`', "");
+    while let Some((before, rest)) = text.split_once('[') {
+        let (link, after) = rest.split_once(')').unwrap();
+        let (name, _) = link.split_once("](").unwrap();
+        text = format!("{before}{name}{after}");
+    }
+    text.trim().to_owned()
+}
+
+#[test]
+fn the_documentation_has_the_same_remedies() {
+    let document = include_str!("../../../docs/errors.md");
+    for error in every_error() {
+        let class = error.class();
+        if class.code == "client_closed" {
+            continue;
+        }
+        let line = format!("| {} | `{}` |", class.status, class.code);
+        let row = document.lines().find(|row| row.starts_with(&line));
+        let row = row.unwrap_or_else(|| panic!("no row for {}", class.code));
+        let cell = row.trim_end_matches('|').rsplit('|').next().unwrap();
+        assert_eq!(plain(cell), error.remedy(), "{}", class.code);
+    }
+}

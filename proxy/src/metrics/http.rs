@@ -153,6 +153,15 @@ impl HttpMetrics {
         }
     }
 
+    /// Requests answered by status, over all routes; `None` is those without a series of their own.
+    pub fn by_status(&self) -> impl Iterator<Item = (Option<u16>, u64)> {
+        (0..=STATUSES.len()).filter_map(|index| {
+            let series = self.by_route.iter().filter_map(|by| by.get(index)?.get());
+            let count = series.map(|series| series.requests.get()).sum();
+            (count > 0).then(|| (STATUSES.get(index).copied(), count))
+        })
+    }
+
     /// Counts a client that left before it had its whole response.
     pub fn left(&self, what: Left) {
         if let Some(counter) = self.left.get(what as usize) {

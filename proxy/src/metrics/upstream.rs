@@ -202,6 +202,12 @@ impl UpstreamMetrics {
         }
     }
 
+    /// Times to the first byte, however the requests ended.
+    pub fn first_bytes(&self) -> impl Iterator<Item = &Histogram> {
+        let used = self.by_outcome.iter().filter_map(Lazy::get);
+        used.map(|series| &series.first_byte)
+    }
+
     /// A request is sent again.
     pub fn retried(&self, reason: Retried) {
         // A reason's number is its position in `ALL`.

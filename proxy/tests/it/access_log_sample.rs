@@ -30,7 +30,7 @@ fn a_share_of_what_goes_well_is_written_and_says_so() {
     );
     assert_eq!(whole.count(), 4);
     rig.wait_metric("holysheep_access_log_left_out_total", 30.0);
-    let status = &rig.admin("/status").json()["access_log"];
+    let status = &rig.admin("/status").json()["log"];
     assert_eq!(
         (&status["sample"], &status["left_out"]),
         (&0.25.into(), &30.into())

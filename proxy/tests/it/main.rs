@@ -63,6 +63,7 @@ mod retry_rules;
 mod signs_of_life;
 mod stale_connections;
 mod startup;
+mod status;
 mod streaming;
 mod summary;
 mod take_over;

@@ -116,8 +116,8 @@ fn no_connection_is_refused_or_reset_whatever_the_number_of_workers() {
     assert_eq!(admin("/readyz").status, 200);
     assert_eq!(counted(&serving), (1.0, 0.0));
     let status = &admin("/status").json()["take_over"];
-    assert_eq!(status["taken"], true, "{status}");
-    assert_eq!(status["path"], setup.path().to_str().unwrap());
+    assert_eq!(status["took_over"], true, "{status}");
+    assert_eq!(status["socket"], setup.path().to_str().unwrap());
 }
 
 #[test]

@@ -39,6 +39,13 @@ pub(crate) static SDKS: Packages = Packages {
     package_json: include_str!("../test/sdk/package.json"),
 };
 
+/// What drives a browser and looks for barriers in a page.
+pub(crate) static PAGE: Packages = Packages {
+    directory: "node-page",
+    node: 20,
+    package_json: include_str!("../test/page/package.json"),
+};
+
 impl Packages {
     /// Where the packages are.
     pub(crate) fn directory(&self, workspace: &Workspace) -> Result<PathBuf> {
@@ -93,7 +100,7 @@ mod tests {
 
     #[test]
     fn packages_are_pinned() {
-        for packages in [&CHECKS, &EDITOR, &SDKS] {
+        for packages in [&CHECKS, &EDITOR, &SDKS, &PAGE] {
             let (_, dependencies) = packages
                 .package_json
                 .split_once("\"dependencies\": {")
