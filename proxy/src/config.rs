@@ -224,6 +224,7 @@ pub struct Config {
     /// Time limits.
     pub timeouts: Timeouts,
     /// How requests are treated, by route where that differs.
+    #[serde(flatten)]
     pub routes: Treatments,
     /// Size and number limits.
     pub limits: Limits,

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use humantime::format_duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::file::{Span, as_text};
@@ -67,7 +69,7 @@ impl Serialize for ClientLeaves {
             Self::Cancel => serializer.serialize_str("cancel"),
             Self::Drain => serializer.serialize_str("drain"),
             Self::DrainFor(limit) => {
-                let text = humantime::format_duration(*limit).to_string();
+                let text = format_duration(*limit).to_string();
                 let mut map = serializer.serialize_map(Some(1))?;
                 map.serialize_entry("drain_for", &text)?;
                 map.end()
@@ -81,10 +83,8 @@ impl Serialize for ClientLeaves {
 #[serde(deny_unknown_fields, default)]
 pub struct ResponsesFile {
     /// What becomes of a request whose client leaves: cancel, drain, or `{drain_for: 30s}`.
-    #[schemars(extend("default" = "cancel"))]
     pub client_leaves: Option<ClientLeaves>,
     /// A sign of life in streams of which nothing has come for so long, at least 100ms; 0s sends none.
-    #[schemars(extend("default" = "0s"))]
     pub keep_alive: Option<Span>,
 }
 
@@ -135,10 +135,9 @@ pub struct Treatment {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Treatments {
     /// In general.
-    #[serde(skip)]
+    #[serde(rename = "responses", serialize_with = "as_responses")]
     general: Treatment,
     /// By path, as in the table of routes.
-    #[serde(flatten)]
     routes: BTreeMap<&'static str, Treatment>,
 }
 
@@ -150,6 +149,15 @@ impl Treatments {
             own.copied().unwrap_or_else(|| default(self.general, route))
         })
     }
+}
+
+/// As it stands in the file: the rest of it stands in other sections there.
+fn as_responses<S: Serializer>(general: &Treatment, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut responses = serializer.serialize_map(Some(2))?;
+    responses.serialize_entry("client_leaves", &general.client_leaves)?;
+    let keep_alive = format_duration(general.keep_alive).to_string();
+    responses.serialize_entry("keep_alive", &keep_alive)?;
+    responses.end()
 }
 
 /// What holds for a route that sets nothing. In a session nothing may be said for minutes.
@@ -258,6 +266,8 @@ fn check(section: &str, treatment: &Treatment, problems: &mut Vec<Problem>) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::config::{Config, ConfigFile};
 
@@ -291,7 +301,12 @@ mod tests {
         assert_eq!(messages.client_leaves, ClientLeaves::DrainFor(limit));
         assert_eq!(messages.keep_alive, Duration::from_secs(15));
         let shown = serde_json::to_value(&treatments).unwrap();
-        assert_eq!(shown["/v1/messages"]["client_leaves"]["drain_for"], "30s");
+        let messages = &shown["routes"]["/v1/messages"];
+        assert_eq!(messages["client_leaves"]["drain_for"], "30s");
+        assert_eq!(
+            shown["responses"],
+            json!({"client_leaves": "drain", "keep_alive": "0s"})
+        );
     }
 
     #[test]
