@@ -17,7 +17,9 @@ impl ProxyError {
             Self::ModelNotAllowed(_) | Self::ModelNotKnown => {
                 "name it once, in plain JSON; or have it added"
             }
-            Self::UnknownRoute | Self::NoUpstream => "see proxy/src/route.rs for the table",
+            Self::UnknownRoute | Self::NoUpstream => {
+                "check the path and the client's base URL: OpenAI's clients want /v1 at its end, Anthropic's do not"
+            }
             Self::MethodNotAllowed { .. } => "send it with one of the methods in Allow",
             Self::RequestTimeout => {
                 "see what holds the client up; raise timeouts.client_body for slow ones"
