@@ -29,7 +29,7 @@ use crate::account::RecordText;
 use crate::account::access_log::Batch;
 use crate::account::log_thread::LogSender;
 use crate::clients::{Clients, Table};
-use crate::config::{Config, Live, Treatment};
+use crate::config::{Config, Live, ModelMap, Treatment};
 use crate::cost::Catalogue;
 use crate::drain::Drain;
 use crate::health::{BEAT, Health};
@@ -113,6 +113,7 @@ pub struct Worker {
     pub config: Arc<Config>,
     live: Cell<Live>,
     treatments: RefCell<[Treatment; ROUTES.len()]>,
+    model_map: RefCell<Rc<ModelMap>>,
     prices: RefCell<Catalogue>,
     /// Its way to the series of what requests cost.
     pub ledger: Ledger,
@@ -310,6 +311,7 @@ impl Worker {
             max_in_flight: Cell::new(live::share(&config)),
             live: Cell::new(config.live()),
             treatments: RefCell::new(config.routes.by_route()),
+            model_map: RefCell::new(Rc::new(config.models.clone())),
             prices: RefCell::new(config.prices.clone()),
             ledger: Ledger::default(),
             clients: RefCell::new(clients.map(Rc::new)),

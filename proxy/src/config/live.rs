@@ -65,6 +65,10 @@ impl Config {
         }
     }
 
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.all_upstreams().map(|upstream| upstream.name.as_str())
+    }
+
     /// This configuration with all of `new` that can change at run time.
     #[must_use]
     pub fn adopting(&self, new: &Self) -> Self {
@@ -95,6 +99,11 @@ impl Config {
             sampling,
             routes: new.routes.clone(),
             prices: new.prices.clone(),
+            // They name upstreams by their positions.
+            models: match self.names().eq(new.names()) {
+                true => new.models.clone(),
+                false => self.models.clone(),
+            },
             log_level: new.log_level.clone(),
             probes: Probes {
                 worker_limit: new.probes.worker_limit,

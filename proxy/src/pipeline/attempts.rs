@@ -84,7 +84,7 @@ async fn set_out<D: Downstream>(
     let (Some(message), Some(route)) = (message, record.route) else {
         return Ok(());
     };
-    if body.is_guarded() || worker.config.models.is_by_model() {
+    if body.is_guarded() || worker.model_map().is_by_model() {
         learn(worker, course, message, body, record).await?;
     }
     match worker.origins.len() {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::account::RequestRecord;
-use crate::config::Target;
+use crate::config::{ModelMap, Target};
 use crate::error::ProxyError;
 use crate::forward::{Outbound, Rename, retarget};
 use crate::route::{Route, RouteId};
@@ -88,7 +88,8 @@ impl Course {
         message: &mut Message,
     ) -> Result<(), ProxyError> {
         let now = Instant::now();
-        let targets = self.targets(worker, route);
+        let map = worker.model_map();
+        let targets = self.targets(&map, worker, route);
         let left = |target: &&Target| self.failed & 1 << target.upstream == 0;
         let breaker = |target: &Target| &worker.origin(target.upstream.into()).link.breaker;
         let mut usable = targets.iter().copied().filter(left);
@@ -111,7 +112,8 @@ impl Course {
         };
         let now = Instant::now();
         let failed = self.failed | 1 << self.place.0;
-        let targets = self.targets(worker, route.get());
+        let map = worker.model_map();
+        let targets = self.targets(&map, worker, route.get());
         let mut others = targets.iter().filter(|target| {
             let breaker = &worker.origin(target.upstream.into()).link.breaker;
             let is_usable = breaker.is_closed() || breaker.pause_left(now).is_zero();
@@ -131,9 +133,8 @@ impl Course {
     }
 
     /// Upstreams that can serve the request, in order.
-    fn targets<'a>(&self, worker: &'a Worker, route: &Route) -> Vec<&'a Target> {
-        let model = self.model.as_deref();
-        let all = worker.config.models.of(model).iter();
+    fn targets<'a>(&self, map: &'a ModelMap, worker: &Worker, route: &Route) -> Vec<&'a Target> {
+        let all = map.of(self.model.as_deref()).iter();
         let speaks = |target: &&Target| {
             let origin = worker.origin(target.upstream.into());
             origin.settings().dialect.speak(route.dialect)

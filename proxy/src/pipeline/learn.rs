@@ -32,7 +32,8 @@ pub(super) async fn learn<D: Downstream>(
         }
         record.model = body.asked().and_then(|asked| asked.model.clone());
     }
-    let targets = worker.config.models.of(record.model.as_deref()).iter();
+    let map = worker.model_map();
+    let targets = map.of(record.model.as_deref()).iter();
     let is_renamed = targets.map(|target| &target.model).any(Option::is_some);
     let place = is_renamed.then(|| request::place_of_model(&message.body()));
     course.is_for(record.model.as_deref(), place.flatten());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Worker;
 use crate::clients::ANONYMOUS;
-use crate::config::{Auth, ClientLimits, Config, Live, Treatment};
+use crate::config::{Auth, ClientLimits, Config, Live, ModelMap, Treatment};
 use crate::cost::Catalogue;
 use crate::limits::{Quotas, Remote, Terms};
 use crate::route::RouteId;
@@ -32,6 +32,11 @@ impl Worker {
         self.prices.borrow()
     }
 
+    /// Which upstreams serve which models.
+    pub fn model_map(&self) -> Rc<ModelMap> {
+        Rc::clone(&self.model_map.borrow())
+    }
+
     /// Takes over what can change.
     pub fn adopt(&self, config: &Config) {
         *self.terms.borrow_mut() = terms(&self.quotas, config);
@@ -39,6 +44,7 @@ impl Worker {
         self.limit_clients(&config.limits.per_client);
         *self.treatments.borrow_mut() = config.routes.by_route();
         *self.prices.borrow_mut() = config.prices.clone();
+        *self.model_map.borrow_mut() = Rc::new(config.models.clone());
         self.max_in_flight.set(share(config));
         for origin in &self.origins {
             origin.adopt(config);

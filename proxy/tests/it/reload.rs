@@ -182,6 +182,49 @@ fn prices_follow_the_file() {
 
 /// As the kubelet does it: files in a directory of their own, a link to it that is swapped, and
 /// links to the files through that link.
+#[test]
+fn another_upstream_gets_a_model_while_connections_live_on() {
+    let second = Emulator::builder()
+        .api_key(EMULATOR_KEY)
+        .start_blocking()
+        .unwrap();
+    let files = Directory::new();
+    let ca = files.write("ca.pem", second.authority().unwrap().ca_pem());
+    let key = files.write("key", EMULATOR_KEY);
+    let (url, ca, key) = (second.base_url(), ca.display(), key.display());
+    let with = |name: &str, models: &str| {
+        format!(
+            "upstreams: [{{name: {name}, base_url: '{url}', ca_file: '{ca}', api_key_file: '{key}'}}]\nmodels: {models}"
+        )
+    };
+    let proxy = Proxy::start(&with("second", "{m: [holysheep]}"));
+    let mut client = proxy.client();
+    assert_eq!(ask(&mut client), 200);
+    assert_eq!(second.requests().len(), 0);
+    let write = |text: &str| proxy.directory.write("config.yaml", text);
+    write(&with("second", "{m: [second]}"));
+    proxy.wait(OK, 1.0);
+    assert_eq!(proxy.status()["needs_restart"], json!([]));
+    // Each worker has its own copy, which comes as a job.
+    assert!(soon(
+        || ask(&mut client) == 200 && !second.requests().is_empty()
+    ));
+    let served =
+        |name| format!("holysheep_upstream_requests_total{{upstream=\"{name}\",outcome=\"2xx\"}}");
+    assert!(proxy.metric(&served("second")) > 0.0);
+    // Positions mean something else where upstreams do: that has to wait, and is told.
+    write(&with("third", "{m: [third]}"));
+    proxy.wait(OK, 2.0);
+    let waits = proxy.status()["needs_restart"].to_string();
+    assert!(
+        waits.contains("models") && waits.contains("upstreams"),
+        "{waits}"
+    );
+    let before = proxy.metric(&served("second"));
+    assert_eq!(ask(&mut client), 200);
+    proxy.wait(&served("second"), before + 1.0);
+}
+
 fn mount(directory: &Path, version: &str, text: &str) {
     let data = directory.join(version);
     std::fs::create_dir(&data).unwrap();
