@@ -89,6 +89,12 @@ export async function open(address, { watched = true, ...options } = {}) {
   return page;
 }
 
+/** Closes a page. What it had asked for meanwhile, and gets changed, comes to nothing then. */
+export async function leave(page) {
+  await page.unrouteAll({ behavior: "ignoreErrors" });
+  await page.context().close();
+}
+
 /** Opens the page and waits for its first figures. */
 export async function figures(address, options) {
   const page = await open(address, options);

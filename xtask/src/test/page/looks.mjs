@@ -1,7 +1,7 @@
 // How the page looks and whether everybody can read it: four states, light and dark, on a desk and on a phone. The pictures are
 // kept below the target directory for people to look at.
 
-import { ADMIN, BARE, SCREENSHOTS, axe, check, drawn, equal, figures, hold, instead, open } from "./common.mjs";
+import { ADMIN, BARE, SCREENSHOTS, axe, check, drawn, equal, figures, hold, instead, leave, open } from "./common.mjs";
 
 const SIZES = { desktop: { width: 1280, height: 900 }, phone: { width: 360, height: 780 } };
 
@@ -31,7 +31,7 @@ async function look(name, address, prepare, settled) {
       equal(`pixels beyond the edge (${place})`, wide, 0);
       equal(`what moves although it should not (${place})`, [moving, transition], [0, "0s"]);
       await page.screenshot({ path: `${SCREENSHOTS}/${name}-${size}-${colorScheme}.png`, fullPage: true });
-      await page.context().close();
+      await leave(page);
     }
   }
 }
@@ -108,6 +108,6 @@ check("without scripts there are tables", async () => {
     for (const words of ["Ready for traffic.", "Requests in flight", "Upstream far", "team-a", "rate_limit_exceeded"]) hold(`no ${words}`, text.includes(words));
     equal("figures that are empty", await page.locator("#page").isVisible(), false);
     await page.screenshot({ path: `${SCREENSHOTS}/plain-${size}.png`, fullPage: true });
-    await page.context().close();
+    await leave(page);
   }
 });
