@@ -9,6 +9,8 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
+import { check, run } from "../checks.mjs";
+
 const { PACKAGES, DIRECTORY } = process.env;
 const load = createRequire(`${PACKAGES}/`);
 const { createMessageConnection } = load("vscode-jsonrpc/node");
@@ -88,9 +90,6 @@ async function explained(marked) {
 
 // === Checks ===
 
-const CHECKS = new Map();
-const check = (name, run) => CHECKS.set(name, run);
-
 const example = readFileSync(`${DIRECTORY}/holysheep-proxy.yaml`, "utf8");
 /** All settings of the example in force: a `#` that stands before no explanation goes. */
 const inForce = example.replace(/^( *)#(?! \S|$)/gm, "$1");
@@ -155,15 +154,4 @@ await ask("initialize", {
   capabilities: { workspace: { configuration: true }, textDocument: { hover: { contentFormat: ["markdown"] } } },
 });
 await connection.sendNotification("initialized", {});
-let failed = 0;
-for (const [name, run] of CHECKS) {
-  try {
-    await run();
-    console.log(`ok   ${name}`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAIL ${name}: ${error.message}`.replaceAll("\n", " "));
-  }
-}
-server.kill();
-process.exit(failed > 0 ? 1 : 0);
+await run(() => server.kill());

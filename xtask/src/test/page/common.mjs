@@ -1,7 +1,10 @@
 // What the page's checks share: their list, the settings of the run, the metrics, and a browser.
 
-import assert from "node:assert/strict";
 import { createRequire } from "node:module";
+
+import { check, equal, hold } from "../checks.mjs";
+
+export { check, equal, hold };
 
 /** The packages are below the target directory, where an import from here would not look. */
 const load = createRequire(`${process.env.PACKAGES}/`);
@@ -12,21 +15,6 @@ export const { PROXY_URL: PROXY, ADMIN_URL: ADMIN, BARE_ADMIN_URL: BARE, KEY_A, 
 
 /** The page asks for news every two seconds. */
 export const PERIOD = 2000;
-
-export const CHECKS = new Map();
-
-/** Adds a check under its name. */
-export function check(name, run) {
-  if (CHECKS.has(name)) throw new Error(`two checks are called ${name}`);
-  CHECKS.set(name, run);
-}
-
-export function equal(what, found, expected) {
-  const shown = `${what} is ${JSON.stringify(found)}, expected ${JSON.stringify(expected)}`;
-  assert.deepStrictEqual(found, expected, shown.slice(0, 2000));
-}
-
-export const hold = (what, condition) => assert.ok(condition, what);
 
 export const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 

@@ -1,8 +1,11 @@
 // What the Node checks share: their list, the settings of the run, and a look into the emulator's books.
 // The counterpart of common.py, with the same names.
 
-import assert from "node:assert/strict";
 import { createRequire } from "node:module";
+
+import { check, equal, hold } from "../checks.mjs";
+
+export { check, equal, hold };
 
 /** The packages are below the target directory, where an import from here would not look. */
 export const load = createRequire(`${process.env.PACKAGES}/`);
@@ -30,21 +33,6 @@ export const IMAGE = bytes.toString("base64");
 // What one stream takes that is left: far longer than leaving may take to be noticed.
 export const LONG = 4000;
 const NOTICED_WITHIN = 5;
-
-export const CHECKS = new Map();
-
-/** Adds a check under its name, which begins with the client's. */
-export function check(name, run) {
-  if (CHECKS.has(name)) throw new Error(`two checks are called ${name}`);
-  CHECKS.set(name, run);
-}
-
-export function equal(what, found, expected) {
-  const shown = `${what} is ${JSON.stringify(found)}, expected ${JSON.stringify(expected)}`;
-  assert.deepStrictEqual(found, expected, shown.slice(0, 2000));
-}
-
-export const hold = (what, condition) => assert.ok(condition, what);
 
 /** The error that a promise ends with: of this very kind, or any for Error. */
 export async function raised(kind, promise) {
