@@ -332,7 +332,8 @@ impl Kernel {
         if let Some(running) = &self.running {
             let counters = running.counters()?;
             if self.runs(Program::SocketTiming) || self.runs(Program::UpstreamWindow) {
-                snapshot.upstreams = snapshot::upstreams(load::map(&running.ebpf, "STATS")?)?;
+                let stats = load::map(&running.ebpf, "STATS")?;
+                snapshot.upstreams = snapshot::upstreams(stats, running.flows.used_slots())?;
             }
             let dropped = snapshot::dropped(counters, &running.flows);
             snapshot.dropped.extend(dropped);

@@ -3,7 +3,7 @@
 //! A worker registers a socket before it connects it, numbers the requests it sends on it, and reads what the kernel
 //! noted. All of that is memory shared with the kernel: no system call but the one that tells a socket's cookie.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::fence;
 
@@ -18,6 +18,8 @@ pub struct FlowTable {
     records: Mapped<FlowRecord>,
     /// Upstreams with figures of their own; the slot after theirs is for all others.
     upstreams: u32,
+    /// Slots there have been connections of, from the first.
+    used: AtomicU32,
     evicted: AtomicU64,
     beyond: AtomicU64,
     unsure: AtomicU64,
@@ -28,6 +30,7 @@ impl FlowTable {
         Self {
             records,
             upstreams,
+            used: AtomicU32::new(0),
             evicted: AtomicU64::new(0),
             beyond: AtomicU64::new(0),
             unsure: AtomicU64::new(0),
@@ -58,11 +61,18 @@ impl FlowTable {
         fence(Release);
         clear(record);
         let upstream = u32::try_from(upstream).unwrap_or(u32::MAX);
-        let slot = u16::try_from(upstream.min(self.upstreams)).unwrap_or(u16::MAX);
+        let slot = upstream.min(self.upstreams);
+        self.used.fetch_max(slot + 1, Relaxed);
+        let slot = u16::try_from(slot).unwrap_or(u16::MAX);
         record.slot.store(slot, Relaxed);
         record.path.store(path, Relaxed);
         record.endpoint.store(endpoint, Relaxed);
         record.cookie.store(cookie, Release);
+    }
+
+    /// How many slots there have been connections of, those without any between them included.
+    pub(super) fn used_slots(&self) -> u32 {
+        self.used.load(Relaxed)
     }
 
     /// Forgets a socket: what becomes of it is nobody's fault, as when a client leaves while its upstream connection

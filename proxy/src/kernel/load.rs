@@ -80,7 +80,7 @@ pub(super) fn load(object: &[u8], upstreams: u32, log: bool) -> Result<Loaded, R
         .load(object)
         .map_err(refused)?;
     // Whether everything has the size it should before anybody relies on it.
-    let stats = super::snapshot::upstreams(map(&ebpf, "STATS")?);
+    let stats = super::snapshot::upstreams(map(&ebpf, "STATS")?, 1);
     stats.map_err(stale)?;
     let flows = mapped::<FlowRecord>(&ebpf, "FLOWS", FLOW_RECORDS)?;
     let accepts = mapped::<AcceptRecord>(&ebpf, "ACCEPTED", ACCEPT_RECORDS)?;

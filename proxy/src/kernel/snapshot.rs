@@ -6,7 +6,7 @@ use proxy_common::{BOUNDS_NANOS, BUCKETS, CELLS, Cell, Counters};
 use super::flows::FlowTable;
 
 /// A histogram of durations, summed over all CPUs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Durations {
     /// Not cumulative.
     counts: [u64; BUCKETS],
@@ -14,7 +14,7 @@ pub struct Durations {
 }
 
 /// What one upstream's connections experienced since the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamTimings {
     /// From the first SYN to the established connection.
     pub connect: Durations,
@@ -104,11 +104,11 @@ impl UpstreamTimings {
     }
 }
 
-/// Reads `STATS`, summed over CPUs.
-pub(super) fn upstreams(map: &Map) -> Result<Vec<UpstreamTimings>, MapError> {
+/// Reads the first `used` slots of `STATS`, summed over CPUs. All others are zero: each cell costs a system call.
+pub(super) fn upstreams(map: &Map, used: u32) -> Result<Vec<UpstreamTimings>, MapError> {
     let array = PerCpuArray::<&MapData, Cell>::try_from(map)?;
     let mut cells = Vec::new();
-    for index in 0..array.len() {
+    for index in 0..array.len().min(used.saturating_mul(CELLS)) {
         let mut sum = Cell::default();
         for cpu in array.get(&index, 0)?.iter() {
             sum.count += cpu.count;
@@ -116,10 +116,12 @@ pub(super) fn upstreams(map: &Map) -> Result<Vec<UpstreamTimings>, MapError> {
         }
         cells.push(sum);
     }
-    Ok(cells
-        .chunks(CELLS as usize)
-        .map(UpstreamTimings::of)
-        .collect())
+    let slots = array.len() / CELLS;
+    let mut timings = vec![UpstreamTimings::default(); slots as usize];
+    for (timings, cells) in timings.iter_mut().zip(cells.chunks(CELLS as usize)) {
+        *timings = UpstreamTimings::of(cells);
+    }
+    Ok(timings)
 }
 
 /// Reads `COUNTERS`, summed over CPUs.
