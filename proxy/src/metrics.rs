@@ -27,7 +27,7 @@ use prometheus_client::registry::Registry;
 
 use crate::kernel::Kernel;
 use crate::limits::Quotas;
-use crate::upstream::Link;
+use crate::upstream::{Link, Slots};
 
 pub use cell::{Counter, Gauge, Histogram};
 pub use client::ClientCounts;
@@ -45,12 +45,12 @@ pub use usage::UsageMetrics;
 pub use webhook::WebhookMetrics;
 
 /// Everything one worker counts.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct WorkerMetrics {
     /// The side towards clients.
     pub http: HttpMetrics,
     /// The side towards each upstream.
-    upstreams: Box<[UpstreamMetrics]>,
+    upstreams: Slots<UpstreamMetrics>,
     /// How it is known what they used.
     pub usage: UsageMetrics,
     /// What they cost.
@@ -71,37 +71,11 @@ pub struct WorkerMetrics {
     pub failures: Failures,
 }
 
-impl Default for WorkerMetrics {
-    fn default() -> Self {
-        Self::new(1)
-    }
-}
-
 impl WorkerMetrics {
-    /// The metrics of a worker that uses so many upstreams, at least one.
-    pub fn new(upstreams: usize) -> Self {
-        Self {
-            http: HttpMetrics::default(),
-            upstreams: (0..upstreams.max(1))
-                .map(|_| UpstreamMetrics::default())
-                .collect(),
-            usage: UsageMetrics::default(),
-            cost: CostMetrics::default(),
-            webhooks: WebhookMetrics::default(),
-            queue: QueueMetrics::default(),
-            queue_tls: QueueMetrics::default(),
-            log_dropped: Counter::default(),
-            log_left_out: Counter::default(),
-            spans_dropped: Counter::default(),
-            failures: Failures::default(),
-        }
-    }
-
-    /// The side towards the upstream at this position.
+    /// The side towards the upstream with this slot.
     #[inline]
-    pub fn upstream(&self, position: usize) -> &UpstreamMetrics {
-        // There is at least one, and positions are those of the list it was made for.
-        self.upstreams.get(position).unwrap_or(&self.upstreams[0])
+    pub fn upstream(&self, slot: usize) -> &UpstreamMetrics {
+        self.upstreams.get(slot)
     }
 
     /// Both listeners' queues.
@@ -141,10 +115,10 @@ impl Format {
 }
 
 /// What the control thread counts.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ControlMetrics {
     /// Of each upstream.
-    dns: Box<[DnsMetrics]>,
+    dns: Slots<DnsMetrics>,
     /// Spans handed on.
     pub traces: Arc<TraceMetrics>,
     /// Whose place this process has taken, and who did not take its own.
@@ -179,19 +153,9 @@ impl Default for DnsMetrics {
 }
 
 impl ControlMetrics {
-    fn new(upstreams: usize) -> Self {
-        Self {
-            dns: (0..upstreams.max(1))
-                .map(|_| DnsMetrics::default())
-                .collect(),
-            traces: Arc::default(),
-            take_overs: TakeOverMetrics::default(),
-        }
-    }
-
-    /// Those of the upstream at this position.
-    pub fn dns(&self, position: usize) -> &DnsMetrics {
-        self.dns.get(position).unwrap_or(&self.dns[0])
+    /// Those of the upstream with this slot.
+    pub fn dns(&self, slot: usize) -> &DnsMetrics {
+        self.dns.get(slot)
     }
 }
 
@@ -205,16 +169,12 @@ impl Metrics {
         quotas: Arc<Quotas>,
         probe: bool,
     ) -> Self {
-        let upstreams = links.len();
-        let worker = |_| Arc::new(WorkerMetrics::new(upstreams));
-        let workers: Arc<[Arc<WorkerMetrics>]> = (0..workers).map(worker).collect();
-        let control = Arc::new(ControlMetrics::new(upstreams));
         Self {
             links,
             kernel,
             quotas,
-            workers,
-            control,
+            workers: (0..workers).map(|_| Arc::default()).collect(),
+            control: Arc::default(),
             probe: probe.then(Arc::default),
         }
     }

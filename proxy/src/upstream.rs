@@ -19,6 +19,7 @@ pub mod message;
 pub mod origin;
 pub mod pool;
 pub mod roster;
+pub mod slots;
 pub mod tls;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub use message::Message;
 pub use origin::Origin;
 pub use pool::Pool;
 pub use roster::Roster;
+pub use slots::Slots;
 
 use crate::config::{Config, Upstream};
 
