@@ -313,7 +313,7 @@ impl RequestRecord {
                 let is_real = self.error.is_none() && (200..300).contains(&self.status);
                 let asked = (operation, self.model.as_deref());
                 let counted = self.counted(now);
-                let models = &self.worker.origin(self.upstream).models_asked;
+                let models = self.worker.models_asked.get(self.upstream);
                 let series = &metrics.upstream(self.upstream).gen_ai;
                 models.count(series, asked, is_real, &counted);
                 if let Some((source, tokens)) = used {

@@ -170,11 +170,13 @@ impl Admin {
     }
 
     fn condition(&self) -> Condition {
+        let links = self.readiness.links.load_full();
         Condition {
             ready: self.readiness.not_ready().is_empty(),
-            usable: (self.readiness.links.iter())
+            usable: (links.iter())
                 .map(|link| self.readiness.unusable_link(link).is_none())
                 .collect(),
+            links,
             listener_certificate: self.acceptor.as_ref().and_then(Acceptor::expiry),
             reloads: self.reloads.ok.load(Relaxed),
             failed_reloads: self.reloads.failed.load(Relaxed),

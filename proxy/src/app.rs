@@ -91,7 +91,7 @@ impl App {
     /// What cannot be had: an address, a file, a thread.
     pub fn start_from(config: Config, source: Option<Source>) -> Result<Self> {
         let config = Arc::new(config);
-        let links = accounts::upstreams(&config)?;
+        let links = Arc::new(ArcSwap::from_pointee(accounts::upstreams(&config)?));
         let clients = accounts::clients(&config)?;
         let (webhook, courier) = Webhook::new(&config)?.unzip();
         let acceptor = config.tls.as_ref().map(Acceptor::new).transpose()?;
@@ -112,12 +112,11 @@ impl App {
         let (quotas, store) = accounts::limits(&config, clients.as_deref())?;
         let metrics = Arc::new(Metrics::new(
             config.workers,
-            Arc::clone(&links),
             Arc::clone(&kernel),
             Arc::clone(&quotas),
             listeners.take_probes(),
         ));
-        let (tracer, exporter) = Tracer::new(&config, &metrics.control().traces)?.unzip();
+        let (tracer, exporter) = Tracer::new(&config, &links, &metrics.control().traces)?.unzip();
         let readiness = Arc::new(Readiness {
             config: ArcSwap::new(Arc::clone(&config)),
             links: Arc::clone(&links),

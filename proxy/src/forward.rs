@@ -6,6 +6,8 @@
 
 mod retarget;
 
+use std::rc::Rc;
+
 use crate::config::{Auth, Dialects, Secret};
 use crate::downstream::Downstream;
 use crate::error::ProxyError;
@@ -14,7 +16,7 @@ use crate::http1::{FieldName, Framing, Guarded, HeadView, encode, framing};
 use crate::pipeline::{ADDED, Inbound, Target};
 use crate::route::{Action, Dialect, Route};
 use crate::traces::{self, Trace};
-use crate::upstream::{Message, Origin};
+use crate::upstream::{Message, Origin, Place};
 use crate::worker::Worker;
 pub use retarget::{Rename, retarget};
 
@@ -28,8 +30,8 @@ const FRAMING_BYTES: usize = 48;
 pub struct Outbound {
     /// Its head; the body follows.
     pub message: Message,
-    /// The position of the upstream it is meant for, and that of its key there.
-    pub place: (usize, usize),
+    /// Where it is meant to go.
+    pub place: Place,
     /// [`ADDED`] bytes of the body are the proxy's.
     pub adds_usage: bool,
     /// It asks upstream to switch to a WebSocket.
@@ -49,9 +51,10 @@ pub fn outbound(
     (request_id, trace): (&[u8], Option<&Trace>),
     for_cache: bool,
 ) -> Result<Outbound, ProxyError> {
-    let mut origins = worker.origins.iter();
-    let speaks = |origin: &&Origin| origin.settings().dialect.speak(route.dialect);
-    let origin = origins.find(speaks).ok_or(ProxyError::NoUpstream)?;
+    let origins = worker.origins();
+    let speaks = |origin: &&Rc<Origin>| origin.settings().dialect.speak(route.dialect);
+    let origin = origins.iter().find(speaks);
+    let origin = Rc::clone(origin.ok_or(ProxyError::NoUpstream)?);
     let counts = route.operation.is_some() && worker.live().count_usage;
     let adds_usage = counts
         && route.has_stream_options
@@ -68,7 +71,7 @@ pub fn outbound(
         plain: counts,
         switches: route.action == Action::Realtime,
         protocols: None,
-        scheme: Scheme::of(&inbound.head, origin, route.dialect),
+        scheme: Scheme::of(&inbound.head, &origin, route.dialect),
         auth: worker.config.auth,
         via: origin.settings().via,
         request_id,
@@ -81,11 +84,11 @@ pub fn outbound(
     };
     let switches = edit.switches;
     let key = origin.link.keys.current();
-    let head = encode_head(worker, origin, key, edit, target)?;
+    let head = encode_head(worker, &origin, key, edit, target)?;
     let keep = usize::try_from(worker.live().retries.body).unwrap_or(usize::MAX);
     Ok(Outbound {
         message: Message::new(head, body, keep),
-        place: (origin.link.index, key),
+        place: Place { origin, key },
         adds_usage: adds_usage && body != Framing::None,
         switches,
     })

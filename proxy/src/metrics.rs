@@ -27,7 +27,7 @@ use prometheus_client::registry::Registry;
 
 use crate::kernel::Kernel;
 use crate::limits::Quotas;
-use crate::upstream::{Link, Slots};
+use crate::upstream::Slots;
 
 pub use cell::{Counter, Gauge, Histogram};
 pub use client::ClientCounts;
@@ -87,7 +87,6 @@ impl WorkerMetrics {
 /// All workers' metrics, and what goes with them into the text.
 #[derive(Debug)]
 pub struct Metrics {
-    links: Arc<[Arc<Link>]>,
     kernel: Arc<Kernel>,
     quotas: Arc<Quotas>,
     workers: Arc<[Arc<WorkerMetrics>]>,
@@ -160,17 +159,9 @@ impl ControlMetrics {
 }
 
 impl Metrics {
-    /// The metrics of `workers` workers that use these upstreams, of the kernel
-    /// programs, of what clients have had, and of the probe thread if there is one.
-    pub fn new(
-        workers: usize,
-        links: Arc<[Arc<Link>]>,
-        kernel: Arc<Kernel>,
-        quotas: Arc<Quotas>,
-        probe: bool,
-    ) -> Self {
+    /// The metrics of `workers` workers, of the kernel programs, of what clients have had, and of the probe thread if there is one.
+    pub fn new(workers: usize, kernel: Arc<Kernel>, quotas: Arc<Quotas>, probe: bool) -> Self {
         Self {
-            links,
             kernel,
             quotas,
             workers: (0..workers).map(|_| Arc::default()).collect(),
@@ -219,7 +210,7 @@ impl Metrics {
         registry.register_collector(Box::new(encode::Collector {
             workers: Arc::clone(&self.workers),
             control: Arc::clone(&self.control),
-            links: Arc::clone(&self.links),
+            links: Arc::clone(&condition.links),
             kernel: Arc::clone(&self.kernel),
             quotas: Arc::clone(&self.quotas),
             probe: self.probe.clone(),

@@ -9,8 +9,8 @@ use crate::config::Config;
 use crate::drain::Drain;
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::upstream::Link;
 use crate::upstream::dns::Resolution;
+use crate::upstream::{Link, SharedLinks};
 
 /// What is looked at. All of it is read without waiting for anybody.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Readiness {
     /// The effective configuration.
     pub config: ArcSwap<Config>,
     /// The upstreams.
-    pub links: Arc<[Arc<Link>]>,
+    pub links: SharedLinks,
     /// The workers' connections to upstream, and their accept queues.
     pub metrics: Arc<Metrics>,
     /// Heartbeats.
@@ -45,7 +45,7 @@ impl Readiness {
             reasons.push("the proxy is stopping".to_owned());
         }
         reasons.extend(self.unusable());
-        let has_key = self.links.iter().any(|link| link.keys.is_any());
+        let has_key = self.links.load().iter().any(|link| link.keys.is_any());
         if self.config.load().auth.injects_key() && !has_key {
             reasons.push("there is no upstream API key".to_owned());
         }
@@ -55,14 +55,15 @@ impl Readiness {
 
     /// Why no upstream can be used, a reason for each; none if one can.
     pub fn unusable(&self) -> Vec<String> {
-        let reasons = self.links.iter().map(|link| self.unusable_link(link));
+        let links = self.links.load();
+        let reasons = links.iter().map(|link| self.unusable_link(link));
         // One that can be used is enough.
         reasons.collect::<Option<_>>().unwrap_or_default()
     }
 
     /// Why an upstream cannot be used.
     pub fn unusable_link(&self, link: &Link) -> Option<String> {
-        let whose = match self.links.len() {
+        let whose = match self.links.load().count() {
             1 => "upstream".to_owned(),
             _ => format!("upstream {}", link.settings.name),
         };
@@ -79,7 +80,7 @@ impl Readiness {
     /// is a while since one succeeded.
     fn unreachable(&self, link: &Link) -> Option<String> {
         let workers = self.metrics.workers().iter();
-        let upstreams = workers.map(|worker| worker.upstream(link.index));
+        let upstreams = workers.map(|worker| worker.upstream(link.slot));
         let open: i64 = upstreams.map(|u| u.idle.get() + u.active.get()).sum();
         if open > 0 {
             return None;

@@ -192,8 +192,9 @@ pub async fn body<D: Downstream>(
                     | ProxyError::UpstreamInvalidResponse(_)
             ) {
                 let endpoint = exchange.endpoint();
-                let limits = worker.origin(endpoint.upstream()).dialer.roster().limits();
-                endpoint.failed(&limits, now);
+                if let Some(origin) = worker.origin(endpoint.upstream()) {
+                    endpoint.failed(&origin.dialer.roster().limits(), now);
+                }
             }
             // Close the connection upstream before anything else: it ends the work there.
             drop(exchange);

@@ -23,6 +23,7 @@ use crate::kernel::Timeline;
 use crate::metrics::TraceMetrics;
 use crate::pipeline::Inbound;
 use crate::upstream::Message;
+use crate::upstream::SharedLinks;
 use crate::worker::Worker;
 pub use attempt::{Attempt, Came};
 use context::Context;
@@ -62,6 +63,7 @@ impl Tracer {
     /// If a file cannot be used.
     pub fn new(
         config: &Config,
+        links: &SharedLinks,
         metrics: &Arc<TraceMetrics>,
     ) -> Result<Option<(Arc<Self>, Exporter)>, TracesError> {
         let Some(settings) = &config.traces else {
@@ -69,7 +71,7 @@ impl Tracer {
         };
         let (sender, inbox) = mpsc::unbounded_channel();
         let waiting = Arc::new(AtomicUsize::new(0));
-        let exporter = Exporter::new(config, settings, inbox, (&waiting, metrics))?;
+        let exporter = Exporter::new((config, settings), links, inbox, (&waiting, metrics))?;
         let tracer = Self {
             settings: settings.clone(),
             waiting,

@@ -1,7 +1,7 @@
 //! The way to HolySheep, and to others: addresses, keys, connections, exchanges.
 //!
 //! What all workers share of an upstream ([`Link`]) is written by the control thread, or when something fails, and read
-//! without locks. Each worker has its own connections to it ([`Origin`]).
+//! without locks. [`Links`] are those there are now. Each worker has its own connections to it ([`Origin`]).
 
 pub mod any;
 pub mod certificate;
@@ -15,6 +15,7 @@ pub(crate) mod eyeballs;
 pub mod h2;
 pub mod keys;
 pub mod last_dial;
+pub mod links;
 pub mod message;
 pub mod origin;
 pub mod pool;
@@ -35,19 +36,20 @@ pub use exchange::{Exchange, NoBody, RequestBody};
 pub use h2::Multiplexed;
 pub use keys::Keys;
 pub use last_dial::LastDial;
+pub use links::{Links, NoSlot, SharedLinks};
 pub use message::Message;
-pub use origin::Origin;
+pub use origin::{Origin, Place};
 pub use pool::Pool;
 pub use roster::Roster;
 pub use slots::Slots;
 
-use crate::config::{Config, Upstream};
+use crate::config::Upstream;
 
 /// What all workers share of one upstream.
 #[derive(Debug)]
 pub struct Link {
-    /// Its position among all upstreams.
-    pub index: usize,
+    /// Its name's slot ([`slots`]).
+    pub slot: usize,
     /// Its settings.
     pub settings: Upstream,
     /// The addresses its name resolves to.
@@ -66,9 +68,9 @@ pub struct Link {
 
 impl Link {
     /// Nothing is known yet.
-    pub fn new(index: usize, settings: &Upstream, workers: usize) -> Self {
+    pub fn new(slot: usize, settings: &Upstream, workers: usize) -> Self {
         Self {
-            index,
+            slot,
             settings: settings.clone(),
             addresses: Arc::default(),
             endpoints: Arc::new(Endpoints::new(workers)),
@@ -77,13 +79,5 @@ impl Link {
             dials: (0..workers).map(|_| Arc::default()).collect(),
             certificate: Arc::default(),
         }
-    }
-
-    /// One for each upstream.
-    pub fn all(config: &Config) -> Arc<[Arc<Self>]> {
-        let upstreams = config.all_upstreams().enumerate();
-        upstreams
-            .map(|(index, upstream)| Arc::new(Self::new(index, upstream, config.workers)))
-            .collect()
     }
 }

@@ -10,6 +10,7 @@ mod cut;
 mod guard;
 mod inbox;
 mod live;
+mod origins;
 mod sample;
 mod spans;
 mod spare;
@@ -37,6 +38,7 @@ use crate::kernel::Sockets;
 use crate::limits::{Quotas, Remote, Terms};
 use crate::metrics::WorkerMetrics;
 use crate::metrics::cost::Ledger;
+use crate::metrics::gen_ai::Models;
 use crate::models::ModelsCache;
 use crate::readiness::Readiness;
 use crate::route::ROUTES;
@@ -44,7 +46,7 @@ use crate::takeover::Gate;
 use crate::tls::Acceptor;
 use crate::traces::{Finished, Tracer};
 use crate::upstream::tls::ClientTls;
-use crate::upstream::{Link, Origin};
+use crate::upstream::{Origin, SharedLinks, Slots};
 use crate::webhook::Webhook;
 pub use accept::ACCEPT_PAUSE;
 pub use budget::Budget;
@@ -61,7 +63,7 @@ pub struct Shared {
     /// The configuration at the start.
     pub config: Arc<Config>,
     /// The upstreams.
-    pub links: Arc<[Arc<Link>]>,
+    pub links: SharedLinks,
     /// The clients at the start, where they have keys of their own.
     pub clients: Option<Arc<Clients>>,
     /// The model list.
@@ -118,8 +120,9 @@ pub struct Worker {
     /// Its way to the series of what requests cost.
     pub ledger: Ledger,
     clients: RefCell<Option<Rc<Table>>>,
-    /// Its side of each upstream.
-    pub origins: Box<[Origin]>,
+    origins: RefCell<Rc<[Rc<Origin>]>>,
+    /// Its way to the series of each upstream's models.
+    pub models_asked: Slots<Models>,
     /// What all clients together may ask for, and have asked for.
     terms: RefCell<Arc<Terms>>,
     quotas: Arc<Quotas>,
@@ -202,7 +205,10 @@ async fn run(inputs: Inputs) -> io::Result<Rc<Worker>> {
         gate,
     } = inputs;
     let worker = Rc::new(Worker::new(id, &shared, metrics, upstream_tls));
-    worker.origins.iter().for_each(Origin::keep_ready);
+    worker
+        .origins()
+        .iter()
+        .for_each(|origin| origin.keep_ready());
     let mut tasks = Vec::new();
     let mut listening = Vec::new();
     for (listener, tls) in listeners {
@@ -267,7 +273,7 @@ async fn tick(worker: Rc<Worker>) {
         worker.budget.tick(BEAT);
         worker.hedges.tick(BEAT);
         let now = worker.now().into_std();
-        for origin in &worker.origins {
+        for origin in worker.origins().iter() {
             origin.look(now);
         }
     }
@@ -281,15 +287,17 @@ impl Worker {
         upstream_tls: Vec<Option<ClientTls>>,
     ) -> Self {
         let config = Arc::clone(&shared.config);
-        let links = shared.links.iter().zip(upstream_tls);
+        let links = shared.links.load_full();
         let seen = (&metrics, &shared.sockets);
         let limits = &config.limits.per_client;
         let clients = shared.clients.clone();
         let clients = clients.map(|clients| Table::new(clients, limits, &shared.quotas));
-        let origins = links.map(|(link, tls)| Origin::new(link, id, tls, &config, seen));
+        let origins = links.iter().zip(upstream_tls);
+        let origins = origins.map(|(link, tls)| Origin::new(link, id, tls, &config, seen));
         Self {
             id,
-            origins: origins.collect(),
+            origins: RefCell::new(origins.map(Rc::new).collect()),
+            models_asked: Slots::default(),
             terms: RefCell::new(terms(&shared.quotas, &config)),
             quotas: Arc::clone(&shared.quotas),
             remote: live::remote(&shared.quotas, id),
@@ -303,7 +311,7 @@ impl Worker {
             metrics,
             sockets: shared.sockets.clone(),
             log: shared.log.clone(),
-            batch: RefCell::new(Batch::new(config.log_format, &shared.links)),
+            batch: RefCell::new(Batch::new(config.log_format, &links)),
             tracer: shared.tracer.clone(),
             finished: RefCell::default(),
             spare: Spare::default(),
@@ -323,13 +331,6 @@ impl Worker {
             random: RefCell::default(),
             config,
         }
-    }
-
-    /// Its side of the upstream at this position.
-    #[inline]
-    pub fn origin(&self, position: usize) -> &Origin {
-        // There is at least one, and positions come from the list itself.
-        self.origins.get(position).unwrap_or(&self.origins[0])
     }
 
     /// Whether one more request than the cap is in flight.

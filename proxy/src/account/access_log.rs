@@ -17,7 +17,7 @@ use crate::config::LogFormat;
 use crate::http1::encode::number;
 use crate::kernel::Timeline;
 use crate::route::UNKNOWN;
-use crate::upstream::Link;
+use crate::upstream::Links;
 use write::{escape, padded, request_line, seconds, text_or_dash};
 
 /// Hand a batch over at this size at the latest.
@@ -27,7 +27,7 @@ pub const BATCH_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Batch {
     format: LogFormat,
-    links: Arc<[Arc<Link>]>,
+    links: Arc<Links>,
     clock: WallClock,
     lines: Vec<u8>,
     count: u64,
@@ -37,7 +37,7 @@ pub struct Batch {
 
 impl Batch {
     /// An empty batch; `links` know the upstreams' names.
-    pub fn new(format: LogFormat, links: &Arc<[Arc<Link>]>) -> Self {
+    pub fn new(format: LogFormat, links: &Arc<Links>) -> Self {
         Self {
             format,
             links: Arc::clone(links),
@@ -165,9 +165,9 @@ impl Batch {
 }
 
 /// The upstream it was sent to last, if it was sent at all.
-fn upstream<'a>(links: &'a [Arc<Link>], record: &RequestRecord) -> Option<&'a str> {
-    let link = links.get(record.upstream).filter(|_| record.attempts > 0)?;
-    Some(&link.settings.name)
+fn upstream<'a>(links: &'a Links, record: &RequestRecord) -> Option<&'a str> {
+    let name = links.name(record.upstream);
+    name.filter(|_| record.attempts > 0)
 }
 
 /// Why it was sent again, and where that ended: only in the lines of requests that were.

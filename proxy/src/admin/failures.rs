@@ -50,8 +50,8 @@ impl FailureStatus {
     }
 
     fn of(admin: &Admin, failure: Failure) -> Self {
-        let links = &admin.readiness.links;
-        let link = failure.upstream.and_then(|index| links.get(index));
+        let links = admin.readiness.links.load();
+        let upstream = failure.upstream.and_then(|slot| links.name(slot));
         Self {
             time: moment(failure.last),
             code: failure.code,
@@ -62,7 +62,7 @@ impl FailureStatus {
             route: failure.route,
             client: failure.client,
             model: failure.model,
-            upstream: link.map(|link| link.settings.name.clone()),
+            upstream: upstream.map(str::to_owned),
             request_id: failure.request_id,
         }
     }

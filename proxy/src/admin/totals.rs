@@ -195,8 +195,9 @@ fn network(admin: &Admin) -> (From, Times, Times) {
     let sums = admin.kernel.snapshot();
     let sums = sums.unwrap_or_else(|_| KernelSums::default());
     let sum = |of: fn(&UpstreamTimings) -> &Durations| {
-        let links = admin.readiness.links.iter();
-        let times = links.zip(&sums.upstreams).map(|(_, timings)| Times {
+        let links = admin.readiness.links.load();
+        let timings = links.iter().filter_map(|link| sums.upstream(link.slot));
+        let times = timings.map(|timings| Times {
             buckets: of(timings).buckets(),
             seconds: of(timings).sum_seconds(),
         });
@@ -213,15 +214,15 @@ fn first_byte(admin: &Admin) -> Times {
         return seen;
     }
     let workers = admin.readiness.metrics.workers().iter();
-    let links = &admin.readiness.links;
-    let upstreams = workers.flat_map(|worker| links.iter().map(|link| worker.upstream(link.index)));
+    let links = admin.readiness.links.load();
+    let upstreams = workers.flat_map(|worker| links.iter().map(|link| worker.upstream(link.slot)));
     Times::of(upstreams.flat_map(|upstream| upstream.first_bytes()))
 }
 
 fn observed(admin: &Admin, of: fn(&KernelMetrics) -> &Histogram) -> Times {
     let workers = admin.readiness.metrics.workers().iter();
-    let links = &admin.readiness.links;
-    let upstreams = workers.flat_map(|worker| links.iter().map(|link| worker.upstream(link.index)));
+    let links = admin.readiness.links.load();
+    let upstreams = workers.flat_map(|worker| links.iter().map(|link| worker.upstream(link.slot)));
     Times::of(upstreams.map(|upstream| of(&upstream.kernel)))
 }
 

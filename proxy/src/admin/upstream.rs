@@ -122,17 +122,21 @@ pub struct KeyStatus {
 
 impl UpstreamStatus {
     pub(super) fn first(admin: &Admin) -> Self {
-        Self::of(admin, &admin.readiness.links[0])
+        Self::of(admin, admin.readiness.links.load().first())
     }
 
     pub(super) fn others(admin: &Admin) -> Vec<Self> {
-        let others = admin.readiness.links.iter().skip(1);
-        others.map(|link| Self::of(admin, link)).collect()
+        let links = admin.readiness.links.load();
+        links
+            .others()
+            .iter()
+            .map(|link| Self::of(admin, link))
+            .collect()
     }
 
     fn of(admin: &Admin, link: &Link) -> Self {
         let workers = admin.readiness.metrics.workers().iter();
-        let upstreams: Vec<_> = workers.map(|worker| worker.upstream(link.index)).collect();
+        let upstreams: Vec<_> = workers.map(|worker| worker.upstream(link.slot)).collect();
         let (addresses, resolution_error) = match &*link.addresses.now() {
             Resolution::Known(known) => (known.iter().map(ToString::to_string).collect(), None),
             Resolution::Failed(reason) => (Vec::new(), Some(reason.to_string())),
@@ -174,7 +178,7 @@ impl UpstreamStatus {
             cold_connects: upstreams.iter().map(|u| u.cold.get()).sum(),
             connect_failures: upstreams.iter().map(|u| u.connect_failures.get()).sum(),
             retries,
-            windows: (link.index == 0).then(|| WindowsStatus::of(admin)),
+            windows: (link.slot == 0).then(|| WindowsStatus::of(admin)),
         }
     }
 }

@@ -9,13 +9,13 @@ use crate::clients::follow::Book;
 use crate::config::Config;
 use crate::limits::budget::Store;
 use crate::limits::{Quotas, redis};
-use crate::upstream::Link;
+use crate::upstream::{Link, Links};
 use crate::worker;
 
 /// The upstreams, with their keys.
-pub(super) fn upstreams(config: &Config) -> Result<Arc<[Arc<Link>]>> {
-    let links = Link::all(config);
-    load_keys(config, &links)?;
+pub(super) fn upstreams(config: &Config) -> Result<Links> {
+    let links = Links::new(config)?;
+    load_keys(config, links.iter())?;
     Ok(links)
 }
 
@@ -44,7 +44,7 @@ pub(super) fn limits(config: &Config, book: Option<&Book>) -> Result<(Arc<Quotas
 }
 
 /// Reads each upstream's keys.
-fn load_keys(config: &Config, links: &[Arc<Link>]) -> Result<()> {
+fn load_keys<'a>(config: &Config, links: impl Iterator<Item = &'a Arc<Link>>) -> Result<()> {
     for link in links {
         link.keys.load(&link.settings)?;
         if link.keys.is_any() || !config.auth.injects_key() {
@@ -52,7 +52,7 @@ fn load_keys(config: &Config, links: &[Arc<Link>]) -> Result<()> {
         }
         let name = &link.settings.name;
         ensure!(
-            link.index == 0,
+            link.slot == 0,
             "upstream {name}: there is no key; set its api_key_file"
         );
         tracing::warn!(

@@ -17,7 +17,7 @@ use crate::reload::Reloader;
 use crate::takeover::{Gate, Offer};
 use crate::tls::Acceptor;
 use crate::traces::Exporter;
-use crate::upstream::{Link, dns, keys};
+use crate::upstream::{Links, dns, keys};
 use crate::watch::FileWatch;
 use crate::webhook::Courier;
 
@@ -72,16 +72,16 @@ async fn control(
     stopped: oneshot::Receiver<()>,
 ) {
     let config = admin.readiness.config.load_full();
-    let links = Arc::clone(&admin.readiness.links);
+    let links = admin.readiness.links.load_full();
     let acceptor = admin.acceptor.clone();
     let control_metrics = Arc::clone(admin.readiness.metrics.control());
-    for link in links.iter().map(Arc::clone) {
+    for link in links.iter().cloned() {
         let metrics = Arc::clone(&control_metrics);
         let url = link.settings.base_url.clone();
         let settings = config.dns.clone();
         tokio::task::spawn_local(async move {
             let addresses = Arc::clone(&link.addresses);
-            let metrics = metrics.dns(link.index);
+            let metrics = metrics.dns(link.slot);
             dns::keep_resolved(url, addresses, settings, metrics).await;
         });
     }
@@ -137,7 +137,7 @@ async fn control(
 }
 
 /// Reads keys and certificates again when their files change.
-async fn watch_files(config: Arc<Config>, links: Arc<[Arc<Link>]>, acceptor: Option<Acceptor>) {
+async fn watch_files(config: Arc<Config>, links: Arc<Links>, acceptor: Option<Acceptor>) {
     let keys = || {
         let all = links.iter().map(|link| (link, link.keys.all()));
         all.flat_map(|(link, keys)| keys.iter().map(move |key| (&link.settings.name, key)))

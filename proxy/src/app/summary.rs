@@ -13,7 +13,8 @@ impl App {
     /// Writes it to the log; that it serves comes last.
     pub fn announce(&self) {
         let config = self.readiness.config.load();
-        self.readiness.links.iter().for_each(|link| upstream(link));
+        let links = self.readiness.links.load();
+        links.iter().for_each(|link| upstream(link));
         clients(&config, self.clients.as_deref());
         limits(&config, &self.readiness.metrics);
         kernel(self.readiness.metrics.kernel());

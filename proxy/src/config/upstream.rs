@@ -63,7 +63,7 @@ pub struct KeySource {
 }
 
 /// An upstream and how connections to it are kept.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Upstream {
     /// Name in metrics and logs.
     pub name: String,

@@ -7,7 +7,7 @@ use super::{Scheme, end_head, put_key};
 use crate::config::{Dialects, Secret};
 use crate::error::ProxyError;
 use crate::http1::{FieldName, Framing};
-use crate::upstream::{Message, Origin};
+use crate::upstream::{Message, Origin, Place};
 use crate::worker::Worker;
 
 /// What a model is called from now on.
@@ -19,7 +19,7 @@ pub struct Rename<'a> {
     pub to: &'a str,
 }
 
-/// The same request for another place, `from` being where it was written for.
+/// The same request for the place `to`, `from` being the upstream it was written for.
 ///
 /// # Errors
 /// If there is no key to send.
@@ -27,7 +27,7 @@ pub fn retarget(
     worker: &Worker,
     message: &Message,
     from: &Origin,
-    (to, key): (&Origin, usize),
+    to: &Place,
     rename: Option<&Rename<'_>>,
 ) -> Result<Message, ProxyError> {
     let mut body = message.body();
@@ -41,6 +41,7 @@ pub fn retarget(
         }
         body.splice(at.clone(), to.bytes());
     }
+    let Place { origin, key } = to;
     let mut bytes = worker.spare.buffer();
     let written = message.with_head(|head| {
         let mut scheme = Scheme::Bearer;
@@ -49,13 +50,13 @@ pub fn retarget(
         let target = target.unwrap_or_else(|| head.target());
         bytes.extend(head.method());
         bytes.extend(b" ");
-        bytes.extend(to.settings().base_url.prefix().as_bytes());
+        bytes.extend(origin.settings().base_url.prefix().as_bytes());
         match rename {
             Some(Rename { at: None, to }) => bytes.extend(&with_model(target, to)),
             _ => bytes.extend(target),
         }
         bytes.extend(b" HTTP/1.1\r\nhost: ");
-        bytes.extend(to.authority.as_bytes());
+        bytes.extend(origin.authority.as_bytes());
         bytes.extend(b"\r\n");
         head.copy_fields(
             |name, _, _| {
@@ -66,13 +67,13 @@ pub fn retarget(
             },
             |lines| bytes.extend(lines),
         );
-        let scheme = match to.settings().dialect {
+        let scheme = match origin.settings().dialect {
             Dialects::All => scheme,
             Dialects::OpenAi => Scheme::Bearer,
             Dialects::Anthropic => Scheme::ApiKey,
         };
         let put = |secret: Option<&Secret>| put_key(&mut bytes, scheme, secret);
-        to.link.keys.get(key).with(put)?;
+        origin.link.keys.get(*key).with(put)?;
         end_head(&mut bytes, framing, head.method());
         Ok::<_, ProxyError>(())
     });

@@ -3,9 +3,9 @@
 //! A worker registers a socket before it connects it, numbers the requests it sends on it, and reads what the kernel
 //! noted. All of that is memory shared with the kernel: no system call but the one that tells a socket's cookie.
 
-use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::fence;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use proxy_common::{Arrival, CLOSED, FlowRecord, flow_index};
 

@@ -45,6 +45,16 @@ pub struct Snapshot {
     pub probes_steered: Option<u64>,
 }
 
+impl Snapshot {
+    /// What the connections of the upstream with this slot met; nothing if it has no figures of its own.
+    pub fn upstream(&self, slot: usize) -> Option<&UpstreamTimings> {
+        let [own @ .., _] = self.upstreams.as_slice() else {
+            return None;
+        };
+        own.get(slot)
+    }
+}
+
 impl Durations {
     /// Number of observations.
     pub fn count(&self) -> u64 {

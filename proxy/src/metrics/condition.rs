@@ -7,13 +7,16 @@ use prometheus_client::encoding::DescriptorEncoder;
 
 use super::encode::{Collector, counters, gauges};
 use crate::clients::follow::Book;
+use crate::upstream::Links;
 
 /// The proxy's condition at the moment of a scrape.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Condition {
     /// Whether `/readyz` would be 200.
     pub ready: bool,
-    /// Whether each upstream has an address and can be reached.
+    /// The upstreams.
+    pub links: Arc<Links>,
+    /// Whether each of them has an address and can be reached.
     pub usable: Vec<bool>,
     /// The end of the TLS listener's certificate, in Unix seconds.
     pub listener_certificate: Option<i64>,
@@ -36,7 +39,10 @@ impl Collector {
             "Whether the proxy is ready for traffic",
             [(vec![], i64::from(condition.ready))],
         )?;
-        let names = self.links.iter().map(|link| link.settings.name.as_str());
+        let names = condition
+            .links
+            .iter()
+            .map(|link| link.settings.name.as_str());
         let usable = names.zip(&condition.usable);
         gauges(
             encoder,
@@ -44,9 +50,9 @@ impl Collector {
             "Whether upstream has an address and can be reached",
             usable.map(|(name, usable)| (vec![("upstream", name)], i64::from(*usable))),
         )?;
-        let others = self.links.iter().map(|link| {
+        let others = condition.links.iter().enumerate().map(|(position, link)| {
             // The first has a name that does not depend on what it is called.
-            let name = match link.index {
+            let name = match position {
                 0 => "upstream",
                 _ => link.settings.name.as_str(),
             };

@@ -23,14 +23,14 @@ use super::cell::{Counter, Histogram, Snapshot};
 use super::{Condition, ControlMetrics, ProbeMetrics, WorkerMetrics, http};
 use crate::kernel::Kernel;
 use crate::limits::Quotas;
-use crate::upstream::Link;
+use crate::upstream::Links;
 
 /// Encodes all workers' metrics at each scrape.
 #[derive(Debug)]
 pub(super) struct Collector {
     pub(super) workers: Arc<[Arc<WorkerMetrics>]>,
     pub(super) control: Arc<ControlMetrics>,
-    pub(super) links: Arc<[Arc<Link>]>,
+    pub(super) links: Arc<Links>,
     pub(super) kernel: Arc<Kernel>,
     pub(super) quotas: Arc<Quotas>,
     pub(super) probe: Option<Arc<ProbeMetrics>>,

@@ -12,7 +12,7 @@ use crate::forward::Outbound;
 use crate::metrics::Outcome;
 use crate::metrics::upstream::Retried;
 use crate::relay;
-use crate::upstream::{AnyExchange, Message, NoBody, Origin};
+use crate::upstream::{AnyExchange, Message, NoBody, Origin, Place};
 use crate::worker::Worker;
 
 /// Longest list kept.
@@ -51,7 +51,7 @@ impl Drop for Turn {
 /// otherwise the record of the request that waits for it is.
 pub(super) async fn fetch(worker: Rc<Worker>, outbound: Outbound, turn: Turn, counts: bool) {
     let limit = worker.live().timeouts.connect + worker.live().timeouts.first_byte;
-    let upstream = outbound.place.0;
+    let upstream = outbound.place.origin.link.slot;
     let started = Instant::now();
     let result = tokio::time::timeout(limit, request(&worker, outbound))
         .await
@@ -76,25 +76,22 @@ pub(super) async fn fetch(worker: Rc<Worker>, outbound: Outbound, turn: Turn, co
 }
 
 async fn request(worker: &Rc<Worker>, outbound: Outbound) -> Result<Entry, ProxyError> {
-    let origin = worker.origin(outbound.place.0);
+    let Place { origin, key } = outbound.place;
     let mut message = Some(outbound.message);
-    let mut exchange = begin(worker, origin, &mut message, false).await?;
+    let mut exchange = begin(worker, &origin, &mut message, false).await?;
     if let Err(error) = poll_fn(|cx| exchange.poll_head(cx, &mut NoBody)).await {
         message = exchange.reclaim(&worker.sockets);
         if message.is_none() {
             return Err(error);
         }
         origin.metrics().retried(Retried::Unread);
-        exchange = begin(worker, origin, &mut message, true).await?;
+        exchange = begin(worker, &origin, &mut message, true).await?;
         poll_fn(|cx| exchange.poll_head(cx, &mut NoBody)).await?;
     }
     let mut entry = Entry::new(&exchange.head(), Instant::now());
     if matches!(entry.status(), 401 | 403) {
         let now = Instant::now();
-        origin
-            .link
-            .keys
-            .refused(outbound.place.1, entry.status(), None, now);
+        origin.link.keys.refused(key, entry.status(), None, now);
         return Err(ProxyError::UpstreamInvalidApiKey);
     }
     entry.body = relay::collect(&mut exchange, MAX_BYTES).await?;

@@ -27,11 +27,11 @@ pub(super) async fn begin<D: Downstream>(
     body: &mut Observed<'_, D>,
     record: &mut RequestRecord,
 ) -> Result<AnyExchange, ProxyError> {
-    let origin = course.origin(worker);
+    let origin = course.origin();
     course.note(record);
     record.attempts += 1;
     if let Some(trace) = &mut record.trace {
-        trace.attempt_begins(course.place.0, message.as_mut());
+        trace.attempt_begins(course.origin().link.slot, message.as_mut());
     }
     let mut exchange = if origin.speaks_h2() && !course.switches {
         open_stream(worker, origin, course, message, body, record).await?

@@ -19,7 +19,7 @@ use crate::metrics::Outcome;
 use crate::metrics::upstream::Retried;
 use crate::relay;
 use crate::relay::patience::Patience;
-use crate::upstream::{AnyExchange, Message};
+use crate::upstream::{AnyExchange, Message, Place};
 use crate::worker::Worker;
 
 /// Where a request's last exchange is, if there was one: it is large, and not moved about.
@@ -49,12 +49,12 @@ pub(super) async fn run<D: Downstream>(
     let live = worker.live();
     worker.budget.request(live.retries.budget_percent);
     worker.hedges.request(live.hedging.budget_percent);
-    let mut course = Course::new(&outbound);
+    let mut course = Course::new(outbound.place, outbound.switches);
     let mut message = Some(outbound.message);
-    if worker.origins.len() > 1 || body.is_guarded() {
+    if worker.has_upstreams() || body.is_guarded() {
         Box::pin(set_out(worker, &mut course, &mut message, body, record)).await?;
     } else {
-        course.enter(worker)?;
+        course.enter()?;
     }
     loop {
         let came = attempt(worker, &course, &mut message, body, record, slot).await;
@@ -87,9 +87,9 @@ async fn set_out<D: Downstream>(
     if body.is_guarded() || worker.model_map().is_by_model() {
         learn(worker, course, message, body, record).await?;
     }
-    match worker.origins.len() {
-        1 => course.enter(worker),
-        _ => course.choose(worker, route.get(), message),
+    match worker.has_upstreams() {
+        false => course.enter(),
+        true => course.choose(worker, route.get(), message),
     }
 }
 
@@ -113,8 +113,8 @@ async fn attempt<D: Downstream>(
     if status < 400 {
         let first_byte = record.header.unwrap_or_default();
         exchange.endpoint().answered(first_byte, now);
-        course.succeeded(worker, now);
-        course.origin(worker).link.keys.accepted(course.place.1);
+        course.succeeded(now);
+        course.origin().link.keys.accepted(course.place.key);
         return Came::Answer;
     }
     refused(worker, course, exchange, status, now);
@@ -127,14 +127,14 @@ async fn attempt<D: Downstream>(
 /// Takes note of an error status. It came fast, perhaps, but is no answer of the kind one wants more of.
 #[cold]
 fn refused(worker: &Worker, course: &Course, exchange: &AnyExchange, status: u16, now: Instant) {
-    let limits = course.origin(worker).dialer.roster().limits();
+    let limits = course.origin().dialer.roster().limits();
     match status {
         500..=599 => exchange.endpoint().failed(&limits, now),
         _ => exchange.endpoint().shared.circuit.succeeded(now),
     }
     match status {
         502..=504 => course.failed(worker, now),
-        _ => course.succeeded(worker, now),
+        _ => course.succeeded(now),
     }
 }
 
@@ -214,7 +214,7 @@ impl Again<'_> {
         // To connect once more may help against a restart, and against nothing else.
         let is_refused = matches!(error, ProxyError::UpstreamConnectFailed(_));
         let may = unread.is_some() || is_unsent && (is_other || is_refused);
-        let endpoints = self.course.origin(self.worker).dialer.roster().all().len();
+        let endpoints = self.course.origin().dialer.roster().all().len();
         // A connection that had idled too long says nothing of its endpoint.
         let is_stale = reason == Retried::Unread && self.course.repeats == 0;
         let next = match is_stale || unread_elsewhere(reason, endpoints) {
@@ -242,8 +242,9 @@ impl Again<'_> {
         record: &mut RequestRecord,
         slot: &mut Slot,
     ) -> Result<Duration, End> {
-        let keys = &self.course.origin(self.worker).link.keys;
-        let (key, now) = (self.course.place.1, Instant::now());
+        let origin = Rc::clone(self.course.origin());
+        let keys = &origin.link.keys;
+        let (key, now) = (self.course.place.key, Instant::now());
         let is_other_key = verdict.is_about_key
             && keys.refused(key, verdict.status, verdict.after, now)
             && self.has_attempts();
@@ -261,7 +262,7 @@ impl Again<'_> {
         let message = self.message.insert(taken);
         if let Some(exchange) = slot.take() {
             // Its connection is as good as any other if there is no other endpoint.
-            let endpoints = self.course.origin(self.worker).dialer.roster().all().len();
+            let endpoints = self.course.origin().dialer.roster().all().len();
             let here = exchange.endpoint().shared.address;
             self.course.avoid = (endpoints > 1).then_some(here);
             relay::discard(self.worker, exchange);
@@ -269,7 +270,8 @@ impl Again<'_> {
         let turned = match next {
             Some(next) if !is_other_key => self.turn_to(next, record),
             _ => {
-                let place = (self.course.place.0, keys.current());
+                let key = keys.current();
+                let place = Place { origin, key };
                 let called = self.course.called();
                 let written = self.course.go(self.worker, place, called, message);
                 written.map(|()| Duration::ZERO)
@@ -301,7 +303,7 @@ impl Again<'_> {
         let now = Instant::now();
         // Connecting knows by itself which endpoints have failed.
         if let Some(exchange) = exchange {
-            let limits = self.course.origin(self.worker).dialer.roster().limits();
+            let limits = self.course.origin().dialer.roster().limits();
             exchange.endpoint().failed(&limits, now);
         }
         self.course.failed(self.worker, now);
@@ -312,7 +314,7 @@ impl Again<'_> {
         if self.course.has_other(self.worker, record.route) {
             return Some(Next::Elsewhere);
         }
-        if !self.course.origin(self.worker).link.breaker.is_closed() {
+        if !self.course.origin().link.breaker.is_closed() {
             return None;
         }
         let doubled = self.retries.backoff * (1 << self.course.repeats.min(10));
@@ -353,11 +355,7 @@ impl Again<'_> {
         }
         let may = self.worker.budget.withdraw();
         if !may {
-            self.course
-                .origin(self.worker)
-                .metrics()
-                .retries_denied
-                .inc();
+            self.course.origin().metrics().retries_denied.inc();
         }
         may
     }

@@ -2,27 +2,28 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::account::RequestRecord;
 use crate::config::{ModelMap, Target};
 use crate::error::ProxyError;
-use crate::forward::{Outbound, Rename, retarget};
+use crate::forward::{Rename, retarget};
 use crate::route::{Route, RouteId};
-use crate::upstream::{Message, Origin, circuit};
+use crate::upstream::{Message, Origin, Place, circuit};
 use crate::worker::Worker;
 
 /// A request's way from upstream to upstream.
 #[derive(Debug)]
 pub(super) struct Course {
-    /// The positions of the upstream it is written for, and of the key there.
-    pub(super) place: (usize, usize),
+    /// Where it is written for.
+    pub(super) place: Place,
     /// It asks to switch to a WebSocket.
     pub(super) switches: bool,
     /// Where the last attempt failed.
     pub(super) avoid: Option<SocketAddr>,
-    /// Upstreams that have failed, a bit for each.
-    failed: u32,
+    /// Upstreams that have failed, a bit for each slot.
+    failed: u64,
     /// Repeats there have been.
     pub(super) repeats: u32,
     /// The model, as the client calls it.
@@ -35,10 +36,10 @@ pub(super) struct Course {
 
 impl Course {
     /// The way begins.
-    pub(super) const fn new(outbound: &Outbound) -> Self {
+    pub(super) const fn new(place: Place, switches: bool) -> Self {
         Self {
-            place: outbound.place,
-            switches: outbound.switches,
+            place,
+            switches,
             avoid: None,
             failed: 0,
             repeats: 0,
@@ -50,8 +51,8 @@ impl Course {
 
     /// The upstream.
     #[inline]
-    pub(super) fn origin<'a>(&self, worker: &'a Worker) -> &'a Origin {
-        worker.origin(self.place.0)
+    pub(super) const fn origin(&self) -> &Rc<Origin> {
+        &self.place.origin
     }
 
     /// The model is known, as the client calls it.
@@ -65,8 +66,8 @@ impl Course {
     /// # Errors
     /// [`ProxyError::UpstreamUnavailable`].
     #[inline]
-    pub(super) fn enter(&self, worker: &Worker) -> Result<(), ProxyError> {
-        let breaker = &self.origin(worker).link.breaker;
+    pub(super) fn enter(&self) -> Result<(), ProxyError> {
+        let breaker = &self.origin().link.breaker;
         if breaker.is_closed() {
             return Ok(());
         }
@@ -90,41 +91,45 @@ impl Course {
         let now = Instant::now();
         let map = worker.model_map();
         let targets = self.targets(&map, worker, route);
-        let left = |target: &&Target| self.failed & 1 << target.upstream == 0;
-        let breaker = |target: &Target| &worker.origin(target.upstream.into()).link.breaker;
-        let mut usable = targets.iter().copied().filter(left);
-        let Some(target) = usable.find(|target| may_pass(breaker(target), now)) else {
-            let pauses = targets.iter().map(|target| breaker(target).pause_left(now));
+        let left = |(_, origin): &&(&Target, Rc<Origin>)| self.failed & bit(origin) == 0;
+        let mut usable = targets.iter().filter(left);
+        let Some((target, origin)) = usable.find(|(_, origin)| may_pass(&origin.link.breaker, now))
+        else {
+            let pauses = targets.iter();
+            let pauses = pauses.map(|(_, origin)| origin.link.breaker.pause_left(now));
             return Err(match pauses.min() {
                 Some(pause) => unavailable(pause),
                 None => ProxyError::NoUpstream,
             });
         };
-        let key = worker.origin(target.upstream.into()).link.keys.current();
+        let place = Place {
+            key: origin.link.keys.current(),
+            origin: Rc::clone(origin),
+        };
         let called = target.model.clone();
-        self.go(worker, (target.upstream.into(), key), called, message)
+        self.go(worker, place, called, message)
     }
 
     /// Whether another upstream may be asked instead of the present one.
     pub(super) fn has_other(&self, worker: &Worker, route: Option<RouteId>) -> bool {
-        let (Some(route), true) = (route, worker.origins.len() > 1) else {
+        let (Some(route), true) = (route, worker.has_upstreams()) else {
             return false;
         };
         let now = Instant::now();
-        let failed = self.failed | 1 << self.place.0;
+        let failed = self.failed | bit(self.origin());
         let map = worker.model_map();
         let targets = self.targets(&map, worker, route.get());
-        let mut others = targets.iter().filter(|target| {
-            let breaker = &worker.origin(target.upstream.into()).link.breaker;
+        let mut others = targets.iter().filter(|(_, origin)| {
+            let breaker = &origin.link.breaker;
             let is_usable = breaker.is_closed() || breaker.pause_left(now).is_zero();
-            failed & 1 << target.upstream == 0 && is_usable
+            failed & bit(origin) == 0 && is_usable
         });
         others.next().is_some()
     }
 
     /// The present upstream has failed.
-    pub(super) const fn has_failed(&mut self) {
-        self.failed |= 1 << self.place.0;
+    pub(super) fn has_failed(&mut self) {
+        self.failed |= bit(self.origin());
     }
 
     /// All upstreams may be asked again.
@@ -133,12 +138,20 @@ impl Course {
     }
 
     /// Upstreams that can serve the request, in order.
-    fn targets<'a>(&self, map: &'a ModelMap, worker: &Worker, route: &Route) -> Vec<&'a Target> {
+    fn targets<'a>(
+        &self,
+        map: &'a ModelMap,
+        worker: &Worker,
+        route: &Route,
+    ) -> Vec<(&'a Target, Rc<Origin>)> {
+        let origins = worker.origins();
         let all = map.of(self.model.as_deref()).iter();
-        let speaks = |target: &&Target| {
-            let origin = worker.origin(target.upstream.into());
-            origin.settings().dialect.speak(route.dialect)
-        };
+        let all = all.filter_map(|target| {
+            let origin = origins.get(usize::from(target.upstream))?;
+            Some((target, Rc::clone(origin)))
+        });
+        let speaks =
+            |(_, origin): &(&Target, Rc<Origin>)| origin.settings().dialect.speak(route.dialect);
         // What is stored upstream is there and nowhere else.
         let most = if route.is_stored() { 1 } else { usize::MAX };
         all.filter(speaks).take(most).collect()
@@ -148,11 +161,12 @@ impl Course {
     pub(super) fn go(
         &mut self,
         worker: &Worker,
-        place: (usize, usize),
+        place: Place,
         called: Option<Box<str>>,
         message: &mut Message,
     ) -> Result<(), ProxyError> {
-        if (place, &called) == (self.place, &self.called) || !worker.config.auth.injects_key() {
+        let is_there = place.is(&self.place) && called == self.called;
+        if is_there || !worker.config.auth.injects_key() {
             return Ok(());
         }
         let name = called.as_deref().or(self.model.as_deref());
@@ -163,8 +177,7 @@ impl Course {
         });
         // Without a place in the body the name can stand in a session's query only.
         let rename = rename.filter(|rename| rename.at.is_some() || self.switches);
-        let (from, to) = (self.origin(worker), worker.origin(place.0));
-        let new = retarget(worker, message, from, (to, place.1), rename.as_ref())?;
+        let new = retarget(worker, message, self.origin(), &place, rename.as_ref())?;
         if let (Some(at), Some(Rename { to, .. })) = (&mut self.model_at, &rename) {
             at.end = at.start + to.len();
         }
@@ -182,8 +195,8 @@ impl Course {
 
     /// Something went well.
     #[inline]
-    pub(super) fn succeeded(&self, worker: &Worker, now: Instant) {
-        self.origin(worker).link.breaker.succeeded(now);
+    pub(super) fn succeeded(&self, now: Instant) {
+        self.origin().link.breaker.succeeded(now);
     }
 
     /// Something went wrong that is the upstream's fault.
@@ -194,7 +207,7 @@ impl Course {
             pause: settings.pause,
             max_pause: settings.max_pause,
         };
-        let link = &self.origin(worker).link;
+        let link = &self.origin().link;
         if link.breaker.failed(&limits) && link.breaker.open(&limits, now) {
             let pause = link.breaker.pause_left(now);
             tracing::warn!(
@@ -208,8 +221,13 @@ impl Course {
     /// Notes where the request is sent.
     #[inline]
     pub(super) fn note(&self, record: &mut RequestRecord) {
-        record.upstream = self.place.0;
+        record.upstream = self.origin().link.slot;
     }
+}
+
+/// The upstream's bit among those that have failed.
+fn bit(origin: &Origin) -> u64 {
+    1 << origin.link.slot
 }
 
 /// Whether a request may be sent through; of one that is due, it is the one that tries.

@@ -37,7 +37,8 @@ impl Doubt {
     ) -> Self {
         let limit = worker.live().retries.unacknowledged;
         let origin = worker.origin(exchange.endpoint().upstream());
-        let may_be_told = worker.sockets.sees_endpoints() && origin.dialer.roster().has_choice();
+        let has_choice = origin.is_some_and(|origin| origin.dialer.roster().has_choice());
+        let may_be_told = worker.sockets.sees_endpoints() && has_choice;
         Self {
             since: since.unwrap_or_else(Instant::now),
             limit,

@@ -39,7 +39,7 @@ impl Hedge {
             return None;
         }
         // Elsewhere has to be somewhere.
-        let roster = course.origin(worker).dialer.roster();
+        let roster = course.origin().dialer.roster();
         let (after, only_unacknowledged) = match always.is_zero() {
             true => (unacknowledged, true),
             false => (always, false),
@@ -72,7 +72,7 @@ pub(super) async fn send<D: Downstream>(
     record: &mut RequestRecord,
     wait: &mut Wait,
 ) -> Result<(), ProxyError> {
-    let metrics = course.origin(worker).metrics();
+    let metrics = course.origin().metrics();
     let hedge = Hedge::of(worker, course, record);
     let is_due = hedge.is_some_and(|hedge| {
         !hedge.only_unacknowledged || exchange.receipt(&worker.sockets) == Receipt::None
@@ -89,7 +89,7 @@ pub(super) async fn send<D: Downstream>(
     record.attempts += 1;
     record.retries.push("hedge");
     if let Some(trace) = &mut record.trace {
-        trace.attempt_begins(course.place.0, Some(&mut copy));
+        trace.attempt_begins(course.origin().link.slot, Some(&mut copy));
     }
     let mut second: Option<Second<'_>> = Some(Box::pin(ask(worker, course, exchange, copy)));
     // Made from the endpoint's address only; the first goes on meanwhile.
@@ -131,7 +131,7 @@ fn ask<'a>(
     first: &AnyExchange,
     message: Message,
 ) -> impl Future<Output = Result<(Box<AnyExchange>, Instant), ProxyError>> + 'a + use<'a> {
-    let origin = course.origin(worker);
+    let origin = Rc::clone(course.origin());
     let avoid = Some(first.endpoint().shared.address);
     async move {
         let warm = origin.pool.take_elsewhere(avoid, Instant::now());

@@ -20,6 +20,7 @@ use super::otlp::Encoder;
 use crate::config::{self, Config};
 use crate::forward;
 use crate::metrics::TraceMetrics;
+use crate::upstream::SharedLinks;
 use crate::webhook::{Target, TargetError, TargetSetupError};
 
 /// So many requests go out at once, or what has come within [`DELAY`].
@@ -103,8 +104,8 @@ struct PartialSuccess {
 
 impl Exporter {
     pub(super) fn new(
-        config: &Config,
-        settings: &config::Traces,
+        (config, settings): (&Config, &config::Traces),
+        links: &SharedLinks,
         inbox: mpsc::UnboundedReceiver<Vec<Finished>>,
         (waiting, metrics): (&Arc<AtomicUsize>, &Arc<TraceMetrics>),
     ) -> Result<Self, TracesError> {
@@ -112,7 +113,7 @@ impl Exporter {
         Ok(Self {
             target: Target::at(&settings.endpoint, ca_file, &config.dns, settings.timeout)?,
             fields: fields(settings)?,
-            encoder: Encoder::new(config, settings),
+            encoder: Encoder::new(settings, links),
             inbox,
             waiting: Arc::clone(waiting),
             metrics: Arc::clone(metrics),

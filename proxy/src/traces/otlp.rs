@@ -3,15 +3,17 @@
 //! Names of spans and attributes are those of OpenTelemetry's semantic conventions for HTTP and for generative AI, where
 //! there are some. Nothing of a prompt or an answer is among them.
 
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
 use super::attempt::{Attempt, Came};
 use super::finished::Finished;
-use crate::config::{Config, Traces};
+use crate::config::Traces;
 use crate::http1::head::Version;
 use crate::route::Operation;
+use crate::upstream::SharedLinks;
 
 /// `SPAN_KIND_SERVER` and `SPAN_KIND_CLIENT`.
 const SERVER: u8 = 2;
@@ -27,8 +29,7 @@ const METHODS: [&str; 8] = [
 #[derive(Debug)]
 pub(super) struct Encoder {
     resource: Value,
-    /// Name, host and port of each.
-    upstreams: Vec<(String, String, u16)>,
+    links: SharedLinks,
 }
 
 /// Attributes of a span; what is not known is left out.
@@ -92,7 +93,7 @@ impl Clock {
 }
 
 impl Encoder {
-    pub(super) fn new(config: &Config, settings: &Traces) -> Self {
+    pub(super) fn new(settings: &Traces, links: &SharedLinks) -> Self {
         let version = Some(env!("CARGO_PKG_VERSION"));
         let mut attributes = Attributes::default()
             .text("service.name", Some(&settings.service_name))
@@ -100,13 +101,9 @@ impl Encoder {
         for (name, value) in &settings.attributes {
             attributes = attributes.text(name, Some(value));
         }
-        let upstreams = config.all_upstreams().map(|upstream| {
-            let url = &upstream.base_url;
-            (upstream.name.clone(), url.host().to_owned(), url.port())
-        });
         Self {
             resource: json!({"attributes": attributes.0}),
-            upstreams: upstreams.collect(),
+            links: Arc::clone(links),
         }
     }
 
@@ -135,13 +132,16 @@ impl Encoder {
             Some((at, came)) => (at, Some(came)),
             None => request.last_end(),
         };
-        let upstream = self.upstreams.get(attempt.upstream);
+        let links = self.links.load();
+        let upstream = links.iter().find(|link| link.slot == attempt.upstream);
+        // Of one that is no longer there only the name is known.
+        let url = upstream.map(|link| &link.settings.base_url);
         let kernel = attempt.kernel;
         let secs = |time: Option<std::time::Duration>| time.map(|time| time.as_secs_f64());
         let mut attributes = Attributes::default()
             .text("http.request.method", Some(method(&request.method)))
-            .text("server.address", upstream.map(|(_, host, _)| host))
-            .number("server.port", upstream.map(|(_, _, port)| u64::from(*port)))
+            .text("server.address", url.map(|url| url.host()))
+            .number("server.port", url.map(|url| u64::from(url.port())))
             .text(
                 "network.peer.address",
                 attempt.endpoint.map(|at| at.ip().to_string()),
@@ -174,7 +174,7 @@ impl Encoder {
                 kernel.retransmits.map(u64::from),
             );
         if let Some(operation) = request.operation() {
-            let provider = upstream.map(|(name, ..)| name.as_str());
+            let provider = links.name(attempt.upstream);
             attributes = gen_ai(attributes, request, operation, provider, is_last);
         }
         let name = match (request.operation(), &request.model) {

@@ -268,7 +268,10 @@ impl AnyExchange {
             if let Some(mut leased) = exchange.finish() {
                 let request = std::mem::take(&mut leased.0.output.bytes);
                 worker.spare.keep_buffer(request);
-                worker.origin(upstream).pool.put_after(leased, now, sent);
+                // Of one that is gone it is closed.
+                if let Some(origin) = worker.origin(upstream) {
+                    origin.pool.put_after(leased, now, sent);
+                }
             }
         }
     }

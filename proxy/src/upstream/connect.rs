@@ -193,7 +193,7 @@ impl Dialer {
 
     /// The worker's metrics of the upstream.
     pub fn metrics(&self) -> &UpstreamMetrics {
-        self.roster.metrics().upstream(self.roster.link().index)
+        self.roster.metrics().upstream(self.roster.link().slot)
     }
 
     /// The kernel's view of the connections.

@@ -8,8 +8,23 @@ use super::tls::ClientTls;
 use super::{Dialer, Link, Multiplexed, Pool, Roster};
 use crate::config::{Config, Upstream, UpstreamProtocol};
 use crate::kernel::Sockets;
-use crate::metrics::gen_ai::Models;
 use crate::metrics::{UpstreamMetrics, WorkerMetrics};
+
+/// Where a request goes.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The upstream. One that a changed configuration drops stays for as long as a request is on its way there.
+    pub origin: Rc<Origin>,
+    /// The position of the key it is sent with.
+    pub key: usize,
+}
+
+impl Place {
+    /// Whether that is the same upstream and key.
+    pub fn is(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.origin, &other.origin) && self.key == other.key
+    }
+}
 
 /// An upstream, as a worker uses it.
 #[derive(Debug)]
@@ -22,8 +37,6 @@ pub struct Origin {
     pub pool: Rc<Pool>,
     /// The h2 connection.
     pub h2: Rc<Multiplexed>,
-    /// The worker's series of its models.
-    pub models_asked: Models,
     /// Opens both.
     pub dialer: Rc<Dialer>,
     worker: usize,
@@ -51,7 +64,6 @@ impl Origin {
             authority: link.settings.base_url.authority(),
             pool: Rc::new(Pool::new(Rc::clone(&dialer), &link.settings)),
             h2: Rc::new(Multiplexed::new(Rc::clone(&dialer))),
-            models_asked: Models::default(),
             dialer,
             worker,
         }

@@ -151,7 +151,7 @@ impl Roster {
         let new: Rc<[Rc<Local>]> = endpoints
             .map(|shared| {
                 find(shared.address).unwrap_or_else(|| {
-                    let place = (self.link.index, self.worker);
+                    let place = (self.link.slot, self.worker);
                     Local::new(shared, &self.link.endpoints, &self.metrics, place)
                 })
             })

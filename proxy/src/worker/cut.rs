@@ -73,7 +73,8 @@ impl Worker {
             // Who does not take the last word in time is not waited for.
             let _ = timeout(LAST_WORD, self.all_ended()).await;
         }
-        self.origins.iter().for_each(|origin| origin.pool.clear());
+        let origins = self.origins();
+        origins.iter().for_each(|origin| origin.pool.clear());
     }
 
     async fn all_ended(&self) {

@@ -46,7 +46,7 @@ impl Worker {
         *self.prices.borrow_mut() = config.prices.clone();
         *self.model_map.borrow_mut() = Rc::new(config.models.clone());
         self.max_in_flight.set(share(config));
-        for origin in &self.origins {
+        for origin in self.origins().iter() {
             origin.adopt(config);
         }
     }

@@ -55,7 +55,7 @@ impl Collector {
         let mut all: Vec<(&str, Labelled)> = Vec::new();
         for link in self.links.iter() {
             let workers = self.workers.iter();
-            let series = workers.flat_map(|worker| worker.upstream(link.index).gen_ai.all());
+            let series = workers.flat_map(|worker| worker.upstream(link.slot).gen_ai.all());
             all.extend(series.map(|one| (link.settings.name.as_str(), one)));
         }
         let key = |(upstream, one): &(&str, Labelled)| {

@@ -28,8 +28,8 @@ impl Collector {
             tracing::warn!(%error, "kernel maps");
             KernelSums::default()
         });
-        let timings: Vec<_> = (self.links.iter().map(|link| &**link))
-            .zip(&sums.upstreams)
+        let timings: Vec<_> = (self.links.iter())
+            .filter_map(|link| Some((&**link, sums.upstream(link.slot)?)))
             .collect();
         self.connections(encoder, &timings)?;
         self.windows(encoder, &timings)?;
@@ -67,7 +67,7 @@ impl Collector {
         let counted = timings().map(|(link, timings)| (labels(link, EBPF), timings.retransmits));
         let sampled = self.links.iter().filter(|_| !counts).map(|link| {
             let workers = self.workers.iter();
-            let kernels = workers.map(|worker| &worker.upstream(link.index).kernel);
+            let kernels = workers.map(|worker| &worker.upstream(link.slot).kernel);
             let sum = kernels.map(|kernel| kernel.retransmits.get()).sum();
             (labels(link, TCP_INFO), sum)
         });
@@ -161,7 +161,7 @@ impl Collector {
     ) -> impl Iterator<Item = Row<'a>> {
         self.links.iter().filter_map(move |link| {
             let workers = self.workers.iter();
-            let histograms = workers.map(|worker| of(&worker.upstream(link.index).kernel));
+            let histograms = workers.map(|worker| of(&worker.upstream(link.slot).kernel));
             row(labels(link, source), histograms)
         })
     }

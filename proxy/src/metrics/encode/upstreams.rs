@@ -40,7 +40,7 @@ const COUNTS: [Count; 3] = [
 
 impl Collector {
     fn of<'a>(&'a self, link: &'a Link) -> impl Iterator<Item = &'a UpstreamMetrics> {
-        let index = link.index;
+        let index = link.slot;
         self.workers
             .iter()
             .map(move |worker| worker.upstream(index))
@@ -64,10 +64,10 @@ impl Collector {
             encoder,
             "holysheep_upstream_dns_seconds",
             "Questions for upstream's addresses, one for each family",
-            |link| Snapshot::of([&self.control.dns(link.index).times]),
+            |link| Snapshot::of([&self.control.dns(link.slot).times]),
         )?;
         let failures = self.links.iter().map(|link| {
-            let failures = self.control.dns(link.index).failures.get();
+            let failures = self.control.dns(link.slot).failures.get();
             (vec![named(link)], failures)
         });
         counters(

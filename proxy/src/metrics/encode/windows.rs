@@ -56,7 +56,7 @@ impl Collector {
         let of = |link: &Link| -> Vec<&PathState> {
             // Of one alone all are, whatever addresses its name has had.
             let endpoints = link.endpoints.all();
-            let is_one = self.links.len() == 1;
+            let is_one = self.links.count() == 1;
             let mut all: Vec<_> = all.iter().collect();
             all.retain(|path| {
                 let mut addresses = endpoints.iter().map(|endpoint| endpoint.address.ip());
