@@ -6,6 +6,7 @@
 mod accept;
 mod budget;
 mod clients;
+mod clock;
 mod cut;
 mod guard;
 mod inbox;
@@ -24,7 +25,7 @@ use std::thread::JoinHandle;
 
 use tokio::runtime::LocalOptions;
 use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::Instant;
 
 use crate::account::RecordText;
 use crate::account::access_log::Batch;
@@ -33,7 +34,7 @@ use crate::clients::{Clients, Table};
 use crate::config::{Config, Live, ModelMap, Treatment};
 use crate::cost::Catalogue;
 use crate::drain::Drain;
-use crate::health::{BEAT, Health};
+use crate::health::Health;
 use crate::kernel::Sockets;
 use crate::limits::{Quotas, Remote, Terms};
 use crate::metrics::WorkerMetrics;
@@ -224,9 +225,12 @@ async fn run(inputs: Inputs) -> io::Result<Rc<Worker>> {
         tasks.push(worker.watched("accepting", accepts));
         listening.push(socket);
     }
-    tasks.push(worker.watched("looking at the queues", look(Rc::clone(&worker), listening)));
+    tasks.push(worker.watched(
+        "looking at the queues",
+        clock::look(Rc::clone(&worker), listening),
+    ));
     let taking_jobs = worker.watched("taking jobs", inbox::run(Rc::clone(&worker), jobs));
-    drop(worker.watched("the heartbeat", tick(Rc::clone(&worker))));
+    drop(worker.watched("the heartbeat", clock::tick(Rc::clone(&worker))));
     worker.health.beat(id);
     // Whoever started this has not necessarily waited.
     let _ = started.send(());
@@ -245,38 +249,6 @@ async fn run(inputs: Inputs) -> io::Result<Rc<Worker>> {
     taking_jobs.abort();
     worker.finish_connections().await;
     Ok(worker)
-}
-
-/// Looks at the listeners' queues now and then.
-async fn look(worker: Rc<Worker>, listening: Vec<Rc<accept::Listening>>) {
-    let mut ticks = interval(BEAT);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let now = ticks.tick().await;
-        for socket in &listening {
-            socket.look(&worker, now);
-        }
-    }
-}
-
-/// The worker's clockwork: heartbeat, log batch.
-async fn tick(worker: Rc<Worker>) {
-    let mut ticks = interval(BEAT);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        worker.health.beat(worker.id);
-        worker.now.set(Instant::now());
-        worker.batch.borrow_mut().sync_clock();
-        worker.flush_log();
-        worker.flush_spans();
-        worker.budget.tick(BEAT);
-        worker.hedges.tick(BEAT);
-        let now = worker.now().into_std();
-        for origin in worker.origins().iter() {
-            origin.look(now);
-        }
-    }
 }
 
 impl Worker {
