@@ -51,7 +51,7 @@ pub use sampling::Sampling;
 pub use secret::Secret;
 pub use tcp::{AfterIdle, InitialWindow, Tcp};
 pub use traces::{Traces, TracesFile};
-pub use upstream::{Dialects, KeySource, Upstream, UpstreamProtocol};
+pub use upstream::{Dialects, KeySource, MOST_UPSTREAMS, Upstream, UpstreamProtocol};
 pub use url::BaseUrl;
 pub use webhook::{ForwardTo, Webhook, WebhookScheme, WebhookSecrets};
 

@@ -120,6 +120,11 @@ pub async fn answer<D: Downstream>(
 }
 
 impl ModelsCache {
+    /// Another upstream may have another list.
+    pub fn forget(&self) {
+        self.list.store(None);
+    }
+
     /// The right to fetch, unless somebody has it.
     fn take_turn(self: &Arc<Self>) -> Option<Turn> {
         let taken = self.fetching.swap(true, Ordering::AcqRel);

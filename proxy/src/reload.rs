@@ -1,7 +1,7 @@
 //! The configuration file, read again when it changes or on SIGHUP.
 //!
 //! [`crate::cli`] says how a file's text becomes a configuration, [`Reloader`] runs on the control thread. A new file is
-//! checked as at the start. What can change while the proxy runs ([`Config::adopting`]) is put where it is looked at:
+//! checked as at the start; upstreams that are new in it are connected to before it is used. What can change while the proxy runs ([`Config::adopting`]) is put where it is looked at:
 //! readiness and health have snapshots, each worker gets a job, so that requests still read plain memory of their
 //! worker's own. What cannot is named. A file that cannot be used changes nothing.
 
@@ -9,18 +9,22 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
 use tokio::sync::Notify;
+use tokio::time::sleep;
 
 use crate::config::{Config, ConfigError, ConfigFile, differences, document};
 use crate::readiness::Readiness;
+use crate::upstream::{Upkeep, UpstreamsError};
 use crate::watch::FileWatch;
 use crate::worker::Inbox;
 
+/// Until a file is tried again that could not be used because of something outside it.
+const AGAIN: Duration = Duration::from_secs(5);
 /// Hexadecimal digits of a hash that are shown.
 const DIGITS: usize = 12;
 
@@ -97,6 +101,17 @@ impl Reloads {
     }
 }
 
+/// What became of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Came {
+    /// It is in force.
+    Now,
+    /// It is not, and will not be as it is.
+    Never,
+    /// It is not, but may be once something outside has changed.
+    Later,
+}
+
 /// Follows the file.
 #[derive(Debug)]
 pub struct Reloader {
@@ -111,11 +126,11 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Follows the file until the task is dropped.
-    pub async fn run(self) {
+    /// Follows the file until the task is dropped; `upkeep` has the upstreams it names.
+    pub async fn run(self, mut upkeep: Upkeep) {
         let mut watch = FileWatch::new([self.source.path.as_path()]);
         let mut seen = Ok(self.source.hash.clone());
-        let mut asked = false;
+        let (mut asked, mut again, mut may_do) = (false, false, false);
         loop {
             // The first time for what changed while the watch was set up.
             let text = ConfigFile::text(&self.source.path);
@@ -123,46 +138,82 @@ impl Reloader {
                 Ok(text) => Ok(hash(text)),
                 Err(error) => Err(error.to_string()),
             };
-            if asked || found != seen {
-                self.reload(text);
+            if asked || again || found != seen {
+                let came = self.reload(text, &mut upkeep, again).await;
+                may_do = came == Came::Later;
                 seen = found;
             }
-            asked = tokio::select! {
-                () = watch.changed() => false,
-                () = self.reloads.asked.notified() => true,
+            (asked, again) = tokio::select! {
+                () = watch.changed() => (false, false),
+                () = self.reloads.asked.notified() => (true, false),
+                () = sleep(AGAIN), if may_do => (false, true),
             };
         }
     }
 
-    fn reload(&self, text: Result<String, ConfigError>) {
+    async fn reload(
+        &self,
+        text: Result<String, ConfigError>,
+        upkeep: &mut Upkeep,
+        again: bool,
+    ) -> Came {
         let path = &self.source.path;
         let built = text.and_then(|text| {
             let config = document::build(path, &text, &self.source.build)?;
             Ok((config, hash(&text)))
         });
-        let mut state = State::clone(&self.reloads.state.load());
-        match built {
-            Ok((config, hash)) => {
-                state.restart = self.adopt(&config);
-                state.file = Some((path.clone(), hash));
-                state.read = Some(SystemTime::now());
-                state.error = None;
-                self.reloads.state.store(Arc::new(state));
-                self.reloads.ok.fetch_add(1, Relaxed);
-            }
+        let (config, hash) = match built {
+            Ok(built) => built,
             Err(error) => {
-                tracing::error!(%error, "the new configuration cannot be used, the old one stays");
-                state.error = Some(error.to_string());
-                self.reloads.state.store(Arc::new(state));
-                self.reloads.failed.fetch_add(1, Relaxed);
+                self.failed(&error.to_string(), false);
+                return Came::Never;
             }
+        };
+        let restart = match self.adopt(&config, upkeep).await {
+            Ok(restart) => restart,
+            Err(error) => {
+                self.failed(&error.to_string(), again);
+                return Came::Later;
+            }
+        };
+        self.reloads.state.store(Arc::new(State {
+            restart,
+            file: Some((path.clone(), hash)),
+            read: Some(SystemTime::now()),
+            error: None,
+        }));
+        self.reloads.ok.fetch_add(1, Relaxed);
+        Came::Now
+    }
+
+    /// The file cannot be used. If it was tried again without anybody asking, the same reason is not told again.
+    fn failed(&self, error: &str, again: bool) {
+        let mut state = State::clone(&self.reloads.state.load());
+        if again && state.error.as_deref() == Some(error) {
+            return;
         }
+        tracing::error!(
+            error,
+            "the new configuration cannot be used, the old one stays"
+        );
+        state.error = Some(error.to_owned());
+        self.reloads.state.store(Arc::new(state));
+        self.reloads.failed.fetch_add(1, Relaxed);
     }
 
     /// Puts in force what can be; gives the fields that cannot.
-    fn adopt(&self, new: &Config) -> Vec<String> {
+    async fn adopt(
+        &self,
+        new: &Config,
+        upkeep: &mut Upkeep,
+    ) -> Result<Vec<String>, UpstreamsError> {
         let old = self.readiness.config.load_full();
         let config = Arc::new(old.adopting(new));
+        let links = upkeep.prepare(&config, &self.inboxes).await?;
+        let has_others = !Arc::ptr_eq(&links, &self.readiness.links.load());
+        if has_others {
+            upkeep.settle(&links);
+        }
         let changed = differences(&old, &config);
         let restart = differences(&config, new);
         self.readiness.health.set_limit(config.probes.worker_limit);
@@ -171,8 +222,13 @@ impl Reloader {
         }
         self.readiness.config.store(Arc::clone(&config));
         for inbox in &self.inboxes {
-            let config = Arc::clone(&config);
-            inbox.send(move |worker| worker.adopt(&config));
+            let (config, links) = (Arc::clone(&config), Arc::clone(&links));
+            inbox.send(move |worker| {
+                if has_others {
+                    worker.take_upstreams(&links);
+                }
+                worker.adopt(&config);
+            });
         }
         tracing::info!(
             changed = changed.join(", "),
@@ -182,7 +238,7 @@ impl Reloader {
             let fields = restart.join(", ");
             tracing::warn!(fields, "changed settings take effect after a restart only");
         }
-        restart
+        Ok(restart)
     }
 }
 

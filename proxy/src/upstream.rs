@@ -22,6 +22,7 @@ pub mod pool;
 pub mod roster;
 pub mod slots;
 pub mod tls;
+pub mod upkeep;
 
 use std::sync::Arc;
 
@@ -42,6 +43,7 @@ pub use origin::{Origin, Place};
 pub use pool::Pool;
 pub use roster::Roster;
 pub use slots::Slots;
+pub use upkeep::{Upkeep, UpstreamsError};
 
 use crate::config::Upstream;
 

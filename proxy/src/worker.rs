@@ -122,6 +122,8 @@ pub struct Worker {
     pub ledger: Ledger,
     clients: RefCell<Option<Rc<Table>>>,
     origins: RefCell<Rc<[Rc<Origin>]>>,
+    /// What may take their place soon.
+    prepared: RefCell<Vec<Rc<Origin>>>,
     /// Its way to the series of each upstream's models.
     pub models_asked: Slots<Models>,
     /// What all clients together may ask for, and have asked for.
@@ -269,6 +271,7 @@ impl Worker {
         Self {
             id,
             origins: RefCell::new(origins.map(Rc::new).collect()),
+            prepared: RefCell::default(),
             models_asked: Slots::default(),
             terms: RefCell::new(terms(&shared.quotas, &config)),
             quotas: Arc::clone(&shared.quotas),

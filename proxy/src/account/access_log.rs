@@ -48,6 +48,11 @@ impl Batch {
         }
     }
 
+    /// Takes over what upstreams are called now.
+    pub fn know(&mut self, links: &Arc<Links>) {
+        self.links = Arc::clone(links);
+    }
+
     /// Adds a line, with the share of which it is one if it stands for others, too; true when the batch should be handed
     /// over.
     pub fn add(&mut self, record: &RequestRecord, total: Duration, share: Option<f64>) -> bool {

@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::clients;
 use crate::clients::follow::Book;
 use crate::config::Config;
 use crate::limits::budget::Store;
 use crate::limits::{Quotas, redis};
-use crate::upstream::{Link, Links};
+use crate::upstream::{Links, upkeep};
 use crate::worker;
 
 /// The upstreams, with their keys.
 pub(super) fn upstreams(config: &Config) -> Result<Links> {
     let links = Links::new(config)?;
-    load_keys(config, links.iter())?;
+    upkeep::read_keys(config, &links, links.iter())?;
     Ok(links)
 }
 
@@ -41,24 +41,4 @@ pub(super) fn limits(config: &Config, book: Option<&Book>) -> Result<(Arc<Quotas
         clients::terms(&book.clients.load(), &config.limits.per_client, &quotas);
     }
     Ok((Arc::new(quotas), store))
-}
-
-/// Reads each upstream's keys.
-fn load_keys<'a>(config: &Config, links: impl Iterator<Item = &'a Arc<Link>>) -> Result<()> {
-    for link in links {
-        link.keys.load(&link.settings)?;
-        if link.keys.is_any() || !config.auth.injects_key() {
-            continue;
-        }
-        let name = &link.settings.name;
-        ensure!(
-            link.slot == 0,
-            "upstream {name}: there is no key; set its api_key_file"
-        );
-        tracing::warn!(
-            "no upstream API key: every request will be refused until HOLYSHEEP_API_KEY_FILE \
-             or HOLYSHEEP_API_KEY is set"
-        );
-    }
-    Ok(())
 }

@@ -11,13 +11,13 @@ use tokio::sync::oneshot;
 use super::{memory, windows};
 use crate::admin::{self, Admin};
 use crate::clients::follow::Follower;
-use crate::config::Config;
+use crate::config::TlsListen;
 use crate::limits::budget::Keeper;
 use crate::reload::Reloader;
 use crate::takeover::{Gate, Offer};
 use crate::tls::Acceptor;
 use crate::traces::Exporter;
-use crate::upstream::{Links, dns, keys};
+use crate::upstream::Upkeep;
 use crate::watch::FileWatch;
 use crate::webhook::Courier;
 
@@ -72,24 +72,21 @@ async fn control(
     stopped: oneshot::Receiver<()>,
 ) {
     let config = admin.readiness.config.load_full();
-    let links = admin.readiness.links.load_full();
     let acceptor = admin.acceptor.clone();
     let control_metrics = Arc::clone(admin.readiness.metrics.control());
-    for link in links.iter().cloned() {
-        let metrics = Arc::clone(&control_metrics);
-        let url = link.settings.base_url.clone();
-        let settings = config.dns.clone();
-        tokio::task::spawn_local(async move {
-            let addresses = Arc::clone(&link.addresses);
-            let metrics = metrics.dns(link.slot);
-            dns::keep_resolved(url, addresses, settings, metrics).await;
-        });
+    let upkeep = Upkeep::begin(&admin.readiness.links, &config.dns, &control_metrics);
+    if let Some((acceptor, tls)) = acceptor.zip(config.tls.clone()) {
+        tokio::task::spawn_local(follow_certificate(acceptor, tls));
     }
-    tokio::task::spawn_local(watch_files(config, links, acceptor));
     tokio::task::spawn_local(memory::keep_small(Arc::clone(&admin.readiness.metrics)));
-    if let Some(reloader) = followers.reloader {
-        tokio::task::spawn_local(reloader.run());
-    }
+    // Without a file upstreams stay as they are, and are looked after until this returns.
+    let _upkeep = match followers.reloader {
+        Some(reloader) => {
+            tokio::task::spawn_local(reloader.run(upkeep));
+            None
+        }
+        None => Some(upkeep),
+    };
     if let Some(courier) = followers.courier {
         let watched = admin.readiness.health.watch("the webhook's courier");
         tokio::task::spawn_local(async move {
@@ -136,48 +133,14 @@ async fn control(
     }
 }
 
-/// Reads keys and certificates again when their files change.
-async fn watch_files(config: Arc<Config>, links: Arc<Links>, acceptor: Option<Acceptor>) {
-    let keys = || {
-        let all = links.iter().map(|link| (link, link.keys.all()));
-        all.flat_map(|(link, keys)| keys.iter().map(move |key| (&link.settings.name, key)))
-    };
-    let tls = config.tls.as_ref();
-    let files: Vec<_> = keys()
-        .filter_map(|(_, key)| key.file())
-        .chain(
-            tls.into_iter()
-                .flat_map(|tls| [tls.certificate.as_path(), tls.key.as_path()]),
-        )
-        .collect();
-    if files.is_empty() {
-        return;
-    }
-    let mut watch = FileWatch::new(files);
+/// Reads the listener's certificate again when its files change.
+async fn follow_certificate(acceptor: Acceptor, tls: TlsListen) {
+    let mut watch = FileWatch::new([tls.certificate.as_path(), tls.key.as_path()]);
     loop {
         // The first time for what changed while the watch was set up.
-        for (upstream, key) in keys() {
-            let Some(path) = key.file() else { continue };
-            match keys::read_file(path) {
-                Ok(new) if key.with(|old| old != Some(&new)) => {
-                    key.set(new);
-                    tracing::info!(
-                        upstream,
-                        key = key.name(),
-                        "the upstream API key was replaced"
-                    );
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::error!(upstream, key = key.name(), %error, "the upstream API key stays as it was");
-                }
-            }
-        }
-        if let (Some(acceptor), Some(tls)) = (&acceptor, tls) {
-            match acceptor.reload(tls) {
-                Ok(()) => tracing::debug!("the TLS certificate was read again"),
-                Err(error) => tracing::error!(%error, "the TLS certificate stays as it was"),
-            }
+        match acceptor.reload(&tls) {
+            Ok(()) => tracing::debug!("the TLS certificate was read again"),
+            Err(error) => tracing::error!(%error, "the TLS certificate stays as it was"),
         }
         watch.changed().await;
     }

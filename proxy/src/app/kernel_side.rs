@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use ipnet::IpNet;
 
-use crate::config::{Config, EbpfMode};
+use crate::config::{Config, EbpfMode, MOST_UPSTREAMS};
 use crate::kernel::{self, Kernel, Program};
 use crate::probe;
 
@@ -47,7 +47,7 @@ fn load_kernel(config: &Config) -> Result<(Kernel, Vec<IpNet>)> {
     }
     let sources = probe::node::networks(&config.probes);
     let kernel = Kernel::start(&kernel::Settings {
-        upstreams: u32::try_from(config.all_upstreams().count())?,
+        upstreams: u32::try_from(MOST_UPSTREAMS)?,
         probe_sources: sources.clone(),
         tcp: Some(config.upstream.tcp.clone()),
         required: config.ebpf == EbpfMode::Required,

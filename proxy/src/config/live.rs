@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Breaker, Config, Ejection, Hedging, Limits, Probes, Retries, Sampling, Timeouts};
+use super::{
+    Breaker, Config, Ejection, Hedging, Limits, Probes, Retries, Sampling, Timeouts, Upstream,
+};
 
 /// What a worker looks at anew for each request or connection.
 #[derive(Clone, Copy, Debug)]
@@ -65,10 +67,6 @@ impl Config {
         }
     }
 
-    fn names(&self) -> impl Iterator<Item = &str> {
-        self.all_upstreams().map(|upstream| upstream.name.as_str())
-    }
-
     /// This configuration with all of `new` that can change at run time.
     #[must_use]
     pub fn adopting(&self, new: &Self) -> Self {
@@ -85,6 +83,11 @@ impl Config {
             add_usage,
             sampling,
         } = new.live();
+        // The kernel programs were told once.
+        let with_windows = |upstream: &Upstream| Upstream {
+            tcp: self.upstream.tcp.clone(),
+            ..upstream.clone()
+        };
         Self {
             timeouts,
             limits,
@@ -99,11 +102,9 @@ impl Config {
             sampling,
             routes: new.routes.clone(),
             prices: new.prices.clone(),
-            // They name upstreams by their positions.
-            models: match self.names().eq(new.names()) {
-                true => new.models.clone(),
-                false => self.models.clone(),
-            },
+            upstream: with_windows(&new.upstream),
+            upstreams: new.upstreams.iter().map(with_windows).collect(),
+            models: new.models.clone(),
             log_level: new.log_level.clone(),
             probes: Probes {
                 worker_limit: new.probes.worker_limit,
@@ -194,7 +195,6 @@ mod tests {
             "log.access",
             "log.format",
             "tls",
-            "upstream.name",
             "workers",
         ];
         assert_eq!(restart, expected);

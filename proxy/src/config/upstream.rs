@@ -135,7 +135,7 @@ pub struct UpstreamFile {
 }
 
 /// Most upstreams: they are numbered in a byte, and each has series of its own.
-const MOST: usize = 16;
+pub const MOST_UPSTREAMS: usize = 16;
 /// Most keys of one.
 const MOST_KEYS: usize = 64;
 
@@ -160,10 +160,13 @@ pub(super) fn checked(
         }
         names.push(&other.name);
     }
-    if names.len() > MOST {
+    if names.len() > MOST_UPSTREAMS {
         problems.push(Problem {
             field: "upstreams".into(),
-            message: format!("there are {}; expected at most {MOST} in all", names.len()),
+            message: format!(
+                "there are {}; expected at most {MOST_UPSTREAMS} in all",
+                names.len()
+            ),
         });
     }
     (main, others)

@@ -91,6 +91,14 @@ impl Multiplexed {
         }
     }
 
+    /// Opens the connection, unless there is one.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) async fn open(&self) -> Result<(), ConnectError> {
+        self.connected(None).await.map(drop)
+    }
+
     /// Starts a request, rather not at the endpoint with the address `avoid`.
     ///
     /// # Errors

@@ -1,11 +1,14 @@
 //! One worker's side of an upstream: its connections there, and what keeps them ready.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::task::JoinSet;
+
 use super::tls::ClientTls;
-use super::{Dialer, Link, Multiplexed, Pool, Roster};
+use super::{ConnectError, Dialer, Link, Multiplexed, Pool, Roster};
 use crate::config::{Config, Upstream, UpstreamProtocol};
 use crate::kernel::Sockets;
 use crate::metrics::{UpstreamMetrics, WorkerMetrics};
@@ -40,6 +43,8 @@ pub struct Origin {
     /// Opens both.
     pub dialer: Rc<Dialer>,
     worker: usize,
+    /// Those that keep connections ready; they end when dropped.
+    tasks: RefCell<JoinSet<()>>,
 }
 
 impl Origin {
@@ -66,6 +71,7 @@ impl Origin {
             h2: Rc::new(Multiplexed::new(Rc::clone(&dialer))),
             dialer,
             worker,
+            tasks: RefCell::default(),
         }
     }
 
@@ -84,15 +90,33 @@ impl Origin {
         self.settings().protocol == UpstreamProtocol::Http2
     }
 
-    /// Keeps connections ready, until the tasks are dropped.
+    /// Opens the connections that are to be there ahead of need, at least one.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn connect(&self) -> Result<(), ConnectError> {
+        match self.speaks_h2() {
+            true => self.h2.open().await,
+            false => self.pool.fill().await,
+        }
+    }
+
+    /// Keeps connections ready, until this is retired or dropped.
     pub fn keep_ready(&self) {
+        let mut tasks = self.tasks.borrow_mut();
         if self.speaks_h2() {
             let h2 = Rc::clone(&self.h2);
-            tokio::task::spawn_local(async move { h2.keep_open().await });
+            tasks.spawn_local(async move { h2.keep_open().await });
         } else {
-            tokio::task::spawn_local(Rc::clone(&self.pool).keep_warm());
-            tokio::task::spawn_local(Rc::clone(&self.pool).keep_fresh());
+            tasks.spawn_local(Rc::clone(&self.pool).keep_warm());
+            tasks.spawn_local(Rc::clone(&self.pool).keep_fresh());
         }
+    }
+
+    /// No more requests come. Those that are on their way go on, and the connection of each is closed at its end.
+    pub fn retire(&self) {
+        self.tasks.borrow_mut().abort_all();
+        self.pool.retire();
     }
 
     /// Looks after what changes by itself: addresses, what the kernel sees, keys, and endpoints whose pause is over.

@@ -243,7 +243,8 @@ impl Pool {
             }
             let is_alone = self.count.get() == 0 && self.dialer.has_failed();
             for _ in 0..self.missing().max(usize::from(is_alone)) {
-                if !self.open_ahead().await {
+                if let Err(error) = self.open_ahead().await {
+                    tracing::debug!(%error, "no connection opened ahead of need");
                     break;
                 }
             }
@@ -254,8 +255,8 @@ impl Pool {
         }
     }
 
-    /// Opens one connection ahead of need; whether it could be opened.
-    async fn open_ahead(&self) -> bool {
+    /// Opens one connection ahead of need.
+    async fn open_ahead(&self) -> Result<(), ConnectError> {
         let neediest = self.roster().neediest();
         let opened = match &neediest {
             // There are enough, if not everywhere.
@@ -273,16 +274,20 @@ impl Pool {
                 self.dialer.connection(order).await
             }
         };
-        match opened {
-            Ok((connection, local)) => {
-                self.keep(&local, true, connection, Instant::now());
-                true
-            }
-            Err(error) => {
-                tracing::debug!(%error, "no connection opened ahead of need");
-                false
-            }
+        let (connection, local) = opened?;
+        self.keep(&local, true, connection, Instant::now());
+        Ok(())
+    }
+
+    /// Opens those that are to be there ahead of need, at least one.
+    ///
+    /// # Errors
+    /// Why one could not be opened.
+    pub(super) async fn fill(&self) -> Result<(), ConnectError> {
+        for _ in 0..self.missing().max(1) {
+            self.open_ahead().await?;
         }
+        Ok(())
     }
 
     /// Finds out whether an endpoint whose pause is over can be connected to, TLS included. If so a request may try.
@@ -313,6 +318,14 @@ impl Pool {
     /// Drops all idle connections, as when the proxy stops.
     pub fn clear(&self) {
         for local in self.roster().all().iter() {
+            self.clear_at(local);
+        }
+    }
+
+    /// Drops all idle connections. Those in use are not kept at their ends, by whatever pool has the upstream's slot then.
+    pub(super) fn retire(&self) {
+        for local in self.roster().all().iter() {
+            local.gone.set(true);
             self.clear_at(local);
         }
     }

@@ -79,27 +79,65 @@ fn mount(volume: &Path, version: u32, text: &str) {
     std::fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
 }
 
-/// Every other one is wrong.
-fn config(tls: &str, number: u32) -> String {
-    let drain = format!("{tls}\ntimeouts: {{drain_delay: 2s, drain: 20s}}");
-    match number % 2 {
-        0 => format!("{drain}\nlimits: {{body: {}}}", 1_000_000 + number),
-        _ => format!("{drain}\nlimits: {{body: 1, in_flight: 0}} # {number}"),
+/// What all versions of the configuration file have, and what some have.
+struct Texts {
+    tls: String,
+    /// A second upstream, but for the end of its settings.
+    second: String,
+}
+
+impl Texts {
+    fn new(directory: &Directory, emulator: &Emulator) -> Self {
+        let path = |name| directory.path(name).display().to_string();
+        let (ca, key) = (path("ca.pem"), path("key"));
+        Self {
+            tls: format!(
+                "tls: {{listen: '127.0.0.1:0', certificate: '{}', key: '{}'}}",
+                path("tls.crt"),
+                path("tls.key")
+            ),
+            second: format!(
+                "name: second, base_url: '{}', ca_file: '{ca}', api_key_file: '{key}'",
+                emulator.base_url()
+            ),
+        }
+    }
+
+    /// Every other one is wrong. Of those that are not, every other one has another upstream, to which all requests go.
+    fn config(&self, number: u32) -> String {
+        let Self { tls, second } = self;
+        let text = format!("{tls}\ntimeouts: {{drain_delay: 2s, drain: 20s}}");
+        let limits = format!("limits: {{body: {}}}", 1_000_000 + number);
+        match number % 4 {
+            0 => format!("{text}\n{limits}"),
+            2 => {
+                let min_idle = number % 3 + 1;
+                format!(
+                    "{text}\n{limits}\nupstreams: [{{{second}, min_idle: {min_idle}}}]\n\
+                     models: {{'*': [second]}}"
+                )
+            }
+            _ => format!("{text}\nlimits: {{body: 1, in_flight: 0}} # {number}"),
+        }
     }
 }
 
-fn reloads(served: &Served, result: &str) -> f64 {
+fn metric(served: &Served, sample: &str) -> f64 {
     let mut admin = Client::connect(served.admin_addr());
     let text = admin.request("GET", "/metrics", &[], b"").text();
+    metrics::sample(&text, sample).unwrap_or(0.0)
+}
+
+fn reloads(served: &Served, result: &str) -> f64 {
     let sample = format!("holysheep_config_reloads_total{{result=\"{result}\"}}");
-    metrics::sample(&text, &sample).unwrap_or(0.0)
+    metric(served, &sample)
 }
 
 /// Changes the file again and again, and waits each time until the proxy has seen it.
-fn reload(served: &Served, volume: &Path, tls: &str) {
+fn reload(served: &Served, volume: &Path, texts: &Texts) {
     let (mut swaps, mut expected) = (1, [0.0, 0.0]);
     for number in 1..=RELOADS {
-        let text = config(tls, number);
+        let text = texts.config(number);
         if number.is_multiple_of(SWAP_EVERY) {
             swaps += 1;
             mount(volume, swaps, &text);
@@ -152,12 +190,8 @@ fn nothing_fails_while_it_is_reloaded_rotated_stopped_and_replaced() {
     let volume = directory.path("volume");
     std::fs::create_dir(&volume).unwrap();
     std::os::unix::fs::symlink("..data/config.yaml", volume.join("config.yaml")).unwrap();
-    let tls = format!(
-        "tls: {{listen: '127.0.0.1:0', certificate: '{}', key: '{}'}}",
-        directory.path("tls.crt").display(),
-        directory.path("tls.key").display()
-    );
-    mount(&volume, 1, &config(&tls, 0));
+    let texts = Texts::new(&directory, &emulator);
+    mount(&volume, 1, &texts.config(0));
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
     let mut serving = start(&emulator, &directory, free, free);
     let (data, admin) = (serving.data_addr(), serving.admin_addr());
@@ -180,7 +214,10 @@ fn nothing_fails_while_it_is_reloaded_rotated_stopped_and_replaced() {
             scope.spawn(|| seen.load(STREAMED, &seen.streams, || Client::connect(data)));
         }
         seen.wait_for_more();
-        reload(&serving, &volume, &tls);
+        reload(&serving, &volume, &texts);
+        let second = "holysheep_upstream_requests_total{upstream=\"second\",outcome=\"2xx\"}";
+        mount(&volume, RELOADS, &texts.config(2));
+        eventually(|| metric(&serving, second) > 0.0);
         seen.wait_for_more();
         certify(&directory, &authorities[1]);
         eventually(|| connect_to(1).is_ok());

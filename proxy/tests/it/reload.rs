@@ -1,5 +1,7 @@
 //! The configuration file is read again when it changes: what can takes effect while connections live on.
 
+mod upstreams;
+
 use std::path::Path;
 use std::process::Stdio;
 
@@ -17,7 +19,7 @@ const BROKEN: &str = "holysheep_config_reload_failed";
 /// A proxy with its configuration in a file.
 struct Proxy {
     served: Served,
-    _emulator: Emulator,
+    emulator: Emulator,
     directory: Directory,
 }
 
@@ -48,7 +50,7 @@ impl Proxy {
             .arg(directory.path(file));
         let proxy = Self {
             served: Served::start(command),
-            _emulator: emulator,
+            emulator,
             directory,
         };
         // The control thread watches before it answers anybody.
@@ -182,49 +184,6 @@ fn prices_follow_the_file() {
 
 /// As the kubelet does it: files in a directory of their own, a link to it that is swapped, and
 /// links to the files through that link.
-#[test]
-fn another_upstream_gets_a_model_while_connections_live_on() {
-    let second = Emulator::builder()
-        .api_key(EMULATOR_KEY)
-        .start_blocking()
-        .unwrap();
-    let files = Directory::new();
-    let ca = files.write("ca.pem", second.authority().unwrap().ca_pem());
-    let key = files.write("key", EMULATOR_KEY);
-    let (url, ca, key) = (second.base_url(), ca.display(), key.display());
-    let with = |name: &str, models: &str| {
-        format!(
-            "upstreams: [{{name: {name}, base_url: '{url}', ca_file: '{ca}', api_key_file: '{key}'}}]\nmodels: {models}"
-        )
-    };
-    let proxy = Proxy::start(&with("second", "{m: [holysheep]}"));
-    let mut client = proxy.client();
-    assert_eq!(ask(&mut client), 200);
-    assert_eq!(second.requests().len(), 0);
-    let write = |text: &str| proxy.directory.write("config.yaml", text);
-    write(&with("second", "{m: [second]}"));
-    proxy.wait(OK, 1.0);
-    assert_eq!(proxy.status()["needs_restart"], json!([]));
-    // Each worker has its own copy, which comes as a job.
-    assert!(soon(
-        || ask(&mut client) == 200 && !second.requests().is_empty()
-    ));
-    let served =
-        |name| format!("holysheep_upstream_requests_total{{upstream=\"{name}\",outcome=\"2xx\"}}");
-    assert!(proxy.metric(&served("second")) > 0.0);
-    // Positions mean something else where upstreams do: that has to wait, and is told.
-    write(&with("third", "{m: [third]}"));
-    proxy.wait(OK, 2.0);
-    let waits = proxy.status()["needs_restart"].to_string();
-    assert!(
-        waits.contains("models") && waits.contains("upstreams"),
-        "{waits}"
-    );
-    let before = proxy.metric(&served("second"));
-    assert_eq!(ask(&mut client), 200);
-    proxy.wait(&served("second"), before + 1.0);
-}
-
 fn mount(directory: &Path, version: &str, text: &str) {
     let data = directory.join(version);
     std::fs::create_dir(&data).unwrap();
@@ -256,7 +215,7 @@ fn a_config_map_that_is_swapped_is_read_again() {
 #[test]
 fn what_needs_a_restart_is_named_and_the_rest_is_applied() {
     let proxy = Proxy::start("limits: {body: 1MB}");
-    let text = "upstream: {via: true}\nauth: passthrough\nlog: {level: debug, access: 'off'}\n\
+    let text = "upstream: {tcp: {after_idle: 'off'}}\nauth: passthrough\nlog: {level: debug, access: 'off'}\n\
          limits: {body: 10}\nprobes: {accept_limit: 3s, sources: [node]}\n\
          # The command line says otherwise, before and after.\nworkers: 7";
     proxy.directory.write("config.yaml", text);
@@ -264,7 +223,12 @@ fn what_needs_a_restart_is_named_and_the_rest_is_applied() {
     let mut fields: Vec<String> =
         serde_json::from_value(proxy.status()["needs_restart"].take()).unwrap();
     fields.sort();
-    let expected = ["auth", "log.access", "probes.sources", "upstream.via"];
+    let expected = [
+        "auth",
+        "log.access",
+        "probes.sources",
+        "upstream.tcp.after_idle",
+    ];
     assert_eq!(fields, expected);
     let message = "changed settings take effect after a restart only";
     eventually(|| proxy.served.logged(message).is_some());
