@@ -87,8 +87,9 @@ and what the image has variables for, comes by environment variables (_pod.tpl),
 {{- define "holysheep-proxy.restart-checksum" -}}
 {{- $config := include "holysheep-proxy.config" . | fromYaml -}}
 {{- $redis := get (default dict $config.limits) "redis" -}}
-{{- $rest := omit $config "timeouts" "limits" "retries" "hedging" "ejection" "breaker" "timing_header" "models_cache" "usage" "prices" "responses" "routes" "log" "probes" -}}
+{{- $tcp := get $config.upstream "tcp" -}}
+{{- $rest := omit $config "upstream" "upstreams" "models" "timeouts" "limits" "retries" "hedging" "ejection" "breaker" "timing_header" "models_cache" "usage" "prices" "responses" "routes" "log" "probes" -}}
 {{- $log := omit (default dict $config.log) "level" "sample" "slow" -}}
 {{- $probes := omit $config.probes "worker_limit" "upstream_limit" "accept_limit" -}}
-{{- list $rest $redis $log $probes | toJson | sha256sum -}}
+{{- list $rest $tcp $redis $log $probes | toJson | sha256sum -}}
 {{- end }}
