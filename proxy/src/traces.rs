@@ -9,6 +9,7 @@ mod context;
 mod exporter;
 mod finished;
 mod otlp;
+mod shape;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
