@@ -38,7 +38,7 @@ pub(crate) struct Options {
     #[arg(long)]
     quick: bool,
     /// Only these: direct, nginx-article, nginx, haproxy, haproxy-no-delay, holysheep,
-    /// holysheep-no-ebpf, holysheep-off, holysheep-limits.
+    /// holysheep-no-ebpf, holysheep-off, holysheep-limits, holysheep-ingress.
     #[arg(long, value_delimiter = ',', value_name = "PEERS")]
     only: Option<Vec<Kind>>,
     /// One more peer; `{port}`, `{upstream_port}` and `{ca}` are filled in. Words are separated by

@@ -29,7 +29,7 @@ use tokio_rustls::TlsConnector;
 use crate::report;
 use connection::drive;
 pub(crate) use connection::{Watch, receive, receive_watched};
-pub(crate) use request::{prompt, stream};
+pub(crate) use request::{named, prompt, stream};
 
 /// The longest latency told apart, in nanoseconds.
 const LONGEST_NS: u64 = 60_000_000_000;

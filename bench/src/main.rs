@@ -1,15 +1,17 @@
 //! Benchmarks of holysheep-proxy against other proxies, run by `cargo xtask bench`.
 //!
-//! Each bench is a module and a subcommand: [`cpu`], [`faults`], [`probes`], [`prompts`], [`streams`]. [`load`] and [`upstream`]
+//! Each bench is a module and a subcommand: [`cpu`], [`faults`], [`latency`], [`probes`], [`prompts`], [`streams`]. [`load`] and [`upstream`]
 //! are the two ends of the rig and can also be run by hand. Everything stays
 //! on loopback, or in network namespaces of its own, and ends by itself.
 
 mod accounting;
+mod alarm;
 mod cgroup;
 mod cpu;
 mod facts;
 mod faults;
 mod framing;
+mod latency;
 mod load;
 mod peer;
 mod probes;
@@ -58,6 +60,10 @@ enum Bench {
     Prompts(prompts::Options),
     /// How much later than without a proxy the events of a stream arrive.
     Streams(streams::Options),
+    /// What each contender adds to the latency of a request, on loopback.
+    Latency(latency::Options),
+    /// The article's table: latencies over a path of 30 ms, and what each contender makes of them.
+    Table(latency::Options),
     /// Generate load against a server on loopback.
     Load(load::Options),
     /// Serve fixed answers over TLS on loopback.
@@ -95,6 +101,8 @@ async fn run(bench: Bench) -> Result<()> {
         Bench::Probes(options) => probes::run(options).await,
         Bench::Prompts(options) => prompts::run(options).await,
         Bench::Streams(options) => streams::run(options).await,
+        Bench::Latency(options) => latency::run(latency::Bench::Latency, options).await,
+        Bench::Table(options) => latency::run(latency::Bench::Table, options).await,
         Bench::Load(options) => load::run(options).await,
         Bench::Upstream(options) => upstream::run(options).await,
     }

@@ -12,11 +12,13 @@ mod nginx;
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use netlab::Host;
+use tokio::runtime::LocalOptions;
 
 use crate::accounting;
 use crate::cgroup::Cgroup;
@@ -28,6 +30,9 @@ pub(crate) use kind::{Kind, LIMITS, NO_DELAY, NO_EBPF, SYSTEM_WINDOW};
 
 /// How long a peer may take from its start to its first correct answer.
 const START: Duration = Duration::from_secs(10);
+
+/// The file for what it writes to standard output, which is the product's access log.
+const OUTPUT: &str = "stdout.log";
 
 /// What a peer is started with.
 #[derive(Debug)]
@@ -70,7 +75,11 @@ pub(crate) struct Peer {
     pub(crate) target: Target,
     /// Where its metrics are, if it is the product.
     pub(crate) admin: Option<u16>,
+    /// Its access log, if it is the product's.
+    pub(crate) log: Option<PathBuf>,
     process: Option<Process>,
+    /// What it is before.
+    behind: Option<Box<Peer>>,
 }
 
 impl Peer {
@@ -84,19 +93,46 @@ impl Peer {
             Some(instance) => format!("{name}-{instance}"),
             None => name.clone(),
         };
-        let directory = site.directory.join(&place);
-        if *kind == Kind::Direct {
-            let target = Target::tls(site.upstream, site.ca)?;
-            load::probe(&target).await?;
-            let version = "no proxy".to_owned();
-            return Ok(Self {
-                name,
-                version,
-                target,
-                admin: None,
-                process: None,
-            });
+        match kind {
+            Kind::Direct => Self::direct(name, site).await,
+            Kind::HolySheepIngress => {
+                let inner = format!("{place}-proxy");
+                let behind = Self::process(&Kind::HolySheep, name.clone(), &inner, site).await?;
+                let site = Site {
+                    upstream: ([127, 0, 0, 1], behind.target.port()).into(),
+                    ..*site
+                };
+                let before = Self::process(kind, name, &place, &site).await?;
+                Ok(Self {
+                    version: format!("{} before {}", before.version, behind.version),
+                    admin: behind.admin,
+                    log: behind.log.clone(),
+                    behind: Some(Box::new(behind)),
+                    ..before
+                })
+            }
+            _ => Self::process(kind, name, &place, site).await,
         }
+    }
+
+    /// No proxy at all.
+    async fn direct(name: String, site: &Site<'_>) -> Result<Self> {
+        let target = Target::tls(site.upstream, site.ca)?;
+        load::probe(&target).await?;
+        Ok(Self {
+            name,
+            version: "no proxy".to_owned(),
+            target,
+            admin: None,
+            log: None,
+            process: None,
+            behind: None,
+        })
+    }
+
+    /// One process with its children, with files and a cgroup named `place`.
+    async fn process(kind: &Kind, name: String, place: &str, site: &Site<'_>) -> Result<Self> {
+        let directory = site.directory.join(place);
         // What an earlier start left is not wanted any more, large logs above all.
         let _ = std::fs::remove_dir_all(&directory);
         std::fs::create_dir_all(&directory)?;
@@ -107,20 +143,21 @@ impl Peer {
             admin,
         } = match kind {
             Kind::Direct => bail!("direct has no process"),
+            Kind::HolySheepIngress => nginx::ingress(site, &directory, port)?,
             Kind::NginxArticle => nginx::article(site, &directory, port)?,
             Kind::Nginx => nginx::tuned(site, &directory, port)?,
             Kind::HaProxy => haproxy::launch(site, &directory, port, false)?,
             Kind::HaProxyNoDelay => haproxy::launch(site, &directory, port, true)?,
-            Kind::HolySheep => holysheep::launch(site, port, &place, Variant::Usual)?,
-            Kind::HolySheepNoEbpf => holysheep::launch(site, port, &place, Variant::NoEbpf)?,
-            Kind::HolySheepOff => holysheep::launch(site, port, &place, Variant::SystemWindow)?,
-            Kind::HolySheepLimits => holysheep::launch(site, port, &place, Variant::Limits)?,
+            Kind::HolySheep => holysheep::launch(site, port, place, Variant::Usual)?,
+            Kind::HolySheepNoEbpf => holysheep::launch(site, port, place, Variant::NoEbpf)?,
+            Kind::HolySheepOff => holysheep::launch(site, port, place, Variant::SystemWindow)?,
+            Kind::HolySheepLimits => holysheep::launch(site, port, place, Variant::Limits)?,
             Kind::Extra { command, .. } => extra::launch(command, site, port)?,
         };
         command
             .current_dir(&directory)
             .stdin(Stdio::null())
-            .stdout(File::create(directory.join("stdout.log"))?)
+            .stdout(File::create(directory.join(OUTPUT))?)
             .stderr(File::create(directory.join("stderr.log"))?);
         let mut process = Process::spawn(&mut command, site.cpu)?;
         let target = Target::plain(port);
@@ -132,7 +169,9 @@ impl Peer {
             version,
             target,
             admin,
+            log: admin.map(|_| directory.join(OUTPUT)),
             process: Some(process),
+            behind: None,
         };
         if let Some(cpu) = site.cpu {
             peer.check_pinned(cpu)?;
@@ -140,15 +179,31 @@ impl Peer {
         Ok(peer)
     }
 
+    /// The same in a host of its own.
+    ///
+    /// # Errors
+    /// As [`Peer::start`], or when the host cannot be entered.
+    pub(crate) fn start_in(host: &Host, kind: &Kind, site: &Site<'_>) -> Result<Self> {
+        // Everything a peer makes and starts is made and started on the thread that is inside.
+        host.run(|| {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_all().build_local(LocalOptions::default())?;
+            runtime.block_on(Self::start(kind, site))
+        })?
+    }
+
     /// All its processes; none for the direct target.
     ///
     /// # Errors
     /// When `/proc` cannot be read.
     pub(crate) fn processes(&self) -> Result<Vec<u32>> {
-        match &self.process {
-            Some(process) => Ok(accounting::family(process.id())?.into_iter().collect()),
-            None => Ok(Vec::new()),
+        let mut all = Vec::new();
+        for process in [Some(self), self.behind.as_deref()].into_iter().flatten() {
+            if let Some(process) = &process.process {
+                all.extend(accounting::family(process.id())?);
+            }
         }
+        Ok(all)
     }
 
     /// A proxy that sets its own affinity would be measured on the wrong CPU.
@@ -184,7 +239,7 @@ async fn ready(process: &mut Process, target: &Target) -> Result<()> {
 
 /// The last lines a peer wrote about its troubles.
 pub(crate) fn tail(directory: &Path) -> String {
-    let text = ["error.log", "stderr.log", "stdout.log"]
+    let text = ["error.log", "stderr.log", OUTPUT]
         .iter()
         .filter_map(|file| std::fs::read_to_string(directory.join(file)).ok())
         .collect::<String>();

@@ -3,7 +3,7 @@
 //! Contenders are no proxy at all (TLS from the client over the path) and proxies that run in the client's host. Each
 //! of them has a [`lane`] for each of the [`paths`] and sizes: hosts, a path and a process of its own. [`plan`]
 //! says what is to be measured and what may take turns, [`course`] sends the requests, one at a time,
-//! [`upstream`] answers them. [`cell`], [`verdict`] and [`table`] make of it what is printed.
+//! [`hosted`](crate::upstream::hosted) answers them. [`cell`], [`verdict`] and [`table`] make of it what is printed.
 
 mod cell;
 mod course;
@@ -11,7 +11,6 @@ mod lane;
 mod paths;
 mod plan;
 mod table;
-mod upstream;
 mod verdict;
 
 use std::path::PathBuf;
@@ -25,12 +24,12 @@ use crate::facts::Facts;
 use crate::peer::{Kind, Site};
 use crate::report;
 use crate::rig::Directory;
+use crate::upstream::hosted::Upstream;
 use course::Course;
 use lane::Lane;
 use paths::{Emulated, Settings};
 use plan::{Situation, Size};
 use table::Report;
-use upstream::Upstream;
 
 /// What is compared.
 const PEERS: [Kind; 5] = [
@@ -57,7 +56,7 @@ const QUICK_SAMPLES: usize = 4;
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Only these: direct, nginx-article, nginx, haproxy, haproxy-no-delay, holysheep, holysheep-no-ebpf, holysheep-off,
-    /// holysheep-limits
+    /// holysheep-limits, holysheep-ingress
     /// [default: direct, nginx, haproxy, holysheep, holysheep-off].
     #[arg(long, value_delimiter = ',', value_name = "PEERS")]
     peers: Option<Vec<Kind>>,
@@ -100,7 +99,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let names = [server.server().ipv4().to_string(), "localhost".to_owned()];
     drop(server);
     let acceptor = crate::upstream::acceptor(&ca, &[&names[0], &names[1]])?;
-    let upstream = Upstream::start(acceptor)?;
+    let upstream = Upstream::start(acceptor, paths::THINK)?;
     let site = Site {
         directory: directory.path(),
         instance: None,
@@ -152,7 +151,8 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     outcome
 }
 
-fn no_path(error: netlab::Error) -> anyhow::Error {
+/// Says what an emulated path needs.
+pub(crate) fn no_path(error: netlab::Error) -> anyhow::Error {
     anyhow::Error::new(error).context(
         "cannot emulate a path: this bench needs root and /dev/net/tun, for network namespaces and what joins them",
     )

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -31,13 +31,7 @@ impl Rig {
     /// # Errors
     /// With fewer than two CPUs, or when the upstream does not start.
     pub(crate) fn start() -> Result<Self> {
-        let cpus = allowed_cpus()?;
-        ensure!(
-            cpus.len() >= 2,
-            "needs two CPUs: one for the peer, one for the load"
-        );
-        let (own_cpu, peer_cpu) = (cpus[0], cpus[cpus.len() - 1]);
-        pin(own_cpu)?;
+        let (own_cpu, peer_cpu) = take_cpus()?;
         let directory = Directory::create()?;
         let mut command = Command::new(std::env::current_exe()?);
         command
@@ -94,6 +88,19 @@ impl Rig {
         stream.read_to_string(&mut text).await?;
         Ok(serde_json::from_str(&text)?)
     }
+}
+
+/// Chooses two CPUs and moves this thread, with what it starts from now on, to the first; the second is the peer's.
+///
+/// # Errors
+/// With fewer than two CPUs.
+pub(crate) fn take_cpus() -> Result<(usize, usize)> {
+    let cpus = allowed_cpus()?;
+    let [own, .., peer] = cpus[..] else {
+        bail!("needs two CPUs: one for the peer, one for the load");
+    };
+    pin(own)?;
+    Ok((own, peer))
 }
 
 /// A directory of our own, removed when dropped.

@@ -20,14 +20,23 @@ impl Sample {
     /// # Errors
     /// When one of the processes is gone.
     pub(crate) fn take(rig: &Rig, peer: &[u32]) -> Result<Self> {
+        Self::of(peer, &[rig.upstream_id()], rig.cpus())
+    }
+
+    /// The same with any `upstream`, none where it is a thread of this process; the CPUs are the rig's and the peer's.
+    ///
+    /// # Errors
+    /// When one of the processes is gone.
+    pub(crate) fn of(
+        peer: &[u32],
+        upstream: &[u32],
+        (rig_cpu, peer_cpu): (usize, usize),
+    ) -> Result<Self> {
         Ok(Self {
             peer: Usage::sample(peer)?,
             generator: Usage::sample(&[std::process::id()])?,
-            upstream: Usage::sample(&[rig.upstream_id()])?,
-            cpus: [
-                CpuTicks::sample(rig.peer_cpu)?,
-                CpuTicks::sample(rig.own_cpu)?,
-            ],
+            upstream: Usage::sample(upstream)?,
+            cpus: [CpuTicks::sample(peer_cpu)?, CpuTicks::sample(rig_cpu)?],
         })
     }
 }

@@ -57,7 +57,7 @@ pub(crate) struct Options {
     #[arg(long)]
     quick: bool,
     /// Only these: direct, nginx-article, nginx, haproxy, haproxy-no-delay, holysheep, holysheep-no-ebpf, holysheep-off,
-    /// holysheep-limits
+    /// holysheep-limits, holysheep-ingress
     /// [default: direct, holysheep, nginx, nginx-article, haproxy, haproxy-no-delay].
     #[arg(long, value_delimiter = ',', value_name = "PEERS")]
     peers: Option<Vec<Kind>>,

@@ -3,10 +3,11 @@
 //! It answers at once and always the same, with as little work as possible, or with a stream of
 //! events that is paced as the request asks, so that what is measured is the proxy. It runs as a process of its own:
 //! its CPU time must not mix with the load generator's. Answers are made in
-//! [`answer`], streams in [`stream`]; [`Tally`] counts connections, handshakes and requests, because a
+//! [`answer`], streams in [`stream`], and [`hosted`] is the same upstream as a thread of a bench; [`Tally`] counts connections, handshakes and requests, because a
 //! comparison is only fair when one knows which TLS each proxy used.
 
 pub(crate) mod answer;
+pub(crate) mod hosted;
 mod resumption;
 mod stream;
 mod tally;
@@ -16,6 +17,7 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use bytes::{Buf, BytesMut};
@@ -27,6 +29,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::alarm::Alarm;
 use crate::framing::Framing;
 use answer::Answers;
 pub(crate) use stream::{DONE, Pacing, Stamp, now_ns};
@@ -127,8 +130,12 @@ async fn serve(stream: TcpStream, acceptor: &TlsAcceptor, shared: &Shared) -> Re
     let mut stream = acceptor.accept(stream).await?;
     shared.tally.borrow_mut().handshake(stream.get_ref().1);
     let mut buffer = BytesMut::with_capacity(BUFFER);
+    let alarm = Alarm::new()?;
     while let Some(request) = read_request(&mut stream, &mut buffer).await? {
         shared.tally.borrow_mut().requests += 1;
+        if let Some(time) = request.think {
+            alarm.until(Instant::now() + time).await?;
+        }
         if let Some(pacing) = request.stream {
             stream::write(&mut stream, pacing).await?;
         } else {
@@ -154,6 +161,8 @@ pub(crate) struct Request {
     pub(crate) close: bool,
     /// Bytes of the body, without its framing; known once it has been read.
     pub(crate) body: u64,
+    /// For how long to think before the answer, if the query says: `think=MICROSECONDS`.
+    pub(crate) think: Option<Duration>,
 }
 
 /// Reads one request and skips its body; `None` when the peer closed in between.
@@ -224,8 +233,15 @@ fn parse_head(buffer: &[u8]) -> Result<Option<(Request, Framing, usize)>> {
         stream: Pacing::asked_for(query),
         close,
         body: 0,
+        think: thinking(query),
     };
     Ok(Some((request, framing, length)))
+}
+
+/// The time to think that a query asks for.
+fn thinking(query: &str) -> Option<Duration> {
+    let microseconds = query.strip_prefix("think=")?.parse().ok()?;
+    Some(Duration::from_micros(microseconds))
 }
 
 #[cfg(test)]

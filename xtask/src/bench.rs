@@ -55,6 +55,12 @@ fn next(arguments: &[String]) -> &'static str {
     } else if is(arguments, "streams") {
         "`cargo xtask bench streams --rounds 10 --json FILE` measures longer and keeps the figures of every round; \
          `--help` shows how to choose contenders, events, pace and the number of streams."
+    } else if is(arguments, "table") {
+        "`cargo xtask bench table --json FILE --svg FILE` measures for some six minutes, keeps the figures of every round \
+         and draws latency by percentile; docs/benchmarks.md says how to read it."
+    } else if is(arguments, "latency") {
+        "`cargo xtask bench latency --json FILE --svg FILE` measures for some four minutes, keeps the figures of every \
+         round and draws latency by percentile; `bench table` does the same over a path of 30 ms."
     } else {
         "`cargo xtask bench cpu --help` shows how to measure longer, or against others."
     }
@@ -85,9 +91,8 @@ const PERF: &str = "linux-perf";
 
 /// The packages of programs that a bench with these flags wants and that are not there.
 fn missing(arguments: &[String], is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    let may_count = ["faults", "probes", "prompts", "streams"]
-        .iter()
-        .all(|bench| !is(arguments, bench));
+    let never_counts = ["faults", "latency", "probes", "prompts", "streams", "table"];
+    let may_count = never_counts.iter().all(|bench| !is(arguments, bench));
     let counts = may_count && !arguments.iter().any(|flag| flag == "--no-syscalls");
     let tracers = TRACERS.into_iter().filter(|_| counts);
     let peers = match arguments.first().map(String::as_str) {
@@ -153,6 +158,8 @@ mod tests {
         assert_eq!(fresh("faults --quick"), ["haproxy"]);
         assert_eq!(fresh("prompts --quick"), ["nginx", "haproxy"]);
         assert_eq!(fresh("streams --quick"), ["nginx", "haproxy"]);
+        assert_eq!(fresh("table --quick"), ["nginx", "haproxy"]);
+        assert_eq!(fresh("latency"), ["nginx", "haproxy"]);
         let complete = |program: &str| ["nginx", "haproxy", "perf"].contains(&program);
         assert_eq!(missing(&words("ebpf --quick"), complete), ["strace"]);
     }

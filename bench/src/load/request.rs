@@ -1,5 +1,7 @@
 //! The requests that are sent: chat completions as the official SDK sends them, short ones and long ones.
 
+use std::time::Duration;
+
 use crate::upstream::Pacing;
 
 /// A prompt that brings the body to about one kilobyte.
@@ -42,6 +44,17 @@ pub(crate) fn prompt(port: u16, bytes: usize, close: bool) -> Vec<u8> {
         false => "/v1/chat/completions",
     };
     request(path, port, "keep-alive", &format!("{before}{text}{after}"))
+}
+
+/// A request with the usual prompt and a name that access logs have, for `port`; `think` is for how long upstream shall
+/// think, in whole microseconds.
+pub(crate) fn named(port: u16, name: &str, think: Option<Duration>) -> Vec<u8> {
+    let path = match think {
+        Some(time) => format!("/v1/chat/completions?think={}", time.as_micros()),
+        None => "/v1/chat/completions".to_owned(),
+    };
+    let connection = format!("keep-alive\r\nx-request-id: {name}");
+    request(&path, port, &connection, BODY)
 }
 
 /// A request for a stream, for `port`, with the usual prompt; upstream reads its pacing from the query.
@@ -101,6 +114,16 @@ mod tests {
         assert!(head.starts_with("POST /v1/chat/completions?stream="));
         let body: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(body["stream"], true);
+    }
+
+    #[test]
+    fn a_named_request_says_for_how_long_to_think() {
+        let time = Duration::from_micros(6_450);
+        let request = String::from_utf8(named(80, "bench-1-2", Some(time))).unwrap();
+        assert!(request.starts_with("POST /v1/chat/completions?think=6450 HTTP/1.1\r\n"));
+        assert!(request.contains("\r\nConnection: keep-alive\r\nx-request-id: bench-1-2\r\n"));
+        let other = String::from_utf8(named(80, "settle", None)).unwrap();
+        assert!(other.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"));
     }
 
     #[test]

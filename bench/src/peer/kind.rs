@@ -16,6 +16,9 @@ pub(crate) const NO_DELAY: &str = "haproxy-no-delay";
 /// The name of the product that leaves the windows of its connections to upstream as the system has them.
 pub(crate) const SYSTEM_WINDOW: &str = "holysheep-off";
 
+/// The name of the product with an ingress before it.
+pub(crate) const INGRESS: &str = "holysheep-ingress";
+
 /// What can be measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -37,13 +40,15 @@ pub(crate) enum Kind {
     HolySheepOff,
     /// The product with limits for its clients.
     HolySheepLimits,
+    /// The product behind nginx as an ingress controller sets it up.
+    HolySheepIngress,
     /// Any other program, given as a name and a command line with placeholders.
     Extra { name: String, command: String },
 }
 
 impl Kind {
     /// Everything that has a name of its own, in the order of the table.
-    pub(crate) const KNOWN: [Self; 9] = [
+    pub(crate) const KNOWN: [Self; 10] = [
         Self::Direct,
         Self::NginxArticle,
         Self::Nginx,
@@ -53,6 +58,7 @@ impl Kind {
         Self::HolySheepNoEbpf,
         Self::HolySheepOff,
         Self::HolySheepLimits,
+        Self::HolySheepIngress,
     ];
 
     /// What `cpu` measures unless told otherwise: everything that differs from the product by more than a flag.
@@ -76,6 +82,7 @@ impl Kind {
             Self::HolySheepNoEbpf => NO_EBPF,
             Self::HolySheepOff => SYSTEM_WINDOW,
             Self::HolySheepLimits => LIMITS,
+            Self::HolySheepIngress => INGRESS,
             Self::Extra { name, .. } => name,
         }
     }

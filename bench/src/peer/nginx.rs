@@ -1,4 +1,4 @@
-//! nginx: as the article configures it, and as its experts would.
+//! nginx: as the article configures it, as its experts would, and as an ingress before the product.
 
 use std::path::Path;
 use std::process::Command;
@@ -23,6 +23,18 @@ pub(super) fn article(site: &Site<'_>, directory: &Path, port: u16) -> Result<La
 pub(super) fn tuned(site: &Site<'_>, directory: &Path, port: u16) -> Result<Launch> {
     let log = "main buffer=64k flush=1s";
     launch(site, directory, port, include_str!("nginx.conf"), log)
+}
+
+/// nginx before the product, whose port on loopback is upstream here.
+pub(super) fn ingress(site: &Site<'_>, directory: &Path, port: u16) -> Result<Launch> {
+    let log = "main buffer=64k flush=1s";
+    launch(
+        site,
+        directory,
+        port,
+        include_str!("nginx-ingress.conf"),
+        log,
+    )
 }
 
 fn launch(

@@ -12,14 +12,13 @@ use bytes::BytesMut;
 use netlab::{Direction, Path};
 use serde::Serialize;
 use tokio::io::AsyncWriteExt;
-use tokio::runtime::LocalOptions;
 
 use super::paths::Emulated;
 use super::plan::{Situation, Size};
-use super::upstream::{Notes, Upstream};
 use crate::load::{Stream, prompt, receive, socket};
 use crate::peer::{Kind, Peer, Site};
 use crate::upstream::answer::COMPLETION_LENGTH;
+use crate::upstream::hosted::{Notes, Upstream};
 
 /// A request that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -90,13 +89,7 @@ impl Lane {
             upstream: address,
             ..*site
         };
-        // Everything a peer makes and starts is made and started on this thread.
-        let inside = || -> Result<Peer> {
-            let mut runtime = tokio::runtime::Builder::new_current_thread();
-            let runtime = runtime.enable_all().build_local(LocalOptions::default())?;
-            runtime.block_on(Peer::start(kind, &site))
-        };
-        let peer = path.client().run(inside)??;
+        let peer = Peer::start_in(path.client(), kind, &site)?;
         let counters = Counters::open(&path)?;
         let port = peer.target.port();
         Ok(Self {

@@ -12,7 +12,8 @@ fn head_tells_length_and_wish_to_close() {
         Request {
             stream: None,
             close: true,
-            body: 0
+            body: 0,
+            think: None,
         }
     );
     assert_eq!(framing, Framing::Length(2));
@@ -36,4 +37,17 @@ fn query_asks_to_close() {
     let text = b"POST /v1/chat/completions?close HTTP/1.1\r\n\r\n";
     let (request, ..) = parse_head(text).unwrap().unwrap();
     assert!(request.close && request.stream.is_none());
+}
+
+#[test]
+fn query_says_for_how_long_to_think() {
+    let think = |query: &str| {
+        let text = format!("POST /v1/chat/completions?{query} HTTP/1.1\r\n\r\n");
+        let (request, ..) = parse_head(text.as_bytes()).unwrap().unwrap();
+        request.think
+    };
+    assert_eq!(think("think=6450"), Some(Duration::from_micros(6_450)));
+    for other in ["think=", "think=x", "think=-1", "rethink=5", "close"] {
+        assert_eq!(think(other), None, "{other}");
+    }
 }

@@ -1,10 +1,10 @@
-//! Upstream for all lanes: one thread with a listener in each server host's namespace.
+//! Upstream as a thread of the bench, with a listener in each host's namespace that asks for one.
 //!
-//! It reads a request to its end, thinks, and answers as the upstream of the other benches does. What it saw of the
-//! request it tells the lane: whether the connection is the one that was to be measured is not left to belief.
+//! It reads a request to its end, thinks, and answers as [`super`] does. What it saw of the request it tells the bench:
+//! whether a connection was the one that was to be measured is not left to belief.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,24 +18,24 @@ use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_rustls::TlsAcceptor;
 
-use super::paths::THINK;
-use crate::upstream::answer::Answers;
-use crate::upstream::{BUFFER, fill, read_request};
+use super::answer::Answers;
+use super::{BUFFER, fill, read_request};
+use crate::alarm::Alarm;
 
 /// What upstream saw of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// Bytes of the body.
-    pub(super) body: u64,
+    pub(crate) body: u64,
     /// Which request of its connection it was, from 1.
-    pub(super) number: u64,
+    pub(crate) number: u64,
     /// From the end of the connection's handshakes to the request's first TLS record.
-    pub(super) age: Duration,
+    pub(crate) age: Duration,
 }
 
-/// What it saw of the requests of one lane since it was asked last.
+/// What it saw of the requests to one listener since it was asked last.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Notes(Arc<Mutex<Vec<Seen>>>);
+pub(crate) struct Notes(Arc<Mutex<Vec<Seen>>>);
 
 impl Notes {
     fn add(&self, seen: Seen) {
@@ -44,18 +44,22 @@ impl Notes {
     }
 
     /// Forgets what it saw so far.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
+        self.take_all();
+    }
+
+    /// All requests since the last call.
+    pub(crate) fn take_all(&self) -> Vec<Seen> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.clear();
+        std::mem::take(&mut *all)
     }
 
     /// The one request since the last call.
     ///
     /// # Errors
     /// When there were none, or several.
-    pub(super) fn take(&self) -> Result<Seen> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = std::mem::take(&mut *all);
+    pub(crate) fn take(&self) -> Result<Seen> {
+        let seen = self.take_all();
         ensure!(seen.len() == 1, "one request was {} upstream", seen.len());
         Ok(seen[0])
     }
@@ -63,24 +67,24 @@ impl Notes {
 
 /// A running upstream; dropping it ends the thread.
 #[derive(Debug)]
-pub(super) struct Upstream {
+pub(crate) struct Upstream {
     /// Taken only when it is dropped.
     listeners: Option<UnboundedSender<(TcpListener, Notes)>>,
     thread: Option<thread::JoinHandle<Result<()>>>,
 }
 
 impl Upstream {
-    /// Starts it, without a listener so far.
+    /// Starts it, without a listener so far; it thinks for so long before each answer.
     ///
     /// # Errors
     /// When there can be no thread.
-    pub(super) fn start(acceptor: TlsAcceptor) -> Result<Self> {
+    pub(crate) fn start(acceptor: TlsAcceptor, thinks: Duration) -> Result<Self> {
         let (listeners, coming) = unbounded_channel();
         let thread = thread::Builder::new().name("upstream".to_owned());
         let thread = thread.spawn(move || {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = runtime.enable_all().build_local(LocalOptions::default())?;
-            runtime.block_on(accept(coming, acceptor));
+            runtime.block_on(accept(coming, acceptor, thinks));
             Ok(())
         })?;
         Ok(Self {
@@ -93,8 +97,19 @@ impl Upstream {
     ///
     /// # Errors
     /// When it cannot.
-    pub(super) fn listen(&self, host: &Host) -> Result<(SocketAddr, Notes)> {
-        let listener = host.run(|| TcpListener::bind((host.ipv4(), 0)))??;
+    pub(crate) fn listen(&self, host: &Host) -> Result<(SocketAddr, Notes)> {
+        self.serve(host.run(|| TcpListener::bind((host.ipv4(), 0)))??)
+    }
+
+    /// The same on loopback, where this process is.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub(crate) fn listen_here(&self) -> Result<(SocketAddr, Notes)> {
+        self.serve(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?)
+    }
+
+    fn serve(&self, listener: TcpListener) -> Result<(SocketAddr, Notes)> {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let notes = Notes::default();
@@ -115,30 +130,45 @@ impl Drop for Upstream {
     }
 }
 
-async fn accept(mut coming: UnboundedReceiver<(TcpListener, Notes)>, acceptor: TlsAcceptor) {
+async fn accept(
+    mut coming: UnboundedReceiver<(TcpListener, Notes)>,
+    acceptor: TlsAcceptor,
+    thinks: Duration,
+) {
     while let Some((listener, notes)) = coming.recv().await {
-        tokio::task::spawn_local(listen(listener, notes, acceptor.clone()));
+        tokio::task::spawn_local(listen(listener, notes, acceptor.clone(), thinks));
     }
 }
 
-/// Serves all connections to one lane's listener; its end is that of all its requests, which are missed.
-async fn listen(listener: TcpListener, notes: Notes, acceptor: TlsAcceptor) -> io::Result<()> {
+/// Serves all connections to one listener; its end is that of all its requests, which are missed.
+async fn listen(
+    listener: TcpListener,
+    notes: Notes,
+    acceptor: TlsAcceptor,
+    thinks: Duration,
+) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     loop {
         let (stream, _) = listener.accept().await?;
         let (acceptor, notes) = (acceptor.clone(), notes.clone());
         tokio::task::spawn_local(async move {
             // A client that leaves is no failure; a request that fails is seen by who sent it.
-            let _ = serve(stream, &acceptor, &notes).await;
+            let _ = serve(stream, &acceptor, &notes, thinks).await;
         });
     }
 }
 
 /// Serves one connection until the peer closes it or asks to.
-async fn serve(stream: TcpStream, acceptor: &TlsAcceptor, notes: &Notes) -> Result<()> {
+async fn serve(
+    stream: TcpStream,
+    acceptor: &TlsAcceptor,
+    notes: &Notes,
+    thinks: Duration,
+) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = acceptor.accept(stream).await?;
     let (opened, answers) = (Instant::now(), Answers::default());
+    let alarm = Alarm::new()?;
     let mut buffer = BytesMut::with_capacity(BUFFER);
     let mut number = 0;
     while fill(&mut stream, &mut buffer).await? {
@@ -147,7 +177,10 @@ async fn serve(stream: TcpStream, acceptor: &TlsAcceptor, notes: &Notes) -> Resu
             break;
         };
         number += 1;
-        think();
+        match request.think {
+            Some(time) => alarm.until(Instant::now() + time).await?,
+            None => think(thinks),
+        }
         notes.add(Seen {
             body: request.body,
             number,
@@ -163,10 +196,9 @@ async fn serve(stream: TcpStream, acceptor: &TlsAcceptor, notes: &Notes) -> Resu
     Ok(())
 }
 
-/// Keeps the whole thread waiting: there is no other request meanwhile, and a timer of tokio's may be late by a
-/// millisecond.
-fn think() {
-    let until = Instant::now() + THINK;
+/// Keeps the whole thread waiting: who does not ask for a time sends one request at a time, and nothing is sharper.
+fn think(time: Duration) {
+    let until = Instant::now() + time;
     while let Some(left) = until.checked_duration_since(Instant::now()) {
         thread::park_timeout(left);
     }
@@ -183,7 +215,7 @@ mod tests {
         let seen = Seen {
             body: 1,
             number: 2,
-            age: THINK,
+            age: Duration::from_millis(1),
         };
         notes.add(seen);
         assert_eq!(notes.take().unwrap(), seen);
