@@ -16,7 +16,7 @@ use clap::Args;
 
 use crate::cgroup::Cgroup;
 use crate::facts::Facts;
-use crate::peer::{Kind, Peer, Site};
+use crate::peer::{CLIENTS, Kind, Peer, Site};
 use crate::report::{self, Report};
 use crate::rig::Rig;
 use crate::syscalls;
@@ -84,6 +84,7 @@ pub(crate) async fn run(options: Options, usual: &[Kind]) -> Result<()> {
         ca: &ca,
         cpu: Some(rig.peer_cpu),
         access_log: !options.peers_without_log,
+        clients: CLIENTS,
         proxy_binary: options.proxy_bin.as_deref(),
         cgroup: cgroup.as_ref(),
         probe_source: None,

@@ -26,7 +26,7 @@ use clap::Args;
 use crate::cgroup::Cgroup;
 use crate::cpu::order;
 use crate::facts::Facts;
-use crate::peer::{Kind, Site};
+use crate::peer::{CLIENTS, Kind, Site};
 use crate::prompts::is_unique;
 use crate::report::{progress, write_json};
 use crate::rig::{Directory, take_cpus};
@@ -161,6 +161,7 @@ pub(crate) async fn run(bench: Bench, options: Options) -> Result<()> {
             ca: &ca,
             cpu: Some(cpus.1),
             access_log: true,
+            clients: CLIENTS,
             proxy_binary: options.proxy_bin.as_deref(),
             cgroup: cgroup.as_ref(),
             probe_source: None,

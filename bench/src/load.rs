@@ -104,6 +104,16 @@ impl Target {
         })
     }
 
+    /// The same with requests that have this key.
+    pub(crate) fn with_key(self, key: &str) -> Self {
+        let request = String::from_utf8_lossy(&self.request);
+        let request = request.replacen("Bearer client\r\n", &format!("Bearer {key}\r\n"), 1);
+        Self {
+            request: request.into_bytes().into(),
+            ..self
+        }
+    }
+
     /// Opens a connection by way of this socket, with TLS if it wants that.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Benchmarks of holysheep-proxy against other proxies, run by `cargo xtask bench`.
 //!
-//! Each bench is a module and a subcommand: [`cpu`], [`faults`], [`latency`], [`probes`], [`prompts`], [`streams`]. [`load`] and [`upstream`]
+//! Each bench is a module and a subcommand: [`cpu`], [`faults`], [`latency`], [`memory`], [`probes`], [`prompts`], [`streams`]. [`load`] and [`upstream`]
 //! are the two ends of the rig and can also be run by hand. Everything stays
 //! on loopback, or in network namespaces of its own, and ends by itself.
 
@@ -13,6 +13,7 @@ mod faults;
 mod framing;
 mod latency;
 mod load;
+mod memory;
 mod peer;
 mod probes;
 mod process;
@@ -31,7 +32,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::peer::Kind;
+use crate::peer::{Feature, Kind};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -52,8 +53,13 @@ enum Bench {
     Ebpf(cpu::Options),
     /// CPU time per proxied request, with limits for clients against without.
     Limits(cpu::Options),
+    /// CPU time per proxied request, with one thing on against without: TLS to clients, 10,000 clients, 64 keys, 16 upstreams,
+    /// traces.
+    Features(cpu::Options),
     /// What clients notice when one of three endpoints fails, and how soon it is left alone and used again.
     Faults(faults::Options),
+    /// What each proxy holds, idle and with clients, and how soon it is there.
+    Memory(memory::Options),
     /// Health probes while the peer is offered ten times what it can carry.
     Probes(probes::Options),
     /// How long requests with long prompts take over paths with a delay, losses, or a narrow link.
@@ -97,7 +103,13 @@ async fn run(bench: Bench) -> Result<()> {
         Bench::Limits(options) => {
             cpu::run(options, &[Kind::HolySheep, Kind::HolySheepLimits]).await
         }
+        Bench::Features(options) => {
+            let with = Feature::ALL.map(Kind::With);
+            let kinds: Vec<_> = std::iter::once(Kind::HolySheep).chain(with).collect();
+            cpu::run(options, &kinds).await
+        }
         Bench::Faults(options) => faults::run(options).await,
+        Bench::Memory(options) => memory::run(options).await,
         Bench::Probes(options) => probes::run(options).await,
         Bench::Prompts(options) => prompts::run(options).await,
         Bench::Streams(options) => streams::run(options).await,

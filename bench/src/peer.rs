@@ -5,6 +5,7 @@
 //! it is dropped.
 
 mod extra;
+mod feature;
 mod haproxy;
 mod holysheep;
 mod kind;
@@ -24,12 +25,16 @@ use crate::accounting;
 use crate::cgroup::Cgroup;
 use crate::load::{self, Target};
 use crate::process::Process;
+pub(crate) use feature::Feature;
 use holysheep::Variant;
 pub(crate) use holysheep::product;
 pub(crate) use kind::{Kind, LIMITS, NO_DELAY, NO_EBPF, SYSTEM_WINDOW};
 
 /// How long a peer may take from its start to its first correct answer.
 const START: Duration = Duration::from_secs(10);
+
+/// As many as a peer is set up for.
+pub(crate) const CLIENTS: usize = 2_000;
 
 /// The file for what it writes to standard output, which is the product's access log.
 const OUTPUT: &str = "stdout.log";
@@ -49,6 +54,8 @@ pub(crate) struct Site<'a> {
     pub(crate) cpu: Option<usize>,
     /// Whether nginx and HAProxy write access logs.
     pub(crate) access_log: bool,
+    /// Most clients at a time, for peers whose memory depends on it: [`CLIENTS`], unless there are to be more.
+    pub(crate) clients: usize,
     /// The product's binary.
     pub(crate) proxy_binary: Option<&'a Path>,
     /// For a cgroup of the product's own, as a container has one; without, it shares the bench's.
@@ -63,6 +70,8 @@ struct Launch {
     version: String,
     /// The product's port for metrics.
     admin: Option<u16>,
+    /// Where requests go, if not to the plain port as the load sends them to everybody.
+    target: Option<Target>,
 }
 
 /// A peer that answers requests.
@@ -77,6 +86,8 @@ pub(crate) struct Peer {
     pub(crate) admin: Option<u16>,
     /// Its access log, if it is the product's.
     pub(crate) log: Option<PathBuf>,
+    /// From its start to its first correct answer.
+    pub(crate) took: Duration,
     process: Option<Process>,
     /// What it is before.
     behind: Option<Box<Peer>>,
@@ -125,6 +136,7 @@ impl Peer {
             target,
             admin: None,
             log: None,
+            took: Duration::ZERO,
             process: None,
             behind: None,
         })
@@ -141,6 +153,7 @@ impl Peer {
             mut command,
             version,
             admin,
+            target,
         } = match kind {
             Kind::Direct => bail!("direct has no process"),
             Kind::HolySheepIngress => nginx::ingress(site, &directory, port)?,
@@ -152,6 +165,7 @@ impl Peer {
             Kind::HolySheepNoEbpf => holysheep::launch(site, port, place, Variant::NoEbpf)?,
             Kind::HolySheepOff => holysheep::launch(site, port, place, Variant::SystemWindow)?,
             Kind::HolySheepLimits => holysheep::launch(site, port, place, Variant::Limits)?,
+            Kind::With(feature) => holysheep::launch(site, port, place, Variant::With(*feature))?,
             Kind::Extra { command, .. } => extra::launch(command, site, port)?,
         };
         command
@@ -159,17 +173,20 @@ impl Peer {
             .stdin(Stdio::null())
             .stdout(File::create(directory.join(OUTPUT))?)
             .stderr(File::create(directory.join("stderr.log"))?);
+        let begun = Instant::now();
         let mut process = Process::spawn(&mut command, site.cpu)?;
-        let target = Target::plain(port);
+        let target = target.unwrap_or_else(|| Target::plain(port));
         ready(&mut process, &target)
             .await
             .with_context(|| format!("{name} did not start: {}", tail(&directory)))?;
+        let took = begun.elapsed();
         let peer = Self {
             name,
             version,
             target,
             admin,
             log: admin.map(|_| directory.join(OUTPUT)),
+            took,
             process: Some(process),
             behind: None,
         };
@@ -232,7 +249,7 @@ async fn ready(process: &mut Process, target: &Target) -> Result<()> {
         match load::probe(target).await {
             Ok(()) => return Ok(()),
             Err(error) if Instant::now() > deadline => return Err(error),
-            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
         }
     }
 }

@@ -21,7 +21,7 @@ use clap::Args;
 
 use crate::cgroup::Cgroup;
 use crate::facts::Facts;
-use crate::peer::{Kind, Site};
+use crate::peer::{CLIENTS, Kind, Site};
 use crate::report;
 use crate::rig::Directory;
 use crate::upstream::hosted::Upstream;
@@ -107,6 +107,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         ca: &ca,
         cpu: None,
         access_log: true,
+        clients: CLIENTS,
         proxy_binary: options.proxy_bin.as_deref(),
         cgroup: cgroup.as_ref(),
         probe_source: None,

@@ -20,7 +20,7 @@ use clap::Args;
 use crate::cgroup::Cgroup;
 use crate::cpu::{order, startable};
 use crate::facts::Facts;
-use crate::peer::{Kind, Peer, Site};
+use crate::peer::{CLIENTS, Kind, Peer, Site};
 use crate::prompts::is_unique;
 use crate::report;
 use crate::rig::Rig;
@@ -91,6 +91,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         ca: &ca,
         cpu: Some(rig.peer_cpu),
         access_log: true,
+        clients: CLIENTS,
         proxy_binary: options.proxy_bin.as_deref(),
         cgroup: cgroup.as_ref(),
         probe_source: None,

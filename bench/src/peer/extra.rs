@@ -28,5 +28,6 @@ pub(super) fn launch(command: &str, site: &Site<'_>, port: u16) -> Result<Launch
         command,
         version,
         admin: None,
+        target: None,
     })
 }

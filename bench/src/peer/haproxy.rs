@@ -44,6 +44,7 @@ pub(super) fn launch(
             ("LOG", log.to_owned()),
             ("NO_DELAY", no_delay.to_owned()),
             ("PORT", port.to_string()),
+            ("CONNECTIONS", (2 * site.clients + 96).to_string()),
             ("UPSTREAM", site.upstream.to_string()),
             ("CA", site.ca.display().to_string()),
         ],
@@ -54,5 +55,6 @@ pub(super) fn launch(
         command,
         version,
         admin: None,
+        target: None,
     })
 }

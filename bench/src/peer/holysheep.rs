@@ -5,7 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Launch, Site, configure, free_port, version};
+use super::feature::{Feature, Prepared};
+use super::{Launch, Site, free_port, version};
 use crate::cgroup::Cgroup;
 
 /// Moves the shell to the cgroup named first and becomes the program named second.
@@ -28,6 +29,8 @@ pub(super) enum Variant {
     SystemWindow,
     /// Limits for its clients.
     Limits,
+    /// One thing more.
+    With(Feature),
 }
 
 /// The product with its access log on, in JSON, to standard output. `place` is its directory's name, and its cgroup's.
@@ -36,7 +39,7 @@ pub(super) fn launch(site: &Site<'_>, port: u16, place: &str, variant: Variant) 
     let admin = free_port()?;
     let ebpf = match variant {
         Variant::NoEbpf => "off",
-        Variant::Usual | Variant::SystemWindow | Variant::Limits => "auto",
+        _ => "auto",
     };
     // A name where there is one to be resolved, as in production.
     let host = match site.upstream.ip() {
@@ -53,19 +56,24 @@ pub(super) fn launch(site: &Site<'_>, port: u16, place: &str, variant: Variant) 
         ])
         .arg("--upstream-ca")
         .arg(site.ca)
-        .args(["--workers", "1", "--ebpf", ebpf, "--log-format", "json"])
-        .env("HOLYSHEEP_API_KEY", "cr_bench");
-    let configuration = match variant {
-        Variant::Usual | Variant::NoEbpf => None,
-        Variant::SystemWindow => Some(SYSTEM_WINDOW),
-        Variant::Limits => Some(LIMITS),
+        .args(["--workers", "1", "--ebpf", ebpf, "--log-format", "json"]);
+    // Several keys would be too many with one more.
+    if variant != Variant::With(Feature::Keys) {
+        command.env("HOLYSHEEP_API_KEY", "cr_bench");
+    }
+    // Not beside its output, which would wake whoever watches the directory all the time.
+    let directory = site.directory.join(place).join("configuration");
+    std::fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
+    let prepared = match variant {
+        Variant::Usual | Variant::NoEbpf => Prepared::default(),
+        Variant::SystemWindow => Prepared::configured(SYSTEM_WINDOW),
+        Variant::Limits => Prepared::configured(LIMITS),
+        Variant::With(feature) => feature.prepare(site, port, &directory)?,
     };
-    if let Some(configuration) = configuration {
-        // Not beside its output, which would wake whoever watches the directory all the time.
-        let directory = site.directory.join(place).join("configuration");
-        std::fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
+    if !prepared.configuration.is_empty() {
         let file = directory.join("holysheep.yaml");
-        configure(&file, configuration, &[])?;
+        std::fs::write(&file, prepared.configuration)
+            .with_context(|| file.display().to_string())?;
         command.arg("--config").arg(file);
     }
     if let Some(source) = site.probe_source {
@@ -74,6 +82,7 @@ pub(super) fn launch(site: &Site<'_>, port: u16, place: &str, variant: Variant) 
     Ok(Launch {
         command,
         admin: Some(admin),
+        target: prepared.target,
         version,
     })
 }
@@ -87,10 +96,7 @@ pub(crate) fn product(
     cgroup: Option<&Cgroup>,
     place: &str,
 ) -> Result<(Command, String)> {
-    let binary = match binary {
-        Some(path) => absolute(path)?,
-        None => built()?,
-    };
+    let binary = self::binary(binary)?;
     let version = version(&binary, "version", "cargo xtask build")?;
     let mut command = match cgroup {
         // Kernel programs are attached to a cgroup: the bench's own packets are not the product's to pay for.
@@ -109,6 +115,17 @@ pub(crate) fn product(
         }
     }
     Ok((command, format!("{version} ({})", profile(&binary))))
+}
+
+/// The program that was named, or the build that there is.
+///
+/// # Errors
+/// When there is none.
+pub(super) fn binary(named: Option<&Path>) -> Result<PathBuf> {
+    match named {
+        Some(path) => absolute(path),
+        None => built(),
+    }
 }
 
 /// The optimised build if there is one; this program lies in a sibling directory.

@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use anyhow::{Result, anyhow, bail};
 
+use super::feature::Feature;
+
 /// The name of the product without kernel programs.
 pub(crate) const NO_EBPF: &str = "holysheep-no-ebpf";
 
@@ -42,6 +44,8 @@ pub(crate) enum Kind {
     HolySheepLimits,
     /// The product behind nginx as an ingress controller sets it up.
     HolySheepIngress,
+    /// The product with one thing more.
+    With(Feature),
     /// Any other program, given as a name and a command line with placeholders.
     Extra { name: String, command: String },
 }
@@ -83,6 +87,7 @@ impl Kind {
             Self::HolySheepOff => SYSTEM_WINDOW,
             Self::HolySheepLimits => LIMITS,
             Self::HolySheepIngress => INGRESS,
+            Self::With(feature) => feature.name(),
             Self::Extra { name, .. } => name,
         }
     }
@@ -110,9 +115,12 @@ impl FromStr for Kind {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let known = || Self::KNOWN.map(|kind| kind.name().to_owned()).join(", ");
-        Self::KNOWN
-            .into_iter()
+        let all = || Self::KNOWN.into_iter().chain(Feature::ALL.map(Self::With));
+        let known = || {
+            let names: Vec<_> = all().map(|kind| kind.name().to_owned()).collect();
+            names.join(", ")
+        };
+        all()
             .find(|kind| kind.name() == text)
             .ok_or_else(|| anyhow!("no peer {text:?}; there are {}", known()))
     }
@@ -132,7 +140,7 @@ mod tests {
 
     #[test]
     fn names_are_read_back() {
-        for kind in Kind::KNOWN {
+        for kind in Kind::KNOWN.into_iter().chain(Feature::ALL.map(Kind::With)) {
             assert_eq!(kind.name().parse::<Kind>().unwrap(), kind);
         }
         assert!("apache".parse::<Kind>().is_err());

@@ -60,6 +60,7 @@ fn launch(
             ("DIRECTORY", path.to_string()),
             ("ACCESS_LOG", access_log),
             ("PORT", port.to_string()),
+            ("CONNECTIONS", (2 * site.clients + 96).to_string()),
             ("UPSTREAM", site.upstream.to_string()),
             ("CA", site.ca.display().to_string()),
         ],
@@ -78,5 +79,6 @@ fn launch(
         command,
         version,
         admin: None,
+        target: None,
     })
 }

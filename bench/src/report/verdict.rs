@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Report;
-use crate::peer::{LIMITS, NO_DELAY, NO_EBPF, SYSTEM_WINDOW};
+use crate::peer::{Feature, LIMITS, NO_DELAY, NO_EBPF, SYSTEM_WINDOW};
 use crate::statistics::{Spread, paired_ratio};
 
 /// At most this share of the CPU time of the better of HAProxy and kept-alive nginx.
@@ -35,6 +35,11 @@ fn subjects(report: &Report) -> Vec<&str> {
         .collect()
 }
 
+/// Whether that is the product with one thing more, which is compared with the product alone.
+fn is_feature(name: &str) -> bool {
+    Feature::ALL.iter().any(|feature| feature.name() == name)
+}
+
 /// Every subject against every other proxy.
 pub(super) fn ratios(report: &Report) -> String {
     let mut text =
@@ -50,6 +55,7 @@ pub(super) fn ratios(report: &Report) -> String {
             .targets()
             .into_iter()
             .filter(|other| !subjects[index..].contains(other))
+            .filter(|other| !(is_feature(subject) && is_feature(other)))
         {
             for &connections in &report.connections {
                 if let Some(ratio) = ratio(report, subject, other, connections) {
