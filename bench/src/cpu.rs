@@ -37,7 +37,7 @@ pub(crate) struct Options {
     /// Fewer and shorter rounds, for a first look.
     #[arg(long)]
     quick: bool,
-    /// Only these: direct, nginx-article, nginx, haproxy, haproxy-no-delay, holysheep,
+    /// Only these: direct, hyper-bare, nginx-article, nginx, haproxy, haproxy-no-delay, holysheep,
     /// holysheep-no-ebpf, holysheep-off, holysheep-limits, holysheep-ingress.
     #[arg(long, value_delimiter = ',', value_name = "PEERS")]
     only: Option<Vec<Kind>>,
@@ -57,6 +57,9 @@ pub(crate) struct Options {
     /// Write everything measured to this file, too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draw CPU time per request to this file.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 /// Measures `usual` or what the options name instead, and prints.
@@ -117,6 +120,9 @@ pub(crate) async fn run(options: Options, usual: &[Kind]) -> Result<()> {
         count_syscalls(&rig, &site, &kinds, &mut report).await;
     }
     report.print();
+    if let Some(path) = &options.svg {
+        report.draw(path)?;
+    }
     match &options.json {
         Some(path) => report.write_json(path),
         None => Ok(()),

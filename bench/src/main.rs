@@ -6,6 +6,7 @@
 
 mod accounting;
 mod alarm;
+mod bare;
 mod cgroup;
 mod cpu;
 mod facts;
@@ -74,6 +75,8 @@ enum Bench {
     Load(load::Options),
     /// Serve fixed answers over TLS on loopback.
     Upstream(upstream::Options),
+    /// Be a proxy of hyper and nothing else, on loopback.
+    Bare(bare::Options),
 }
 
 /// What shells report for a program that was interrupted.
@@ -117,5 +120,6 @@ async fn run(bench: Bench) -> Result<()> {
         Bench::Table(options) => latency::run(latency::Bench::Table, options).await,
         Bench::Load(options) => load::run(options).await,
         Bench::Upstream(options) => upstream::run(options).await,
+        Bench::Bare(options) => bare::run(options).await,
     }
 }

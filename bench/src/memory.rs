@@ -27,7 +27,7 @@ use clients::Clients;
 use table::Report;
 
 /// What is compared, in the order of the table.
-const PEERS: [Kind; 3] = [Kind::Nginx, Kind::HaProxy, Kind::HolySheep];
+const PEERS: [Kind; 4] = [Kind::Bare, Kind::Nginx, Kind::HaProxy, Kind::HolySheep];
 
 /// Between two looks at a process' memory.
 const LOOK: Duration = Duration::from_millis(250);
@@ -53,8 +53,8 @@ pub(crate) struct Options {
     /// Fewer connections, streams and starts, for a first look.
     #[arg(long)]
     quick: bool,
-    /// Only these: nginx-article, nginx, haproxy, haproxy-no-delay, holysheep, holysheep-no-ebpf, holysheep-off,
-    /// holysheep-limits, holysheep-ingress [default: nginx, haproxy, holysheep].
+    /// Only these: hyper-bare, nginx-article, nginx, haproxy, haproxy-no-delay, holysheep, holysheep-no-ebpf, holysheep-off,
+    /// holysheep-limits, holysheep-ingress [default: hyper-bare, nginx, haproxy, holysheep].
     #[arg(long, value_delimiter = ',', value_name = "PEERS")]
     peers: Option<Vec<Kind>>,
     /// The product's program [default: the dist build, else the release build].

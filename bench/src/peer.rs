@@ -28,7 +28,7 @@ use crate::process::Process;
 pub(crate) use feature::Feature;
 use holysheep::Variant;
 pub(crate) use holysheep::product;
-pub(crate) use kind::{Kind, LIMITS, NO_DELAY, NO_EBPF, SYSTEM_WINDOW};
+pub(crate) use kind::{BARE, Kind, LIMITS, NO_DELAY, NO_EBPF, SYSTEM_WINDOW};
 
 /// How long a peer may take from its start to its first correct answer.
 const START: Duration = Duration::from_secs(10);
@@ -156,6 +156,7 @@ impl Peer {
             target,
         } = match kind {
             Kind::Direct => bail!("direct has no process"),
+            Kind::Bare => bare(site, port)?,
             Kind::HolySheepIngress => nginx::ingress(site, &directory, port)?,
             Kind::NginxArticle => nginx::article(site, &directory, port)?,
             Kind::Nginx => nginx::tuned(site, &directory, port)?,
@@ -237,6 +238,21 @@ impl Peer {
         }
         Ok(())
     }
+}
+
+/// This program itself, as [`crate::bare`].
+fn bare(site: &Site<'_>, port: u16) -> Result<Launch> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .args(["bare", "--port", &port.to_string()])
+        .args(["--upstream", &site.upstream.to_string(), "--ca"])
+        .arg(site.ca);
+    Ok(Launch {
+        command,
+        version: "hyper, tokio and rustls, and nothing else".to_owned(),
+        admin: None,
+        target: None,
+    })
 }
 
 /// Sends requests until one is answered correctly.

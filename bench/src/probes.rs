@@ -57,6 +57,9 @@ pub(crate) struct Options {
     /// Write everything measured to this file, too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draw which share of the probes fails to this file.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 /// Measures and prints.
@@ -121,6 +124,9 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         }
     }
     report.print();
+    if let Some(path) = &options.svg {
+        report.draw(path)?;
+    }
     if let Some(path) = &options.json {
         report::write_json(path, &report)?;
     }

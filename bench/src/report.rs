@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "the report is this program's output")]
 #![expect(clippy::print_stderr, reason = "progress must not mix with the report")]
 
+mod bars;
 mod table;
 mod verdict;
 
@@ -17,7 +18,9 @@ use serde::Serialize;
 use crate::cpu::Turn;
 use crate::facts::Facts;
 use crate::load::Measured;
+use crate::statistics::Spread;
 use crate::syscalls::Syscalls;
+pub(crate) use bars::Bars;
 pub(crate) use verdict::judgement;
 
 /// Shares of a CPU from which on a turn counts as disturbed.
@@ -108,6 +111,28 @@ impl Report {
         }
         let shares = |turn: &Turn| (turn.foreign(), turn.steal);
         print_disturbed(&self.turns.iter().map(shares).collect::<Vec<_>>());
+    }
+
+    /// CPU time per request as a picture.
+    ///
+    /// # Errors
+    /// When there is none, or the file cannot be written.
+    pub(crate) fn draw(&self, path: &Path) -> Result<()> {
+        let bars = |connections: &usize| {
+            let targets = self.targets().into_iter().filter_map(|target| {
+                let figures = self.series(target, *connections, |turn| turn.cpu_us);
+                let spread = Spread::of(figures.into_iter().map(|(_, figure)| figure))?;
+                Some((target.to_owned(), spread))
+            });
+            (format!("{connections} connections"), targets.collect())
+        };
+        Bars {
+            title: "CPU time of a proxied request".to_owned(),
+            unit: "µs",
+            groups: self.connections.iter().map(bars).collect(),
+            note: "Medians of rounds, with the least and the most; less is better.",
+        }
+        .draw(path)
     }
 
     /// Writes it for programs.

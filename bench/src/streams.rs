@@ -67,6 +67,9 @@ pub(crate) struct Options {
     /// Write everything measured to this file, too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draw how late events are to this file.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 /// Measures and prints.
@@ -123,6 +126,9 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         }
     }
     report.print();
+    if let Some(path) = &options.svg {
+        report.draw(path)?;
+    }
     match &options.json {
         Some(path) => report::write_json(path, &report),
         None => Ok(()),

@@ -1,5 +1,8 @@
 //! `cargo xtask bench`: builds what is measured and what measures, then measures.
 
+mod all;
+mod book;
+
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;
@@ -12,7 +15,8 @@ use crate::{apt, command};
 #[derive(Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Options {
-    /// Which bench, and its flags [default: cpu], e.g. `cpu --quick`; `--help` shows them all
+    /// Which bench, and its flags, e.g. `cpu --quick`; `--help` shows them all. Without one all are run, which takes more
+    /// than an hour and a half and writes docs/benchmarks.md; with `--quick` alone, two minutes for a rough answer
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,
@@ -22,10 +26,8 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
-    let arguments = match options.arguments.as_slice() {
-        [] => &["cpu".to_owned()],
-        given => given,
-    };
+    let arguments = options.arguments.as_slice();
+    let quick = matches!(arguments, [only] if only == "--quick");
     let mut cargo = workspace.cargo(["build", "--release", "-p", "holysheep-bench"]);
     command::run(&mut cargo, "the compiler's message is above")?;
     if measures_proxy(arguments) {
@@ -33,6 +35,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         // The bench takes this build by itself, unless `--proxy-bin` names another.
         let mut cargo = workspace.cargo(["build", "--profile", "dist", "-p", "holysheep-proxy"]);
         command::run(&mut cargo, "the compiler's message is above")?;
+    }
+    if arguments.is_empty() || quick {
+        return all::run(workspace, quick);
     }
     let mut bench = Command::new(workspace.binary("release", "holysheep-bench"));
     bench.args(arguments).current_dir(workspace.root());
@@ -73,7 +78,7 @@ fn is(arguments: &[String], bench: &str) -> bool {
 
 /// Whether this is a run against peers: not one end of the rig, not a question, not another build.
 fn measures_proxy(arguments: &[String]) -> bool {
-    let is_end = |first: &String| ["load", "upstream", "help"].contains(&first.as_str());
+    let is_end = |first: &String| ["bare", "help", "load", "upstream"].contains(&first.as_str());
     let asks = |argument: &String| {
         argument == "--help" || argument == "-h" || argument.starts_with("--proxy-bin")
     };
@@ -91,7 +96,9 @@ const PERF: &str = "linux-perf";
 
 /// The packages of programs that a bench with these flags wants and that are not there.
 fn missing(arguments: &[String], is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    let never_counts = ["faults", "latency", "probes", "prompts", "streams", "table"];
+    let never_counts = [
+        "faults", "latency", "memory", "probes", "prompts", "streams", "table",
+    ];
     let may_count = never_counts.iter().all(|bench| !is(arguments, bench));
     let counts = may_count && !arguments.iter().any(|flag| flag == "--no-syscalls");
     let tracers = TRACERS.into_iter().filter(|_| counts);

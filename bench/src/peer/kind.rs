@@ -6,6 +6,9 @@ use anyhow::{Result, anyhow, bail};
 
 use super::feature::Feature;
 
+/// The name of the least that a proxy can be made of hyper.
+pub(crate) const BARE: &str = "hyper-bare";
+
 /// The name of the product without kernel programs.
 pub(crate) const NO_EBPF: &str = "holysheep-no-ebpf";
 
@@ -26,6 +29,8 @@ pub(crate) const INGRESS: &str = "holysheep-ingress";
 pub(crate) enum Kind {
     /// No proxy: the load generator speaks TLS to the upstream itself.
     Direct,
+    /// The least that a proxy can be made of hyper: the floor.
+    Bare,
     /// nginx with the article's configuration.
     NginxArticle,
     /// nginx with working keep-alive.
@@ -52,8 +57,9 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Everything that has a name of its own, in the order of the table.
-    pub(crate) const KNOWN: [Self; 10] = [
+    pub(crate) const KNOWN: [Self; 11] = [
         Self::Direct,
+        Self::Bare,
         Self::NginxArticle,
         Self::Nginx,
         Self::HaProxy,
@@ -66,8 +72,9 @@ impl Kind {
     ];
 
     /// What `cpu` measures unless told otherwise: everything that differs from the product by more than a flag.
-    pub(crate) const USUAL: [Self; 5] = [
+    pub(crate) const USUAL: [Self; 6] = [
         Self::Direct,
+        Self::Bare,
         Self::NginxArticle,
         Self::Nginx,
         Self::HaProxy,
@@ -78,6 +85,7 @@ impl Kind {
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Direct => "direct",
+            Self::Bare => BARE,
             Self::NginxArticle => "nginx-article",
             Self::Nginx => "nginx",
             Self::HaProxy => "haproxy",

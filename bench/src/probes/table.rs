@@ -1,6 +1,8 @@
 //! What the bench of probes prints.
 #![expect(clippy::print_stdout, reason = "the report is this program's output")]
 
+use std::path::Path;
+
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
@@ -8,7 +10,7 @@ use super::prober::{Probed, TIMEOUT};
 use super::turn::{OVERLOAD, PATIENCE, Turn};
 use crate::facts::Facts;
 use crate::peer::Kind;
-use crate::report::{print_facts, print_wrapped};
+use crate::report::{Bars, print_facts, print_wrapped};
 use crate::statistics::Spread;
 
 /// What the 99th percentile of steered probes has to stay below, in milliseconds.
@@ -108,6 +110,28 @@ impl Report {
                 print_wrapped("NOTE ", &format!("{place}: first failure: {failure}"));
             }
         }
+    }
+
+    /// Which share of the probes fails, as a picture.
+    ///
+    /// # Errors
+    /// When there is nothing to draw, or the file cannot be written.
+    pub(super) fn draw(&self, path: &Path) -> Result<()> {
+        let failed = |turn: &Turn| {
+            let probes = turn.probed.took_ms.len().max(1) as f64;
+            turn.probed.failed as f64 / probes * 100.0
+        };
+        let bars = self.by_peer().into_iter().filter_map(|(peer, turns)| {
+            let spread = Spread::of(turns.iter().map(|turn| failed(turn)))?;
+            Some((peer.to_owned(), spread))
+        });
+        Bars {
+            title: "Health probes that fail under overload".to_owned(),
+            unit: "%",
+            groups: vec![("share of probes".to_owned(), bars.collect())],
+            note: "Medians of rounds, with the least and the most.",
+        }
+        .draw(path)
     }
 
     /// Whether the product's own counters are those of the probes sent.

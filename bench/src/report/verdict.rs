@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Report;
-use crate::peer::{Feature, LIMITS, NO_DELAY, NO_EBPF, SYSTEM_WINDOW};
+use crate::peer::{BARE, Feature, LIMITS, NO_DELAY, NO_EBPF, SYSTEM_WINDOW};
 use crate::statistics::{Spread, paired_ratio};
 
 /// At most this share of the CPU time of the better of HAProxy and kept-alive nginx.
@@ -21,6 +21,7 @@ const AGAINST_NO_LIMITS: f64 = 1.03;
 fn subjects(report: &Report) -> Vec<&str> {
     let others = [
         "direct",
+        BARE,
         "nginx-article",
         "nginx",
         "haproxy",

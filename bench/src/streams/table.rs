@@ -2,13 +2,15 @@
 #![expect(clippy::print_stdout, reason = "the report is this program's output")]
 
 use std::fmt::Write;
+use std::path::Path;
 
+use anyhow::Result;
 use serde::Serialize;
 
 use super::turn::{Level, Turn};
 use super::verdict;
 use crate::facts::Facts;
-use crate::report::{print_disturbed, print_facts, print_wrapped};
+use crate::report::{Bars, print_disturbed, print_facts, print_wrapped};
 use crate::statistics::Spread;
 
 /// Everything one run measured; this is also the shape of the JSON file.
@@ -26,6 +28,9 @@ pub(super) struct Report {
     pub(super) levels: Vec<Level>,
     pub(super) turns: Vec<Turn>,
 }
+
+/// From here on events are held back and not late, in µs.
+const HELD_BACK: f64 = 50_000.0;
 
 /// What the columns mean.
 const NOTES: [&str; 5] = [
@@ -78,6 +83,28 @@ impl Report {
         }
         let shares = |turn: &Turn| (turn.foreign, turn.steal);
         print_disturbed(&self.turns.iter().map(shares).collect::<Vec<_>>());
+    }
+
+    /// How late events are, as a picture. Contenders that hold them back for many times as long would hide all others.
+    ///
+    /// # Errors
+    /// When there is nothing to draw, or the file cannot be written.
+    pub(super) fn draw(&self, path: &Path) -> Result<()> {
+        let groups = self.levels.iter().map(|level| {
+            let bars = self.contenders.iter().filter_map(|contender| {
+                let turns = self.turns(contender, level.streams);
+                let spread = Spread::of(turns.map(|turn| turn.later_us.p99))?;
+                (spread.median < HELD_BACK).then(|| (contender.clone(), spread))
+            });
+            (at(level.streams), bars.collect())
+        });
+        Bars {
+            title: "How late events of a stream arrive, p99".to_owned(),
+            unit: "µs",
+            groups: groups.collect(),
+            note: "Medians of rounds, with the least and the most; contenders that hold events back for 50 ms and more are left out.",
+        }
+        .draw(path)
     }
 
     /// The valid turns of one contender at a number of streams.

@@ -1,0 +1,173 @@
+//! All benches, one after the other, and `docs/benchmarks.md` with what they printed.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use super::book::{self, Printed};
+use crate::workspace::Workspace;
+
+/// A bench as it is run among all.
+struct Bench {
+    name: &'static str,
+    /// What it is run with, besides where its figures go.
+    flags: &'static [&'static str],
+    /// Whether it draws.
+    draws: bool,
+    /// About how long it takes, in minutes.
+    minutes: u32,
+}
+
+const fn bench(
+    name: &'static str,
+    flags: &'static [&'static str],
+    draws: bool,
+    minutes: u32,
+) -> Bench {
+    Bench {
+        name,
+        flags,
+        draws,
+        minutes,
+    }
+}
+
+/// All of them, those that tell most first.
+const ALL: [Bench; 11] = [
+    bench("table", &[], true, 6),
+    bench("latency", &[], true, 4),
+    bench("cpu", &[], true, 6),
+    bench(
+        "ebpf",
+        &["--rounds", "20", "--seconds", "2", "--no-syscalls"],
+        false,
+        5,
+    ),
+    bench(
+        "limits",
+        &["--rounds", "60", "--seconds", "1", "--no-syscalls"],
+        false,
+        8,
+    ),
+    bench(
+        "features",
+        &["--rounds", "20", "--seconds", "1", "--no-syscalls"],
+        true,
+        9,
+    ),
+    bench("memory", &[], false, 5),
+    bench("probes", &[], true, 7),
+    bench("streams", &[], true, 6),
+    bench("prompts", &[], false, 25),
+    bench("faults", &[], false, 30),
+];
+
+/// What gives a rough answer in two minutes.
+const QUICK: [Bench; 3] = [
+    bench("cpu", &["--quick", "--no-syscalls"], false, 1),
+    bench("latency", &["--quick"], false, 1),
+    bench("memory", &["--quick"], false, 1),
+];
+
+/// Runs all of them.
+///
+/// # Errors
+/// When one of them fails, those before it being in the document already, or the document has no place for one.
+pub(super) fn run(workspace: &Workspace, quick: bool) -> Result<ExitCode> {
+    let benches: &[Bench] = if quick { &QUICK } else { &ALL };
+    let minutes: u32 = benches.iter().map(|bench| bench.minutes).sum();
+    println!("{} benches, about {minutes} minutes.", benches.len());
+    let figures = workspace.root().join("target/bench");
+    let plots = workspace.root().join("docs/plots");
+    for directory in [&figures, &plots] {
+        fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
+    }
+    for (index, bench) in benches.iter().enumerate() {
+        let Bench { name, minutes, .. } = bench;
+        println!(
+            "\n== {name}: {} of {}, about {minutes} minutes",
+            index + 1,
+            benches.len()
+        );
+        let mut command = Command::new(workspace.binary("release", "holysheep-bench"));
+        command
+            .arg(name)
+            .args(bench.flags)
+            .current_dir(workspace.root());
+        command
+            .arg("--json")
+            .arg(figures.join(format!("{name}.json")));
+        if bench.draws {
+            command.arg("--svg").arg(plots.join(format!("{name}.svg")));
+        }
+        let text = told(command).with_context(|| format!("bench {name}"))?;
+        if quick {
+            continue;
+        }
+        let words = [&["cargo xtask bench", name], bench.flags].concat();
+        let printed = Printed {
+            bench: name,
+            command: words.join(" "),
+            text,
+            has_plot: bench.draws,
+        };
+        let path = workspace.root().join("docs/benchmarks.md");
+        let document = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let document = book::with(&document, &printed)?;
+        fs::write(&path, document).with_context(|| path.display().to_string())?;
+    }
+    match quick {
+        true => println!(
+            "\nNext: `cargo xtask bench` runs all of them at length, more than an hour and a half, and writes docs/benchmarks.md; \
+             `cargo xtask bench NAME` runs one."
+        ),
+        false => println!(
+            "\nNext: look at `git diff docs/benchmarks.md docs/plots`; the figures themselves are in target/bench."
+        ),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a bench, shows what it prints while it does, and gives that.
+fn told(mut command: Command) -> Result<String> {
+    let begun = Instant::now();
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let stdout = child.stdout.take().context("no pipe")?;
+    let mut text = String::new();
+    for line in BufReader::new(stdout).lines() {
+        let line = line?;
+        println!("{line}");
+        std::io::stdout().flush()?;
+        text.push_str(&line);
+        text.push('\n');
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("it ended with {status}; its message is above");
+    }
+    println!("({:.0} s)", begun.elapsed().as_secs_f64());
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_has_a_place_for_each_bench() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/benchmarks.md");
+        let document = fs::read_to_string(root).unwrap();
+        for bench in &ALL {
+            let printed = Printed {
+                bench: bench.name,
+                command: String::new(),
+                text: "x".to_owned(),
+                has_plot: bench.draws,
+            };
+            book::with(&document, &printed).unwrap();
+        }
+    }
+}
