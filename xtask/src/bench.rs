@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::workspace::Workspace;
-use crate::{apt, command};
+use crate::{apt, build_ebpf, command};
 
 /// Options of the command.
 #[derive(Args)]
@@ -32,6 +32,12 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     command::run(&mut cargo, "the compiler's message is above")?;
     if measures_proxy(arguments) {
         install_programs(arguments)?;
+        // What is measured has them, as the image does.
+        if let Some(reason) = build_ebpf::lack()? {
+            println!("The proxy is measured without kernel programs: {reason}");
+        } else {
+            build_ebpf::run(workspace)?;
+        }
         // The bench takes this build by itself, unless `--proxy-bin` names another.
         let mut cargo = workspace.cargo(["build", "--profile", "dist", "-p", "holysheep-proxy"]);
         command::run(&mut cargo, "the compiler's message is above")?;
