@@ -31,6 +31,9 @@ _holysheep__proxy() {
             holysheep__proxy,help)
                 cmd="holysheep__proxy__subcmd__help"
                 ;;
+            holysheep__proxy,measure)
+                cmd="holysheep__proxy__subcmd__measure"
+                ;;
             holysheep__proxy,serve)
                 cmd="holysheep__proxy__subcmd__serve"
                 ;;
@@ -76,6 +79,9 @@ _holysheep__proxy() {
             holysheep__proxy__subcmd__help,help)
                 cmd="holysheep__proxy__subcmd__help__subcmd__help"
                 ;;
+            holysheep__proxy__subcmd__help,measure)
+                cmd="holysheep__proxy__subcmd__help__subcmd__measure"
+                ;;
             holysheep__proxy__subcmd__help,serve)
                 cmd="holysheep__proxy__subcmd__help__subcmd__serve"
                 ;;
@@ -98,7 +104,7 @@ _holysheep__proxy() {
 
     case "${cmd}" in
         holysheep__proxy)
-            opts="-h -V --help --version serve check config costs client version help"
+            opts="-h -V --help --version serve check measure config costs client version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -468,7 +474,7 @@ _holysheep__proxy() {
             return 0
             ;;
         holysheep__subcmd__proxy__subcmd__help)
-            opts="serve check config costs client version help"
+            opts="serve check measure config costs client version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -593,6 +599,20 @@ _holysheep__proxy() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        holysheep__subcmd__proxy__subcmd__help__subcmd__measure)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         holysheep__subcmd__proxy__subcmd__help__subcmd__serve)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -614,6 +634,68 @@ _holysheep__proxy() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        holysheep__subcmd__proxy__subcmd__measure)
+            opts="-h --target --path --body --samples --rate --warm-up --handshakes --timeout --slo --api-key-file --ca-file --format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --target)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --body)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --samples)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --warm-up)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --handshakes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --slo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --api-key-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json csv" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -28,6 +28,7 @@ complete -c holysheep-proxy -n "__fish_holysheep_proxy_needs_command" -s h -l he
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_needs_command" -s V -l version -d 'Print version'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_needs_command" -f -a "serve" -d 'Serve requests until SIGTERM or Ctrl-C'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_needs_command" -f -a "check" -d 'Try the way to upstream, step by step, and say what to do about failures'
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_needs_command" -f -a "measure" -d 'Measure how long answers take from here, directly and through proxies'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_needs_command" -f -a "config" -d 'Show what the configuration comes to, without secrets, or check it'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_needs_command" -f -a "costs" -d 'Compute what models cost: official prices against HolySheep\'s, or a bill by client'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_needs_command" -f -a "client" -d 'Make, list and remove the keys of clients (`auth: clients`)'
@@ -77,6 +78,21 @@ complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand check" -
 text\t'For a terminal'"
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand check" -l ebpf-log -d 'Write what kernel programs say to the log; for debugging'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand check" -s h -l help -d 'Print help'
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand measure" -l target -d 'What to measure, as direct=https://api.holysheep.ai/v1; repeatable' -r
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand measure" -l path -d 'What is asked for [default: /v1/models?limit=1]' -r
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand measure" -l body -d 'POST this JSON to PATH; costs tokens at each request' -r -F
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand measure" -l samples -d 'Requests to each target' -r
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand measure" -l rate -d 'Requests a second to each target' -r
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand measure" -l warm-up -d 'Requests to each target before these, not counted' -r
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand measure" -l handshakes -d 'New connections to each target, timed step by step' -r
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand measure" -l timeout -d 'Longest time for one answer, or one connection' -r
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand measure" -l slo -d 'What has to hold, as p95=50ms or proxy:p95=50ms; repeatable' -r
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand measure" -l api-key-file -d 'File with the API key; NAME= for none; repeatable' -r
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand measure" -l ca-file -d 'Certificates to trust besides the public web\'s (PEM)' -r -F
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand measure" -l format -d 'Form of what is printed' -r -f -a "table\t'For a person'
+json\t'For a program'
+csv\t'For a spreadsheet'"
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand measure" -s h -l help -d 'Print help'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l config -d 'Configuration file (YAML)' -r -F
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l listen -d 'Data port [default: 127.0.0.1:8080]' -r
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand config" -l admin-listen -d 'Admin port [default: 127.0.0.1:9090]' -r
@@ -136,13 +152,14 @@ complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand client; 
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand client; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Remove a client, or one key'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand client; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand version" -s h -l help -d 'Print help'
-complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check config costs client version help" -f -a "serve" -d 'Serve requests until SIGTERM or Ctrl-C'
-complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check config costs client version help" -f -a "check" -d 'Try the way to upstream, step by step, and say what to do about failures'
-complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check config costs client version help" -f -a "config" -d 'Show what the configuration comes to, without secrets, or check it'
-complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check config costs client version help" -f -a "costs" -d 'Compute what models cost: official prices against HolySheep\'s, or a bill by client'
-complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check config costs client version help" -f -a "client" -d 'Make, list and remove the keys of clients (`auth: clients`)'
-complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check config costs client version help" -f -a "version" -d 'Print version and build facts'
-complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check config costs client version help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check measure config costs client version help" -f -a "serve" -d 'Serve requests until SIGTERM or Ctrl-C'
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check measure config costs client version help" -f -a "check" -d 'Try the way to upstream, step by step, and say what to do about failures'
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check measure config costs client version help" -f -a "measure" -d 'Measure how long answers take from here, directly and through proxies'
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check measure config costs client version help" -f -a "config" -d 'Show what the configuration comes to, without secrets, or check it'
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check measure config costs client version help" -f -a "costs" -d 'Compute what models cost: official prices against HolySheep\'s, or a bill by client'
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check measure config costs client version help" -f -a "client" -d 'Make, list and remove the keys of clients (`auth: clients`)'
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check measure config costs client version help" -f -a "version" -d 'Print version and build facts'
+complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and not __fish_seen_subcommand_from serve check measure config costs client version help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and __fish_seen_subcommand_from client" -f -a "add" -d 'Make a key and print it, this once; for a client that is there, one more key'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and __fish_seen_subcommand_from client" -f -a "list" -d 'Show who is in the file'
 complete -c holysheep-proxy -n "__fish_holysheep_proxy_using_subcommand help; and __fish_seen_subcommand_from client" -f -a "remove" -d 'Remove a client, or one key'

@@ -7,13 +7,14 @@
 
 mod client;
 mod config;
+mod key;
 mod log;
 mod origins;
 mod traces;
 mod webhook;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -22,12 +23,12 @@ use crate::app::App;
 use crate::check;
 use crate::clients::file::ClientsError;
 use crate::config::{
-    Auth, Config, ConfigError, ConfigFile, EbpfMode, LogFormat, ProbeSource, Problem, Secret,
-    document,
+    Auth, Config, ConfigError, ConfigFile, EbpfMode, LogFormat, ProbeSource, Problem, document,
 };
 use crate::costs;
 use crate::kernel::Kernel;
 use crate::limits::budget;
+use crate::measure;
 use crate::reload::{self, Source};
 use crate::tls::CertificateError;
 use crate::traces::TracesError;
@@ -36,8 +37,6 @@ use crate::upstream::tls::TlsSetupError;
 use crate::webhook::WebhookError;
 use origins::Origins;
 
-/// Names the file with the upstream key.
-const KEY_FILE_VARIABLE: &str = "HOLYSHEEP_API_KEY_FILE";
 /// Where settings can be besides.
 const VARIABLES: &str = "Each flag has a variable: --admin-listen is HOLYSHEEP_ADMIN_LISTEN, and so on; but --upstream is\n\
     HOLYSHEEP_API_BASE_URL, and --probe-source HOLYSHEEP_PROBE_SOURCES (a comma list). Flags come before\n\
@@ -66,6 +65,9 @@ enum Command {
     /// Try the way to upstream, step by step, and say what to do about failures
     #[command(after_help = format!("{VARIABLES}\n\n{ROWS}"))]
     Check(Settings),
+    /// Measure how long answers take from here, directly and through proxies
+    #[command(after_help = measure::NOTES)]
+    Measure(measure::Arguments),
     /// Show what the configuration comes to, without secrets, or check it
     Config(config::Show),
     /// Compute what models cost: official prices against HolySheep's, or a bill by client
@@ -92,7 +94,7 @@ struct Settings {
     #[arg(long, value_name = "URL", env = "HOLYSHEEP_API_BASE_URL")]
     upstream: Option<String>,
     /// File with the upstream key; read again when it changes
-    #[arg(long, value_name = "FILE", env = KEY_FILE_VARIABLE)]
+    #[arg(long, value_name = "FILE", env = key::FILE_VARIABLE)]
     api_key_file: Option<PathBuf>,
     /// Certificates to trust besides the public web's (PEM)
     #[arg(long, value_name = "FILE", env = "HOLYSHEEP_UPSTREAM_CA")]
@@ -173,6 +175,13 @@ pub fn main() -> ExitCode {
             Ok((config, _)) => check::run(&config),
             Err(error) => refuse(&error),
         },
+        Command::Measure(arguments) => match key::beside(arguments.names_key_for_all()) {
+            Ok(key) => measure::run(&arguments, key, BAD_USAGE),
+            Err(error) => {
+                eprintln!("holysheep-proxy: {error}");
+                ExitCode::from(BAD_USAGE)
+            }
+        },
         Command::Config(show) => show.run(),
         Command::Costs(arguments) => costs::run(&arguments, BAD_USAGE),
         Command::Client(client) => client.run(),
@@ -193,7 +202,7 @@ impl Command {
         match self {
             Self::Serve(settings) | Self::Check(settings) => Some(settings),
             Self::Config(show) => Some(&mut show.settings),
-            Self::Costs(_) | Self::Client(_) | Self::Version => None,
+            Self::Measure(_) | Self::Costs(_) | Self::Client(_) | Self::Version => None,
         }
     }
 }
@@ -219,9 +228,11 @@ impl Settings {
         file.listen = self.listen.or(file.listen);
         file.admin_listen = self.admin_listen.or(file.admin_listen);
         file.upstream.base_url = self.upstream.clone().or(file.upstream.base_url);
-        file.upstream.api_key = key_in_environment()?;
+        file.upstream.api_key = key::in_environment()?;
         file.upstream.api_key_file = match (&file.upstream.api_key, self.api_key_file.clone()) {
-            (Some(_), Some(path)) if is_in_environment(&path) => return Err(two_keys()),
+            (Some(_), Some(path)) if key::is_in_environment(&path) => {
+                return Err(key::given_twice());
+            }
             (_, Some(path)) => Some(path),
             // The environment comes before the file.
             (Some(_), None) => None,
@@ -245,18 +256,6 @@ impl Settings {
         file.log.format = self.log_format.or(file.log.format).or_else(format_of_mode);
         Ok(file)
     }
-}
-
-/// Whether a path comes from the environment and not from a flag.
-fn is_in_environment(path: &Path) -> bool {
-    std::env::var_os(KEY_FILE_VARIABLE).is_some_and(|value| value == path.as_os_str())
-}
-
-fn two_keys() -> ConfigError {
-    ConfigError::invalid(vec![Problem {
-        field: "HOLYSHEEP_API_KEY".into(),
-        message: format!("set together with {KEY_FILE_VARIABLE}; unset one of the two"),
-    }])
 }
 
 /// The node's addresses as Kubernetes tells them: `status.hostIP`, `status.hostIPs`.
@@ -285,19 +284,6 @@ fn node_in_environment() -> Result<Vec<IpAddr>, ConfigError> {
 fn format_of_mode() -> Option<LogFormat> {
     let production = std::env::var("PROXY_MODE").is_ok_and(|mode| mode == "production");
     production.then_some(LogFormat::Json)
-}
-
-fn key_in_environment() -> Result<Option<Secret>, ConfigError> {
-    use std::os::unix::ffi::OsStringExt;
-    let Some(text) = std::env::var_os("HOLYSHEEP_API_KEY").filter(|text| !text.is_empty()) else {
-        return Ok(None);
-    };
-    Secret::new(text.into_vec()).map(Some).map_err(|error| {
-        ConfigError::invalid(vec![Problem {
-            field: "HOLYSHEEP_API_KEY".into(),
-            message: format!("{error}; expected a key such as cr_…"),
-        }])
-    })
 }
 
 fn refuse(error: &ConfigError) -> ExitCode {

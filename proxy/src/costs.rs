@@ -9,7 +9,6 @@ mod log;
 mod mix;
 mod moment;
 mod show;
-mod table;
 
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -17,6 +16,7 @@ use std::process::ExitCode;
 
 use crate::config::{ConfigError, ConfigFile, document, prices};
 use crate::cost::{Amount, Catalogue};
+use crate::table::Format;
 use bill::Bill;
 use comparison::Comparison;
 use mix::Mix;
@@ -64,17 +64,6 @@ pub struct Arguments {
     /// Form of what is printed
     #[arg(long, value_name = "table|json|csv", default_value = "table")]
     format: Format,
-}
-
-/// Form of what is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
-    /// For a person.
-    Table,
-    /// For a program.
-    Json,
-    /// For a spreadsheet.
-    Csv,
 }
 
 /// Why there is nothing to show.

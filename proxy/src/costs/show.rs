@@ -4,23 +4,15 @@ mod bill;
 
 use std::io::{self, Write};
 
-use serde::Serialize;
-
-use super::Format;
 use super::comparison::{Comparison, Row};
-use super::table::{Side, Table, WIDTH, csv, short};
 use crate::cost::money::grouped;
 use crate::cost::price::Rate;
 use crate::cost::{Amount, Catalogue, Tokens};
+use crate::table::{Format, Side, Table, WIDTH, csv, json, short};
 pub(super) use bill::bill;
 
 /// Characters of a model's name in a table.
 const MODEL: usize = 28;
-
-fn json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, value)?;
-    writeln!(out)
-}
 
 /// Tokens as they may have been written: `10M`, `1,500`, `–` for none.
 fn tokens(count: u64) -> String {

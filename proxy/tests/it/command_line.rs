@@ -18,6 +18,7 @@ fn help_fits_a_screen() {
         (&[][..], "serve"),
         (&["serve"][..], "--take-over"),
         (&["check"][..], "--upstream"),
+        (&["measure"][..], "--slo"),
         (&["costs"][..], "--from"),
         (&["client"][..], "add"),
         (&["client", "add"][..], "--expires"),

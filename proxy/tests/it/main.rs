@@ -47,6 +47,7 @@ mod leaving;
 mod limits;
 mod limits_processes;
 mod limits_redis;
+mod measure;
 mod memory;
 mod models;
 mod models_cache;

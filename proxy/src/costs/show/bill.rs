@@ -2,12 +2,11 @@
 
 use std::io::{self, Write};
 
-use super::super::Format;
 use super::super::bill::{Bill, Charge, in_units};
-use super::super::table::{Side, Table, WIDTH, csv, short};
-use super::{MODEL, in_millions, json};
+use super::{MODEL, in_millions};
 use crate::cost::Amount;
 use crate::cost::money::grouped;
+use crate::table::{Format, Side, Table, WIDTH, csv, json, short};
 
 /// Characters of a client's name in a table.
 const CLIENT: usize = 18;

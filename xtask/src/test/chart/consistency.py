@@ -6,7 +6,7 @@ import subprocess
 
 import yaml
 
-from render import KUBERNETES, SCRATCH, VALUES, by_name, load, matrix, name, pods, template
+from render import KUBERNETES, ROOT, SCRATCH, VALUES, by_name, load, matrix, name, pods, template
 
 PROXY = os.environ["PROXY"]
 
@@ -32,6 +32,11 @@ def configuration(objects):
 
 def port_of(address):
     return int(address.rsplit(":", 1)[1])
+
+
+def reads_configuration(spec):
+    """Whether a pod runs a command on the proxy's own configuration; `measure` is a client."""
+    return "--config" in spec["containers"][0]["args"]
 
 
 def workloads(objects):
@@ -184,7 +189,8 @@ def volumes_and_mounts_agree():
                 assert mounts == volumes.keys(), f"{values}: {key}: {mounts ^ volumes.keys()}"
                 for mount in container["volumeMounts"]:
                     assert "subPath" not in mount, "a change would not reach the pod"
-            assert volumes["config"]["configMap"]["name"] in maps, f"{values}: {key}"
+            if reads_configuration(spec):
+                assert volumes["config"]["configMap"]["name"] in maps, f"{values}: {key}"
 
 
 def only_what_the_proxy_does_not_read_again_replaces_pods():
@@ -223,6 +229,8 @@ def each_key_of_the_configuration_is_a_file_of_a_secret():
         assert len(files) == len(set(files)), f"{values}: one file for two keys"
         files += [config["clients"]["file"]] if config["auth"] == "clients" else []
         for key, _, spec in pods(objects):
+            if not reads_configuration(spec):
+                continue
             mounted = set(mounted_files(spec))
             assert set(files) <= mounted, f"{values}: {key}: nothing mounts {set(files) - mounted}"
         count += len(files)
@@ -277,7 +285,8 @@ def the_webhook_is_there_where_it_has_a_receiver():
     for values, objects in rendered():
         config = configuration(objects)
         found[values] = config.get("webhook")
-        mounts = [mount["name"] for _, _, spec in pods(objects) for mount in spec["containers"][0]["volumeMounts"]]
+        specs = [spec for _, _, spec in pods(objects) if reads_configuration(spec)]
+        mounts = [mount["name"] for spec in specs for mount in spec["containers"][0]["volumeMounts"]]
         assert ("webhook" in mounts) == ("webhook" in config), values
     assert found.pop("everything") == {
         "forward_to": "https://billing.shop.svc.cluster.local:9443/payments?shop=1",
@@ -342,6 +351,74 @@ def the_program_accepts_every_configuration():
     assert count >= len(VALUES)
 
 
+def measurements(objects):
+    """Pods of `helm test` that measure."""
+    return [item for item in objects if item["kind"] == "Pod" and item["spec"]["containers"][0]["args"][0] == "measure"]
+
+
+def option(arguments, flag):
+    """All values of a flag."""
+    return [argument.partition("=")[2] for argument in arguments if argument.startswith(f"--{flag}=")]
+
+
+def services_are_measured_where_there_is_a_key_for_them():
+    for values, objects in rendered():
+        services = {item["metadata"]["name"]: item["spec"] for item in objects if item["kind"] == "Service"}
+        if configuration(objects)["auth"] == "passthrough":
+            assert not measurements(objects), f"{values}: a client's key is nowhere in these values"
+            continue
+        (item,) = measurements(objects)
+        pod = item["spec"]
+        arguments = pod["containers"][0]["args"]
+        targets = dict(target.split("=", 1) for target in option(arguments, "target"))
+        assert targets.pop("direct") == configuration(objects)["upstream"]["base_url"], values
+        for name_of, url in targets.items():
+            host, _, port = url.removeprefix("http://").removesuffix("/v1").partition(":")
+            service, namespace, rest = host.split(".", 2)
+            assert (namespace, rest) == ("holysheep-proxy", "svc"), url
+            assert services[service]["ports"][0]["port"] == int(port or 80), url
+            assert service.endswith("-node" if name_of == "node" else "-service"), url
+        kinds = {item["kind"] for item in workloads(objects)}
+        assert len(targets) == len(kinds), f"{values}: {targets}"
+        files = [file.split("=", 1)[1] for file in option(arguments, "api-key-file")]
+        files += option(arguments, "ca-file")
+        assert {file for file in files if file} == set(mounted_files(pod)), f"{values}: {files}"
+        labels = item["metadata"]["labels"]
+        for policy in objects:
+            if policy["kind"] == "NetworkPolicy":
+                selector = policy["spec"]["podSelector"]["matchLabels"]
+                assert not selects(selector, labels), f"{values}: the proxy's policy keeps the pod from the Services"
+    without = load(template("4", "--set", "config.auth=clients,clients.existingSecret=c,holysheep.existingSecret=s"))
+    assert not measurements(without), "there is no key to measure with"
+    assert not measurements(load(template("4", "--set", "measure.enabled=false,holysheep.existingSecret=s")))
+
+
+def the_program_accepts_what_measures():
+    """It ends with 4 where nobody answers, and with 2 where it was asked wrongly."""
+    directory = SCRATCH / "configuration"
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "api-key").write_text("cr_0123456789\n")
+    pods = [item["spec"] for _, objects in rendered() for item in measurements(objects)]
+    (job,) = load((ROOT / "deploy/measure/job.yaml").read_text())
+    pods.append(job["spec"]["template"]["spec"])
+    for pod in pods:
+        arguments = pod["containers"][0]["args"]
+        # Nothing answers there, so nothing leaves this machine.
+        arguments = [re.sub(r"^(--target=[^=]+)=.*", r"\1=http://127.0.0.1:9/v1", argument) for argument in arguments]
+        arguments = [re.sub("/etc/holysheep/.*", str(directory / "api-key"), argument) for argument in arguments]
+        arguments = [argument for argument in arguments if not argument.startswith("--ca-file")]
+        code, output = measure([*arguments, "--warm-up=1", "--handshakes=0"])
+        assert code == 4, f"exit code {code}: {output}"
+        assert "cr_0123456789" not in output
+    code, output = measure([*arguments, "--slo=p95"])
+    assert code == 2, f"an objective without a limit is accepted: {output}"
+
+
+def measure(arguments):
+    done = subprocess.run([PROXY, *arguments], capture_output=True, text=True, timeout=60, env={})
+    return done.returncode, done.stdout + done.stderr
+
+
 def check(file, text, environment):
     file.write_text(text)
     command = [PROXY, "check", "--config", str(file)]
@@ -367,4 +444,6 @@ CHECKS = [
     traces_are_there_where_they_are_wanted,
     the_hpa_scales_a_deployment_that_has_no_fixed_size,
     the_program_accepts_every_configuration,
+    services_are_measured_where_there_is_a_key_for_them,
+    the_program_accepts_what_measures,
 ]

@@ -1,6 +1,6 @@
 """What pods may do, per profile."""
 
-from render import VALUES, by_name, load, pods, template
+from render import ROOT, VALUES, by_name, load, pods, template
 
 KEY = ("--set", "holysheep.existingSecret=s")
 
@@ -150,6 +150,17 @@ def a_check_before_the_start_has_no_rights_and_reads_the_same_files():
         assert check["resources"]["limits"].keys() >= {"cpu", "memory"}
 
 
+def the_job_that_measures_has_no_rights():
+    (job,) = load((ROOT / "deploy/measure/job.yaml").read_text())
+    spec, deployment = job["spec"]["template"]["spec"], pod("deployment")
+    assert spec["securityContext"] == deployment["securityContext"]
+    (container,), (proxy,) = spec["containers"], deployment["containers"]
+    assert container["securityContext"] == proxy["securityContext"]
+    assert spec["automountServiceAccountToken"] is False and spec["enableServiceLinks"] is False
+    (volume,) = spec["volumes"]
+    assert volume["secret"]["defaultMode"] == 0o440
+
+
 CHECKS = [
     a_check_before_the_start_has_no_rights_and_reads_the_same_files,
     no_pod_has_a_token_or_a_writable_root,
@@ -162,4 +173,5 @@ CHECKS = [
     open_access_comes_with_a_policy,
     a_service_as_upstream_is_reached_whatever_port_its_pods_have,
     every_upstream_and_the_webhooks_receiver_is_let_out_to_and_no_port_besides,
+    the_job_that_measures_has_no_rights,
 ]

@@ -1,16 +1,29 @@
-//! Tables for a terminal, and the same rows for a spreadsheet.
+//! What commands print their findings as: tables for a terminal, and the same rows for a spreadsheet.
 
 use std::io::{self, Write};
 
+use serde::Serialize;
+
+/// Form of what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For a person.
+    Table,
+    /// For a program.
+    Json,
+    /// For a spreadsheet.
+    Csv,
+}
+
 /// How many columns of a terminal a table may take; wider ones get shorter cells.
-pub(super) const WIDTH: usize = 100;
+pub(crate) const WIDTH: usize = 100;
 
 /// Between two columns.
 const GAP: &str = "  ";
 
 /// On which side of a column its cells stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub(crate) enum Side {
     /// Names.
     Left,
     /// Numbers.
@@ -19,7 +32,7 @@ pub(super) enum Side {
 
 /// Rows under titles.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(crate) struct Table {
     columns: Vec<(&'static str, Side)>,
     rows: Vec<Vec<String>>,
     /// Before which rows there is a line.
@@ -27,19 +40,19 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(columns: impl IntoIterator<Item = (&'static str, Side)>) -> Self {
+    pub(crate) fn new(columns: impl IntoIterator<Item = (&'static str, Side)>) -> Self {
         Self {
             columns: columns.into_iter().collect(),
             ..Self::default()
         }
     }
 
-    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
     }
 
     /// A line before the next row.
-    pub(super) fn rule(&mut self) {
+    pub(crate) fn rule(&mut self) {
         self.rules.push(self.rows.len());
     }
 
@@ -54,12 +67,12 @@ impl Table {
     }
 
     /// How many columns of a terminal it takes.
-    pub(super) fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         let gaps = GAP.len() * self.columns.len().saturating_sub(1);
         self.widths().iter().sum::<usize>() + gaps
     }
 
-    pub(super) fn print(&self, out: &mut impl Write) -> io::Result<()> {
+    pub(crate) fn print(&self, out: &mut impl Write) -> io::Result<()> {
         let widths = self.widths();
         let rule = "─".repeat(self.width());
         let titles: Vec<_> = self.columns.iter().map(|(title, _)| *title).collect();
@@ -96,7 +109,7 @@ fn width(text: &str) -> usize {
 }
 
 /// Text from outside as a cell: in one line, and no longer than `most`.
-pub(super) fn short(text: &str, most: usize) -> String {
+pub(crate) fn short(text: &str, most: usize) -> String {
     let mut characters = text.chars().map(|character| match character.is_control() {
         true => '\u{fffd}',
         false => character,
@@ -110,7 +123,7 @@ pub(super) fn short(text: &str, most: usize) -> String {
 }
 
 /// A row as RFC 4180 has it.
-pub(super) fn csv(out: &mut impl Write, cells: &[&str]) -> io::Result<()> {
+pub(crate) fn csv(out: &mut impl Write, cells: &[&str]) -> io::Result<()> {
     for (index, cell) in cells.iter().enumerate() {
         if index > 0 {
             write!(out, ",")?;
@@ -120,6 +133,12 @@ pub(super) fn csv(out: &mut impl Write, cells: &[&str]) -> io::Result<()> {
             false => write!(out, "{cell}")?,
         }
     }
+    writeln!(out)
+}
+
+/// A value for a program.
+pub(crate) fn json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
     writeln!(out)
 }
 
