@@ -8,7 +8,7 @@ mod contender;
 mod fault;
 mod figures;
 mod load;
-mod name_server;
+pub(crate) mod name_server;
 mod table;
 mod turn;
 mod watch;

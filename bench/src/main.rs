@@ -1,6 +1,6 @@
 //! Benchmarks of holysheep-proxy against other proxies, run by `cargo xtask bench`.
 //!
-//! Each bench is a module and a subcommand: [`cpu`], [`faults`], [`latency`], [`memory`], [`probes`], [`prompts`], [`streams`]. [`load`] and [`upstream`]
+//! Each bench is a module and a subcommand: [`cpu`], [`faults`], [`latency`], [`memory`], [`probes`], [`prompts`], [`soak`], [`streams`]. [`load`] and [`upstream`]
 //! are the two ends of the rig and can also be run by hand. Everything stays
 //! on loopback, or in network namespaces of its own, and ends by itself.
 
@@ -21,6 +21,7 @@ mod process;
 mod prompts;
 mod report;
 mod rig;
+mod soak;
 mod spending;
 mod statistics;
 mod streams;
@@ -71,6 +72,8 @@ enum Bench {
     Latency(latency::Options),
     /// The article's table: latencies over a path of 30 ms, and what each contender makes of them.
     Table(latency::Options),
+    /// Everything at once for a long time, and whether anything has grown at the end.
+    Soak(soak::Options),
     /// Generate load against a server on loopback.
     Load(load::Options),
     /// Serve fixed answers over TLS on loopback.
@@ -91,16 +94,30 @@ fn main() -> Result<ExitCode> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         // When a signal wins, the bench is dropped, and with it all processes it started.
+        // A soak takes the first Ctrl-C as the end of its load, and has a verdict to give.
+        let presses = if matches!(cli.bench, Bench::Soak(_)) {
+            2
+        } else {
+            1
+        };
         tokio::select! {
-            result = run(cli.bench) => result.map(|()| ExitCode::SUCCESS),
-            _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(INTERRUPTED)),
+            result = run(cli.bench) => result,
+            () = interrupted(presses) => Ok(ExitCode::from(INTERRUPTED)),
             _ = terminate.recv() => Ok(ExitCode::from(INTERRUPTED)),
         }
     })
 }
 
-async fn run(bench: Bench) -> Result<()> {
-    match bench {
+/// Waits for so many Ctrl-C.
+async fn interrupted(presses: usize) {
+    for _ in 0..presses {
+        // Without a handler the system ends this process by itself.
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
+async fn run(bench: Bench) -> Result<ExitCode> {
+    let measured = match bench {
         Bench::Cpu(options) => cpu::run(options, &Kind::USUAL).await,
         Bench::Ebpf(options) => cpu::run(options, &[Kind::HolySheep, Kind::HolySheepNoEbpf]).await,
         Bench::Limits(options) => {
@@ -118,8 +135,10 @@ async fn run(bench: Bench) -> Result<()> {
         Bench::Streams(options) => streams::run(options).await,
         Bench::Latency(options) => latency::run(latency::Bench::Latency, options).await,
         Bench::Table(options) => latency::run(latency::Bench::Table, options).await,
+        Bench::Soak(options) => return soak::run(options).await,
         Bench::Load(options) => load::run(options).await,
         Bench::Upstream(options) => upstream::run(options).await,
         Bench::Bare(options) => bare::run(options).await,
-    }
+    };
+    measured.map(|()| ExitCode::SUCCESS)
 }

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod control;
+mod detached;
 mod kernel_side;
 mod listeners;
 mod memory;
@@ -39,6 +40,7 @@ use crate::upstream;
 use crate::webhook::{Courier, Webhook};
 use crate::worker::{self, Inbox, Inputs, Shared};
 use control::Followers;
+pub use detached::{Detached, detached};
 pub use listeners::Addresses;
 use listeners::{Listeners, Speaking, dealt};
 use succession::Succession;

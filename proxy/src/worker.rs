@@ -254,7 +254,7 @@ async fn run(inputs: Inputs) -> io::Result<Rc<Worker>> {
 }
 
 impl Worker {
-    fn new(
+    pub(crate) fn new(
         id: usize,
         shared: &Shared,
         metrics: Arc<WorkerMetrics>,

@@ -23,6 +23,7 @@ mod prometheus;
 mod run;
 mod services;
 mod setup;
+mod soak;
 mod stats;
 mod test;
 mod test_kernels;
@@ -69,6 +70,8 @@ enum Task {
     Emulate(emulate::Options),
     /// Measure the proxy against nginx and HAProxy
     Bench(bench::Options),
+    /// Everything at once for half an hour, and whether anything has grown at the end
+    Soak(soak::Options),
     /// Feed the scanners of bodies and the reader of files with whatever a fuzzer comes up with
     Fuzz(fuzz::Options),
     /// Render the chart to deploy/manifests and to the files its tests compare with
@@ -99,6 +102,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Image(options) => image::run(&workspace, &options),
         Task::Emulate(options) => emulate::run(&workspace, &options),
         Task::Bench(options) => bench::run(&workspace, &options),
+        Task::Soak(options) => soak::run(&workspace, &options),
         Task::Fuzz(options) => fuzz::run(&workspace, &options),
         Task::Manifests(options) => manifests::run(&workspace, &options),
         Task::Stats => stats::run(&workspace),

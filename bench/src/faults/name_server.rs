@@ -21,8 +21,8 @@ const A: [u8; 2] = [0, 1];
 
 /// A running name server; dropping it ends its thread.
 #[derive(Debug)]
-pub(super) struct NameServer {
-    pub(super) address: SocketAddr,
+pub(crate) struct NameServer {
+    pub(crate) address: SocketAddr,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -34,6 +34,14 @@ impl NameServer {
     /// When there can be no socket or thread.
     pub(super) fn start(host: &Host, addresses: Vec<Ipv4Addr>) -> Result<Self> {
         let socket = host.run(|| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)))??;
+        Self::serve(socket, addresses)
+    }
+
+    /// The same on a socket.
+    ///
+    /// # Errors
+    /// When there can be no thread.
+    pub(crate) fn serve(socket: UdpSocket, addresses: Vec<Ipv4Addr>) -> Result<Self> {
         socket.set_read_timeout(Some(LOOK))?;
         let address = socket.local_addr()?;
         let stop = Arc::<AtomicBool>::default();

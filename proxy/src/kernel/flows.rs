@@ -3,11 +3,12 @@
 //! A worker registers a socket before it connects it, numbers the requests it sends on it, and reads what the kernel
 //! noted. All of that is memory shared with the kernel: no system call but the one that tells a socket's cookie.
 
+use std::io;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::fence;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-use proxy_common::{Arrival, CLOSED, FlowRecord, flow_index};
+use proxy_common::{Arrival, CLOSED, FLOW_RECORDS, FlowRecord, flow_index};
 
 use super::raw::Mapped;
 use super::timeline::{self, Sent, Timeline};
@@ -26,6 +27,29 @@ pub struct FlowTable {
 }
 
 impl FlowTable {
+    /// A table that no kernel program writes to, as large as the real one: what a reader of it costs can be measured
+    /// without root, and it knows as much of a connection as was registered.
+    ///
+    /// # Errors
+    /// If there is no memory.
+    pub fn detached() -> io::Result<Self> {
+        Ok(Self::new(Mapped::anonymous(FLOW_RECORDS)?, 1))
+    }
+
+    /// Notes on a detached table, as `payload_timing` does, that the bytes from `start` to `end` of a connection have come.
+    pub fn came(&self, cookie: u64, (start, end): (u32, u32), at_ns: u64) {
+        let Some(record) = self.known(cookie) else {
+            return;
+        };
+        let count = record.arrived.load(Relaxed);
+        if let Some(arrival) = record.arrivals.get(usize::from(count)) {
+            arrival.at_ns.store(at_ns, Relaxed);
+            arrival.start.store(start, Relaxed);
+            arrival.end.store(end, Relaxed);
+            record.arrived.store(count + 1, Relaxed);
+        }
+    }
+
     pub(super) fn new(records: Mapped<FlowRecord>, upstreams: u32) -> Self {
         Self {
             records,

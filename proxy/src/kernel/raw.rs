@@ -55,8 +55,7 @@ impl<T: Shared> Mapped<T> {
         Self::new(start?.cast(), length)
     }
 
-    /// Memory no kernel program writes to.
-    #[cfg(test)]
+    /// Memory no kernel program writes to, for tests and benches.
     pub(super) fn anonymous(length: u32) -> io::Result<Self> {
         let (length, bytes) = size::<T>(length)?;
         let protection = ProtFlags::READ | ProtFlags::WRITE;

@@ -145,7 +145,7 @@ impl Local {
     /// What a request would wait there, in a unit of its own. Of an endpoint nothing is known of one request finds out: one
     /// that `connects` anyway, or that has a connection there.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    pub(super) fn cost(&self, now: Instant, connects: bool) -> f32 {
+    pub fn cost(&self, now: Instant, connects: bool) -> f32 {
         let in_flight = self.load().in_flight();
         let known = match self.load().first_byte() {
             0 if in_flight == 0 && (connects || self.waiting() > 0) => 0.0,
@@ -255,7 +255,7 @@ fn since(then: Instant, now: Instant) -> f32 {
 }
 
 /// Of two endpoints picked by chance the cheaper one comes first; the rest follows in the order of its cost.
-pub(super) fn order(all: &[Rc<Local>], random: &mut fastrand::Rng, now: Instant) -> Vec<Rc<Local>> {
+pub fn order(all: &[Rc<Local>], random: &mut fastrand::Rng, now: Instant) -> Vec<Rc<Local>> {
     let mut costs: Vec<_> = all
         .iter()
         .map(|local| (local.cost(now, true), Rc::clone(local)))
