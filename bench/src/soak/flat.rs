@@ -2,7 +2,7 @@
 //!
 //! The slope is Theil's and Sen's, the median of the slopes between all pairs of points, so that a few peaks say nothing. Its
 //! bounds are those of Sen (1968) at 95 %. Both are told as a change over the whole window, in the series' own unit, which is
-//! what [`judge`] compares with a tolerance. Points are medians of slices of the window: neighbouring samples are too much
+//! what [`Trend::judge`] compares with a tolerance. Points are medians of slices of the window: neighbouring samples are too much
 //! alike to count as so many witnesses.
 
 use serde::Serialize;

@@ -84,7 +84,7 @@ pub(super) struct Done {
     pub(super) reloads: [u32; 2],
     pub(super) certificates: u32,
     pub(super) events: u32,
-    /// By the three ways of [`Way`].
+    /// By the three ways there are of that (`replace.rs`).
     pub(super) replaced: [u32; 3],
     pub(super) take_overs_broken: u32,
     pub(super) scrapes: u32,

@@ -1,7 +1,7 @@
 //! The proxies of a soak: two lines of processes, of which one never ends and the other one is replaced again and again.
 //!
-//! A line has ports of its own that stay the same, and a file of settings. [`Line::take_over`], [`Line::stop_and_follow`] and
-//! [`Line::restart`] are the three ways in which an operator replaces a process.
+//! A line has ports of its own that stay the same, and a file of settings. `take_over`, `stop_and_follow` and
+//! `restart` are the three ways in which an operator replaces a process.
 
 use std::cell::Cell;
 use std::fs::File;

@@ -100,46 +100,8 @@ fn client<'a>(
         Some((at, came)) => (at, Some(came)),
         None => request.last_end(),
     };
-    let upstream = links.iter().find(|link| link.slot == attempt.upstream);
-    // Of one that is no longer there only the name is known.
-    let url = upstream.map(|link| &link.settings.base_url);
-    let kernel = attempt.kernel;
-    let secs = |time: Option<std::time::Duration>| time.map(|time| time.as_secs_f64());
-    let mut attributes = Attributes::default()
-        .text("http.request.method", Some(method(&request.method)))
-        .text("server.address", url.map(|url| url.host()))
-        .number("server.port", url.map(|url| u64::from(url.port())))
-        .text(
-            "network.peer.address",
-            attempt.endpoint.map(|at| at.ip().to_string()),
-        )
-        .number(
-            "network.peer.port",
-            attempt.endpoint.map(|at| u64::from(at.port())),
-        )
-        .number(
-            "http.response.status_code",
-            attempt.head.map(|(_, status)| u64::from(status)),
-        )
-        .number(
-            "http.request.resend_count",
-            (index > 0).then_some(index as u64),
-        )
-        .text("error.type", came.map(Came::error_type))
-        .seconds("holysheep.kernel.connect_seconds", secs(kernel.connect))
-        .seconds("holysheep.kernel.rtt_seconds", secs(kernel.rtt))
-        .seconds(
-            "holysheep.kernel.first_byte_seconds",
-            secs(kernel.first_byte),
-        )
-        .seconds(
-            "holysheep.kernel.wakeup_lag_seconds",
-            secs(kernel.wakeup_lag),
-        )
-        .number(
-            "holysheep.kernel.retransmits",
-            kernel.retransmits.map(u64::from),
-        );
+    let mut attributes =
+        transport(request, (index, attempt), links).text("error.type", came.map(Came::error_type));
     if let Some(operation) = request.operation() {
         let provider = links.name(attempt.upstream);
         attributes = gen_ai(attributes, request, operation, provider, is_last);
@@ -171,6 +133,53 @@ fn client<'a>(
         events: events.into_iter().map(event).collect(),
         status: status(came.is_some_and(Came::is_error)),
     }
+}
+
+/// What an attempt is, as HTTP and TCP see it.
+fn transport<'a>(
+    request: &'a Finished,
+    (index, attempt): (usize, &Attempt),
+    links: &'a Links,
+) -> Attributes<'a> {
+    let upstream = links.iter().find(|link| link.slot == attempt.upstream);
+    // Of one that is no longer there only the name is known.
+    let url = upstream.map(|link| &link.settings.base_url);
+    let kernel = attempt.kernel;
+    let secs = |time: Option<std::time::Duration>| time.map(|time| time.as_secs_f64());
+    Attributes::default()
+        .text("http.request.method", Some(method(&request.method)))
+        .text("server.address", url.map(|url| url.host()))
+        .number("server.port", url.map(|url| u64::from(url.port())))
+        .text(
+            "network.peer.address",
+            attempt.endpoint.map(|at| at.ip().to_string()),
+        )
+        .number(
+            "network.peer.port",
+            attempt.endpoint.map(|at| u64::from(at.port())),
+        )
+        .number(
+            "http.response.status_code",
+            attempt.head.map(|(_, status)| u64::from(status)),
+        )
+        .number(
+            "http.request.resend_count",
+            (index > 0).then_some(index as u64),
+        )
+        .seconds("holysheep.kernel.connect_seconds", secs(kernel.connect))
+        .seconds("holysheep.kernel.rtt_seconds", secs(kernel.rtt))
+        .seconds(
+            "holysheep.kernel.first_byte_seconds",
+            secs(kernel.first_byte),
+        )
+        .seconds(
+            "holysheep.kernel.wakeup_lag_seconds",
+            secs(kernel.wakeup_lag),
+        )
+        .number(
+            "holysheep.kernel.retransmits",
+            kernel.retransmits.map(u64::from),
+        )
 }
 
 /// What a request asks of a model, and what the last of its attempts brought.
