@@ -15,11 +15,13 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 use tokio_rustls::{Accept, StartHandshake, TlsStream};
 
+use crate::drain::Draining;
 use crate::http1::ReadBuffer;
 use crate::tls::Acceptor;
 use crate::worker::Worker;
@@ -32,6 +34,9 @@ const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What a connection reads into at first, in bytes.
 pub const INPUT: usize = 4 * 1024;
+/// How long a client has that cannot know yet that the proxy is stopping, and may have sent a request: on a new connection, or
+/// after an answer that did not say so.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// Runs hyper's h2 tasks on the worker's own thread.
 #[derive(Debug, Clone, Copy)]
@@ -97,7 +102,8 @@ async fn serve_plain(worker: Rc<Worker>, socket: Socket, mut input: ReadBuffer, 
     let detected = tokio::select! {
         detected = detect(&worker, &mut io, &mut input) => detected,
         // A connection that has said nothing holds nobody up.
-        () = worker.drain.wait() => None,
+        () = unasked(&worker) => None,
+        () = worker.drain.hurried() => None,
     };
     match detected {
         // Apart, so that HTTP/1.1 does not pay for its size.
@@ -105,6 +111,16 @@ async fn serve_plain(worker: Rc<Worker>, socket: Socket, mut input: ReadBuffer, 
         Some(false) => h1::serve(worker, H1Stream::new(io, peer, input), false).await,
         None => {}
     }
+}
+
+/// When a connection closes on which nothing was asked: when the drain begins, but not within [`PARTING`] of its own
+/// beginning, because its first request may be on its way.
+fn unasked(worker: &Worker) -> Draining {
+    let (draining, end) = (worker.drain.wait(), worker.now() + PARTING);
+    Box::pin(async move {
+        draining.await;
+        sleep_until(end).await;
+    })
 }
 
 /// Whether the client speaks h2; `None` if it says nothing.

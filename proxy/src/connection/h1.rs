@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::h1_stream::{Begin, H1Stream};
+use super::{PARTING, unasked};
 use crate::account::RequestRecord;
 use crate::downstream::Downstream;
 use crate::drain::Draining;
@@ -25,8 +26,6 @@ use crate::worker::Worker;
 const LINGER: Duration = Duration::from_secs(30);
 /// And how long without a byte of it.
 const LINGER_IDLE: Duration = Duration::from_secs(2);
-/// How long a client has for one more request that did not hear, with the answer it got, that the proxy is stopping.
-const PARTING: Duration = Duration::from_secs(1);
 /// More names than these in `Connection` are an attack on the comparison.
 const MAX_CONNECTION_OPTIONS: usize = 64;
 
@@ -40,7 +39,7 @@ enum Wait {
 /// Serves requests until either side ends the connection.
 pub async fn serve(worker: Rc<Worker>, mut stream: H1Stream, https: bool) {
     let mut head = Head::default();
-    let mut draining = worker.drain.wait();
+    let mut draining = unasked(&worker);
     loop {
         let end = match read_head(&worker, &mut stream, &mut head, &mut draining).await {
             Wait::Head(end) => end,

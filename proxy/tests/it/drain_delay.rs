@@ -81,6 +81,27 @@ fn no_request_of_a_steady_load_fails_when_it_follows_readiness() {
     rig.wait_metric(route, f64::from(seen.answered.load(SeqCst)));
 }
 
+/// Nobody who connects at the last moment can know that it was one. Whether a request on such a connection is answered.
+fn is_served_at_the_last_moment() -> bool {
+    let rig = Rig::with("timeouts: {drain_delay: 0s, drain: 10s}");
+    let mut late = rig.client();
+    rig.wait_metric("holysheep_http_connections", 1.0);
+    rig.app().stop();
+    let address = rig.app().data_addr();
+    eventually(|| std::net::TcpStream::connect(address).is_err());
+    let reply = ask(&mut late);
+    reply.is_some_and(|reply| {
+        assert_eq!(reply.header("connection"), Some("close"));
+        reply.status == 200 && reply.complete
+    })
+}
+
+#[test]
+fn a_connection_made_just_before_the_drain_is_served() {
+    // The moment is a second long, which may be over on a machine that is busy.
+    assert!((0..5).any(|_| is_served_at_the_last_moment()));
+}
+
 #[test]
 fn readiness_fails_at_once_and_connections_are_served_until_the_delay_is_over() {
     let rig = Rig::with("timeouts: {drain_delay: 3s, drain: 10s}");
