@@ -32,7 +32,7 @@ use crate::measure;
 use crate::reload::{self, Source};
 use crate::tls::CertificateError;
 use crate::traces::TracesError;
-use crate::upstream::keys::KeyFileError;
+use crate::upstream::UpstreamsError;
 use crate::upstream::tls::TlsSetupError;
 use crate::webhook::WebhookError;
 use origins::Origins;
@@ -318,7 +318,7 @@ fn serve(settings: Settings, config: Config, text: Option<&str>) -> ExitCode {
 
 /// Whether what failed is a file that the configuration names.
 fn is_about_a_setting(error: &anyhow::Error) -> bool {
-    error.is::<KeyFileError>()
+    error.is::<UpstreamsError>()
         || error.is::<TlsSetupError>()
         || error.is::<CertificateError>()
         || error.is::<WebhookError>()
