@@ -24,7 +24,7 @@ pub(super) struct Suite {
 
 /// The tests themselves; and of the lab they stand on what depends on the kernel, but not on its speed.
 const SUITES: [(&str, &str, u32, &[&str]); 2] = [
-    ("holysheep-proxy", "kernel", 300, &["--test-threads=1"]),
+    ("holysheep-proxy", "kernel", 900, &["--test-threads=1"]),
     (
         "netlab",
         "lab",
