@@ -122,7 +122,11 @@ pub struct KeyStatus {
 
 impl UpstreamStatus {
     pub(super) fn first(admin: &Admin) -> Self {
-        Self::of(admin, admin.readiness.links.load().first())
+        let first = Self::of(admin, admin.readiness.links.load().first());
+        Self {
+            windows: Some(WindowsStatus::of(admin)),
+            ..first
+        }
     }
 
     pub(super) fn others(admin: &Admin) -> Vec<Self> {
@@ -178,7 +182,7 @@ impl UpstreamStatus {
             cold_connects: upstreams.iter().map(|u| u.cold.get()).sum(),
             connect_failures: upstreams.iter().map(|u| u.connect_failures.get()).sum(),
             retries,
-            windows: (link.slot == 0).then(|| WindowsStatus::of(admin)),
+            windows: None,
         }
     }
 }
