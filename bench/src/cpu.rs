@@ -16,7 +16,7 @@ use clap::Args;
 
 use crate::cgroup::Cgroup;
 use crate::facts::Facts;
-use crate::peer::{CLIENTS, Kind, Peer, Site};
+use crate::peer::{Kind, Peer, Site};
 use crate::report::{self, Report};
 use crate::rig::Rig;
 use crate::syscalls;
@@ -81,16 +81,8 @@ pub(crate) async fn run(options: Options, usual: &[Kind]) -> Result<()> {
     let rig = Rig::start()?;
     let ca = rig.ca();
     let site = Site {
-        directory: rig.directory(),
-        instance: None,
-        upstream: rig.upstream(),
-        ca: &ca,
-        cpu: Some(rig.peer_cpu),
         access_log: !options.peers_without_log,
-        clients: CLIENTS,
-        proxy_binary: options.proxy_bin.as_deref(),
-        cgroup: cgroup.as_ref(),
-        probe_source: None,
+        ..rig.site(&ca, options.proxy_bin.as_deref(), cgroup.as_ref())
     };
     let mut report = Report {
         facts: Facts::gather(Some(rig.cpus())),

@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 
 use crate::cgroup::Cgroup;
 use crate::cpu::startable;
 use crate::facts::Facts;
 use crate::peer::{CLIENTS, Kind, Peer, Site};
+use crate::process::raise_descriptors;
 use crate::prompts::is_unique;
 use crate::report;
 use crate::rig::Rig;
@@ -109,18 +109,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let cgroup = Cgroup::create();
     let rig = Rig::start()?;
     let ca = rig.ca();
-    let site = Site {
-        directory: rig.directory(),
-        instance: None,
-        upstream: rig.upstream(),
-        ca: &ca,
-        cpu: Some(rig.peer_cpu),
-        access_log: true,
-        clients: CLIENTS,
-        proxy_binary: options.proxy_bin.as_deref(),
-        cgroup: cgroup.as_ref(),
-        probe_source: None,
-    };
+    let site = rig.site(&ca, options.proxy_bin.as_deref(), cgroup.as_ref());
     let mut report = Report {
         facts: Facts::gather(Some(rig.cpus())),
         missing: Vec::new(),
@@ -178,18 +167,12 @@ impl Options {
 
 /// Lets this process and those it starts have as many connections as that takes, on both sides.
 fn open_files(clients: usize) -> Result<()> {
-    let wanted = u64::try_from(2 * clients + 1_000)?;
-    let limits = getrlimit(Resource::Nofile);
-    if limits.current.is_none_or(|current| current >= wanted) {
-        return Ok(());
-    }
-    let raised = Rlimit {
-        current: Some(wanted),
-        maximum: limits.maximum.map(|maximum| maximum.max(wanted)),
-    };
-    setrlimit(Resource::Nofile, raised).with_context(|| {
-        format!("{clients} clients need {wanted} open files (ulimit -n), or fewer --connections")
-    })
+    let wanted = 2 * clients + 1_000;
+    ensure!(
+        raise_descriptors(wanted)? >= wanted,
+        "{clients} clients need {wanted} open files (ulimit -n), or fewer --connections"
+    );
+    Ok(())
 }
 
 async fn measure(kind: &Kind, site: &Site<'_>, plan: &Plan) -> Result<Holding> {

@@ -21,7 +21,8 @@ use clap::Args;
 use crate::cgroup::Cgroup;
 use crate::cpu::order;
 use crate::facts::Facts;
-use crate::peer::{CLIENTS, Kind, Peer, Site};
+use crate::peer::{Kind, Peer, Site};
+use crate::process::raise_descriptors;
 use crate::report;
 use crate::rig::Rig;
 use table::Report;
@@ -75,7 +76,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         rounds > 0 && probes > 0,
         "rounds and probes must be greater than zero"
     );
-    let descriptors = network::raise_descriptors(options.clients + OTHER_DESCRIPTORS)?;
+    let descriptors = raise_descriptors(options.clients + OTHER_DESCRIPTORS)?;
     let course = Course {
         probes,
         at_most: descriptors.saturating_sub(OTHER_DESCRIPTORS),
@@ -90,16 +91,8 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let rig = Rig::start()?;
     let ca = rig.ca();
     let site = Site {
-        directory: rig.directory(),
-        instance: None,
-        upstream: rig.upstream(),
-        ca: &ca,
-        cpu: Some(rig.peer_cpu),
-        access_log: true,
-        clients: CLIENTS,
-        proxy_binary: options.proxy_bin.as_deref(),
-        cgroup: cgroup.as_ref(),
         probe_source: Some(prober::SOURCE),
+        ..rig.site(&ca, options.proxy_bin.as_deref(), cgroup.as_ref())
     };
     let mut report = Report {
         facts: Facts::gather(Some(rig.cpus())),

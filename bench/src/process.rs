@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, kill_process_group, pidfd_open, setrlimit,
+};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// How long a process may take to end by itself after SIGTERM.
@@ -99,6 +101,28 @@ pub(crate) fn allowed_cpus() -> Result<Vec<usize>> {
     Ok((0..CpuSet::MAX_CPU)
         .filter(|cpu| set.is_set(*cpu))
         .collect())
+}
+
+/// Raises the number of descriptors to `wanted`, or as far as it may go, for this process and what it starts; what it
+/// is then.
+///
+/// # Errors
+/// When the kernel refuses.
+pub(crate) fn raise_descriptors(wanted: usize) -> Result<usize> {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = wanted as u64;
+    let to = |count: u64, maximum| Rlimit {
+        current: Some(count),
+        maximum,
+    };
+    let most = limit.maximum.unwrap_or(u64::MAX);
+    if most < wanted && setrlimit(Resource::Nofile, to(wanted, Some(wanted))).is_ok() {
+        return Ok(wanted as usize);
+    }
+    let possible = wanted.min(most);
+    setrlimit(Resource::Nofile, to(possible, limit.maximum))
+        .context("cannot raise the number of descriptors")?;
+    Ok(possible as usize)
 }
 
 /// Waits for a pidfd to become readable, which it is once the process has ended.

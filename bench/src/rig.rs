@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
+use crate::cgroup::Cgroup;
+use crate::peer::{CLIENTS, Site};
 use crate::process::{Process, allowed_cpus, pin};
 use crate::upstream::{Announcement, Tally};
 
@@ -51,6 +53,27 @@ impl Rig {
             own_cpu,
             peer_cpu,
         })
+    }
+
+    /// What peers are started with here, with access logs; `ca` is [`Rig::ca`].
+    pub(crate) fn site<'a>(
+        &'a self,
+        ca: &'a Path,
+        proxy_binary: Option<&'a Path>,
+        cgroup: Option<&'a Cgroup>,
+    ) -> Site<'a> {
+        Site {
+            directory: self.directory(),
+            instance: None,
+            upstream: self.upstream(),
+            ca,
+            cpu: Some(self.peer_cpu),
+            access_log: true,
+            clients: CLIENTS,
+            proxy_binary,
+            cgroup,
+            probe_source: None,
+        }
     }
 
     /// Where the TLS upstream listens, on loopback.

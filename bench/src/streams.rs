@@ -20,7 +20,7 @@ use clap::Args;
 use crate::cgroup::Cgroup;
 use crate::cpu::{order, startable};
 use crate::facts::Facts;
-use crate::peer::{CLIENTS, Kind, Peer, Site};
+use crate::peer::{Kind, Peer};
 use crate::prompts::is_unique;
 use crate::report;
 use crate::rig::Rig;
@@ -87,18 +87,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let cgroup = Cgroup::create();
     let rig = Rig::start()?;
     let ca = rig.ca();
-    let site = Site {
-        directory: rig.directory(),
-        instance: None,
-        upstream: rig.upstream(),
-        ca: &ca,
-        cpu: Some(rig.peer_cpu),
-        access_log: true,
-        clients: CLIENTS,
-        proxy_binary: options.proxy_bin.as_deref(),
-        cgroup: cgroup.as_ref(),
-        probe_source: None,
-    };
+    let site = rig.site(&ca, options.proxy_bin.as_deref(), cgroup.as_ref());
     let mut facts = Facts::gather(Some(rig.cpus()));
     let mut missing = Vec::new();
     let kinds = startable(kinds, &site, &mut facts, &mut missing).await?;

@@ -7,7 +7,6 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::UnshareFlags;
 
 /// Where the kernel caps the length of accept queues.
@@ -48,26 +47,4 @@ pub(super) fn enter(somaxconn: Option<u32>) -> Result<()> {
 pub(super) fn somaxconn() -> Result<u32> {
     let text = fs::read_to_string(SOMAXCONN).context(SOMAXCONN)?;
     text.trim().parse().context(SOMAXCONN)
-}
-
-/// Raises the number of descriptors to `wanted`, or as far as it may go, for this process and what it starts; what it
-/// is then.
-///
-/// # Errors
-/// When the kernel refuses.
-pub(super) fn raise_descriptors(wanted: usize) -> Result<usize> {
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = wanted as u64;
-    let to = |count: u64, maximum| Rlimit {
-        current: Some(count),
-        maximum,
-    };
-    let most = limit.maximum.unwrap_or(u64::MAX);
-    if most < wanted && setrlimit(Resource::Nofile, to(wanted, Some(wanted))).is_ok() {
-        return Ok(wanted as usize);
-    }
-    let possible = wanted.min(most);
-    setrlimit(Resource::Nofile, to(possible, limit.maximum))
-        .context("cannot raise the number of descriptors")?;
-    Ok(possible as usize)
 }
