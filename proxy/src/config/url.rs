@@ -44,6 +44,11 @@ impl BaseUrl {
             text: without_userinfo(text),
             reason,
         };
+        if !text.is_ascii() {
+            return Err(fail(
+                "not ASCII; a name of other letters is written in Punycode, xn--…",
+            ));
+        }
         let uri: Uri = text.parse().map_err(|_| fail("not a URL"))?;
         let tls = match uri.scheme_str() {
             Some("https") => true,

@@ -28,6 +28,14 @@ fn a_port_that_is_none_is_not_replaced() {
 }
 
 #[test]
+fn a_name_of_other_letters_is_told_how_it_is_written() {
+    let error = BaseUrl::parse("https://例え.jp/v1").unwrap_err();
+    assert!(error.reason().contains("Punycode"), "{error}");
+    let url = BaseUrl::parse("https://xn--r8jz45g.jp/v1").unwrap();
+    assert_eq!(url.host(), "xn--r8jz45g.jp");
+}
+
+#[test]
 fn what_is_no_base_url_is_refused_without_showing_a_password() {
     for text in [
         "",
