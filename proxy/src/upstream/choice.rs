@@ -58,6 +58,10 @@ pub struct Local {
     pub(super) unused: RefCell<Vec<Connection>>,
     /// Its address is no longer one of the name's.
     pub(super) gone: Cell<bool>,
+    /// How many connections carry a request.
+    leased: Cell<usize>,
+    /// The most at a time since [`Local::busiest`] was asked.
+    most_leased: Cell<usize>,
     answered: Cell<Instant>,
     /// When a response last began on one of its connections.
     heard: Cell<Instant>,
@@ -98,6 +102,8 @@ impl Local {
             idle: RefCell::default(),
             unused: RefCell::default(),
             gone: Cell::new(false),
+            leased: Cell::default(),
+            most_leased: Cell::default(),
             answered: Cell::new(Instant::now()),
             heard: Cell::new(Instant::now()),
             back: Cell::new(Instant::now()),
@@ -135,6 +141,30 @@ impl Local {
     /// Whether it is time to find out if it can be connected to, and nobody does yet.
     pub(super) fn begins_check(&self, now: Instant) -> bool {
         self.shared.circuit.is_due(now) && !self.is_checking.replace(true)
+    }
+
+    /// One more connection carries a request.
+    #[inline]
+    pub(super) fn lend(&self) {
+        let leased = self.leased.get() + 1;
+        self.leased.set(leased);
+        self.most_leased.set(self.most_leased.get().max(leased));
+    }
+
+    /// One fewer does.
+    #[inline]
+    pub(super) fn end_lease(&self) {
+        self.leased.set(self.leased.get().saturating_sub(1));
+    }
+
+    /// How many connections carry a request.
+    pub(super) fn leased(&self) -> usize {
+        self.leased.get()
+    }
+
+    /// The most at a time since this was last asked.
+    pub(super) fn busiest(&self) -> usize {
+        self.most_leased.replace(self.leased.get())
     }
 
     /// How many connections wait for a request.

@@ -4,7 +4,10 @@
 //! open, and the surplus ages out at the bottom. One that has carried no
 //! request yet has no such window, so those that have go first, however long
 //! ago. [`Pool::keep_warm`] opens connections ahead of need,
-//! [`Pool::keep_fresh`] drops those the peer would soon close.
+//! [`Pool::keep_fresh`] drops those the peer would soon close, and [`demand`]
+//! says how many of them are missed.
+
+mod demand;
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -21,6 +24,7 @@ use super::roster::Roster;
 use crate::config::{AfterIdle, Upstream};
 use crate::kernel::TcpInfo;
 use crate::metrics::UpstreamMetrics;
+use demand::Demand;
 
 /// A request body of so many bytes does not fit into the window of a new connection.
 const LONG: u64 = 16 * 1024;
@@ -38,6 +42,7 @@ pub struct Pool {
     /// How many are idle.
     count: Cell<usize>,
     wanted: Notify,
+    demand: Demand,
     min_idle: usize,
     max_idle: usize,
     idle_timeout: Duration,
@@ -57,6 +62,7 @@ impl Lease {
     pub fn new(local: Rc<Local>) -> Self {
         local.metrics().active.add(1);
         local.load().begin();
+        local.lend();
         Self(local)
     }
 
@@ -71,6 +77,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.0.metrics().active.add(-1);
         self.0.load().end();
+        self.0.end_lease();
     }
 }
 
@@ -81,6 +88,7 @@ impl Pool {
             dialer,
             count: Cell::new(0),
             wanted: Notify::new(),
+            demand: Demand::new(upstream.idle_timeout, Instant::now()),
             min_idle: upstream.min_idle,
             max_idle: upstream.max_idle,
             idle_timeout: upstream.idle_timeout,
@@ -153,6 +161,7 @@ impl Pool {
                 if is_quiet(&mut connection) {
                     return Some((connection, Lease::new(Rc::clone(local))));
                 }
+                self.demand.closed(1);
             }
         }
         None
@@ -225,15 +234,21 @@ impl Pool {
         }
     }
 
-    /// How many connections are to be opened ahead of need.
+    /// How many connections are to be opened ahead of need: the minimum, or as many as were in use at a time lately, and one
+    /// where there is none.
     fn missing(&self) -> usize {
-        match self.min_idle {
-            0 => 0,
-            _ => (self.minimum().saturating_sub(self.count.get())).max(self.roster().lonely()),
+        if self.min_idle == 0 {
+            return 0;
         }
+        let leased = self
+            .roster()
+            .with(|all| all.iter().map(|local| local.leased()).sum());
+        let lately = self.demand.get().saturating_sub(leased).min(self.max_idle);
+        let wanted = self.minimum().max(lately);
+        (wanted.saturating_sub(self.count.get())).max(self.roster().lonely())
     }
 
-    /// Keeps `min_idle` connections open, until the task is dropped. While the
+    /// Keeps as many connections open as are to be there, until the task is dropped. While the
     /// last dial has failed, keeps trying to open one, whatever the minimum:
     /// the proxy is not ready meanwhile, so no request would find out.
     pub async fn keep_warm(self: Rc<Self>) {
@@ -311,7 +326,7 @@ impl Pool {
     pub async fn keep_fresh(self: Rc<Self>) {
         loop {
             tokio::time::sleep(SWEEP).await;
-            self.sweep();
+            self.sweep(Instant::now());
         }
     }
 
@@ -339,18 +354,22 @@ impl Pool {
         self.ask_for_more();
     }
 
-    fn sweep(&self) {
-        let now = Instant::now();
+    fn sweep(&self, now: Instant) {
+        let (mut busiest, mut closed) = (0, 0);
         for local in self.roster().all().iter() {
+            busiest += local.busiest();
             for stack in [&local.idle, &local.unused] {
                 let mut stack = stack.borrow_mut();
                 let before = stack.len();
-                stack.retain_mut(|connection| {
-                    self.is_fresh(connection, now) && is_quiet(connection)
-                });
+                stack.retain(|connection| self.is_fresh(connection, now));
+                let fresh = stack.len();
+                stack.retain_mut(is_quiet);
+                closed += fresh - stack.len();
                 self.count_dropped(before - stack.len());
             }
         }
+        self.demand.observe(busiest, now);
+        self.demand.closed(closed);
         self.ask_for_more();
     }
 

@@ -1,10 +1,12 @@
 //! Connections to upstream: opened ahead of need, used again, never found dead by a request.
 
+use std::time::{Duration, Instant};
+
 use holysheep_emulator::FaultScope;
 
 use crate::harness::client::request;
 use crate::harness::metrics::IDLE;
-use crate::harness::{CHAT, QUESTION, Rig, eventually};
+use crate::harness::{CHAT, QUESTION, Rig, eventually, soon_within};
 
 const ACTIVE: &str = "holysheep_upstream_connections{upstream=\"holysheep\",state=\"active\"}";
 const COLD: &str = "holysheep_upstream_connects_total{upstream=\"holysheep\",result=\"cold\"}";
@@ -64,6 +66,52 @@ fn a_connection_that_is_too_old_is_replaced() {
     rig.wait_stats(|stats| stats.connections_accepted >= 3);
     rig.wait_stats(|stats| stats.connections_open <= 1);
     assert_eq!(rig.post(CHAT, QUESTION).status, 200);
+}
+
+/// So many requests at a time.
+fn burst(rig: &Rig, count: usize) {
+    let ask = request("POST", CHAT, &[], QUESTION.as_bytes());
+    let (most, rest) = ask.split_at(ask.len() - 1);
+    let mut clients: Vec<_> = (0..count).map(|_| rig.client()).collect();
+    for client in &mut clients {
+        client.send(most);
+    }
+    eventually(|| rig.metric(ACTIVE) == 6.0);
+    for client in &mut clients {
+        client.send(rest);
+        assert_eq!(client.reply().status, 200);
+    }
+    rig.wait_metric(ACTIVE, 0.0);
+}
+
+#[test]
+fn as_many_are_kept_as_were_needed_lately() {
+    let rig = Rig::with("upstream: {min_idle: 1, idle_timeout: 2s}");
+    burst(&rig, 6);
+    let (cold, made) = (rig.metric(COLD), rig.metric(MADE));
+    // All have grown too old, and there are as many new ones.
+    eventually(|| rig.metric(MADE) >= made + 6.0 && rig.metric(IDLE) >= 6.0);
+    burst(&rig, 6);
+    assert_eq!(rig.metric(COLD), cold, "nobody has waited for a connection");
+    // With nobody left who needs them they become fewer, within some periods. While they are replaced there are few, too.
+    let mut replaced = Instant::now();
+    let is_back = || {
+        if rig.metric(IDLE) > 1.0 {
+            replaced = Instant::now();
+        }
+        replaced.elapsed() > Duration::from_secs(5)
+    };
+    assert!(soon_within(Duration::from_secs(60), is_back));
+}
+
+#[test]
+fn connections_that_upstream_closes_are_not_opened_for_nobody() {
+    let rig = Rig::with("upstream: {min_idle: 1}");
+    burst(&rig, 6);
+    eventually(|| rig.metric(IDLE) >= 6.0);
+    rig.fault("close-idle;ms=50", FaultScope::Always);
+    burst(&rig, 6);
+    rig.wait_metric(IDLE, 1.0);
 }
 
 #[test]
