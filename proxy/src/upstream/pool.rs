@@ -1,11 +1,8 @@
 //! One worker's idle connections to upstream.
 //!
-//! Last in, first out: the busiest connection keeps its congestion window
-//! open, and the surplus ages out at the bottom. One that has carried no
-//! request yet has no such window, so those that have go first, however long
-//! ago. [`Pool::keep_warm`] opens connections ahead of need,
-//! [`Pool::keep_fresh`] drops those the peer would soon close, and [`demand`]
-//! says how many of them are missed.
+//! Last in, first out: the busiest connection keeps its congestion window open, and the surplus ages out at the bottom. One that
+//! has carried no request yet has no such window, so those that have go first, however long ago. [`Pool::keep_warm`] opens
+//! connections ahead of need, [`Pool::keep_fresh`] drops those the peer would soon close, and [`demand`] says how many are kept.
 
 mod demand;
 
@@ -321,8 +318,7 @@ impl Pool {
         local.is_checking.set(false);
     }
 
-    /// Drops connections that are too old or have ended, until the task is
-    /// dropped. On its own, as a dial may take long.
+    /// Drops connections that are too old or have ended, until the task is dropped. On its own, as a dial may take long.
     pub async fn keep_fresh(self: Rc<Self>) {
         loop {
             tokio::time::sleep(SWEEP).await;
