@@ -165,6 +165,7 @@ pub(crate) async fn run(bench: Bench, options: Options) -> Result<()> {
             proxy_binary: options.proxy_bin.as_deref(),
             cgroup: cgroup.as_ref(),
             probe_source: None,
+            under: &[],
         },
         cpus,
         plan: stage_plan,

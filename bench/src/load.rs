@@ -262,6 +262,11 @@ impl Load {
         self.shared.recording.set(recording);
     }
 
+    /// How many good answers have been recorded so far.
+    pub(crate) fn answers(&self) -> u64 {
+        self.shared.latency.borrow().len()
+    }
+
     /// Lets requests in flight finish and sends no more until [`Load::resume`]; connections stay open.
     ///
     /// # Errors

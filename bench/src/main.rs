@@ -1,12 +1,13 @@
 //! Benchmarks of holysheep-proxy against other proxies, run by `cargo xtask bench`.
 //!
-//! Each bench is a module and a subcommand: [`cpu`], [`faults`], [`latency`], [`memory`], [`probes`], [`prompts`], [`soak`], [`streams`]. [`load`] and [`upstream`]
+//! Each bench is a module and a subcommand: [`budget`], [`cpu`], [`faults`], [`latency`], [`memory`], [`probes`], [`prompts`], [`soak`], [`streams`]. [`load`] and [`upstream`]
 //! are the two ends of the rig and can also be run by hand. Everything stays
 //! on loopback, or in network namespaces of its own, and ends by itself.
 
 mod accounting;
 mod alarm;
 mod bare;
+mod budget;
 mod cgroup;
 mod cpu;
 mod facts;
@@ -58,6 +59,8 @@ enum Bench {
     /// CPU time per proxied request, with one thing on against without: TLS to clients, 10,000 clients, 64 keys, 16 upstreams,
     /// traces.
     Features(cpu::Options),
+    /// What one request is made of: instructions, allocations, copies, system calls.
+    Budget(budget::Options),
     /// What clients notice when one of three endpoints fails, and how soon it is left alone and used again.
     Faults(faults::Options),
     /// What each proxy holds, idle and with clients, and how soon it is there.
@@ -128,6 +131,7 @@ async fn run(bench: Bench) -> Result<ExitCode> {
             let kinds: Vec<_> = std::iter::once(Kind::HolySheep).chain(with).collect();
             cpu::run(options, &kinds).await
         }
+        Bench::Budget(options) => budget::run(options).await,
         Bench::Faults(options) => faults::run(options).await,
         Bench::Memory(options) => memory::run(options).await,
         Bench::Probes(options) => probes::run(options).await,

@@ -60,6 +60,8 @@ pub(crate) struct Site<'a> {
     pub(crate) proxy_binary: Option<&'a Path>,
     /// For a cgroup of the product's own, as a container has one; without, it shares the bench's.
     pub(crate) cgroup: Option<&'a Cgroup>,
+    /// The program and arguments that a peer is run under, such as a tracer's.
+    pub(crate) under: &'static [&'static str],
     /// Where health probes come from, which the product may steer to its probe thread.
     pub(crate) probe_source: Option<Ipv4Addr>,
 }
@@ -169,6 +171,9 @@ impl Peer {
             Kind::With(feature) => holysheep::launch(site, port, place, Variant::With(*feature))?,
             Kind::Extra { command, .. } => extra::launch(command, site, port)?,
         };
+        if let [program, arguments @ ..] = site.under {
+            command = under(program, arguments, &command);
+        }
         command
             .current_dir(&directory)
             .stdin(Stdio::null())
@@ -253,6 +258,20 @@ fn bare(site: &Site<'_>, port: u16) -> Result<Launch> {
         admin: None,
         target: None,
     })
+}
+
+/// The same command run by another program.
+fn under(program: &str, arguments: &[&str], inner: &Command) -> Command {
+    let mut outer = Command::new(program);
+    outer.args(arguments);
+    outer.arg(inner.get_program()).args(inner.get_args());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    outer
 }
 
 /// Sends requests until one is answered correctly.

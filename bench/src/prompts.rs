@@ -111,6 +111,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         proxy_binary: options.proxy_bin.as_deref(),
         cgroup: cgroup.as_ref(),
         probe_source: None,
+        under: &[],
     };
     let mut report = Report {
         facts: Facts::gather(None),

@@ -73,6 +73,7 @@ impl Rig {
             proxy_binary,
             cgroup,
             probe_source: None,
+            under: &[],
         }
     }
 

@@ -54,7 +54,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
 
 /// What to do after a bench.
 fn next(arguments: &[String]) -> &'static str {
-    if is(arguments, "faults") {
+    if is(arguments, "budget") {
+        "`cargo xtask bench budget --functions 40` names the functions; docs/performance.md says what the figures mean."
+    } else if is(arguments, "faults") {
         "`cargo xtask bench faults --json FILE` measures everything, half an hour, and keeps the figures of every turn; \
          docs/resilience.md says what they mean."
     } else if is(arguments, "probes") {
@@ -97,6 +99,9 @@ const PEERS: [(&str, &str); 2] = [("nginx", "nginx"), ("haproxy", "haproxy")];
 /// What counts system calls: perf slows a peer down less, strace works where perf is not allowed.
 const TRACERS: [(&str, &str); 2] = [("strace", "strace"), ("perf", PERF)];
 
+/// What counts instructions.
+const VALGRIND: (&str, &str) = ("valgrind", "valgrind");
+
 /// Debian's name of perf, which not all its children have.
 const PERF: &str = "linux-perf";
 
@@ -109,11 +114,14 @@ fn missing(arguments: &[String], is_there: impl Fn(&str) -> bool) -> Vec<&'stati
     let counts = may_count && !arguments.iter().any(|flag| flag == "--no-syscalls");
     let tracers = TRACERS.into_iter().filter(|_| counts);
     let peers = match arguments.first().map(String::as_str) {
+        Some("budget") => &[VALGRIND],
         Some("probes") => &PEERS[..1],
         Some("faults") => &PEERS[1..],
         _ => &PEERS[..],
     };
-    let wanted = peers.iter().copied().chain(tracers);
+    // All of them have all.
+    let valgrind = arguments.is_empty().then_some(VALGRIND);
+    let wanted = peers.iter().copied().chain(tracers).chain(valgrind);
     let missing = wanted.filter(|(program, _)| !is_there(program));
     missing.map(|(_, package)| package).collect()
 }
@@ -166,6 +174,7 @@ mod tests {
     fn what_counts_system_calls_is_installed_with_the_peers() {
         let fresh = |line| missing(&words(line), |_| false);
         assert_eq!(fresh("cpu"), ["nginx", "haproxy", "strace", "linux-perf"]);
+        assert_eq!(fresh("budget"), ["valgrind", "strace", "linux-perf"]);
         assert_eq!(fresh("cpu --no-syscalls"), ["nginx", "haproxy"]);
         assert_eq!(fresh("probes --quick"), ["nginx"]);
         assert_eq!(fresh("faults --quick"), ["haproxy"]);

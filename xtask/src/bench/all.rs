@@ -36,7 +36,7 @@ const fn bench(
 }
 
 /// All of them, those that tell most first.
-const ALL: [Bench; 11] = [
+const ALL: [Bench; 12] = [
     bench("table", &[], true, 6),
     bench("latency", &[], true, 4),
     bench("cpu", &[], true, 6),
@@ -58,6 +58,7 @@ const ALL: [Bench; 11] = [
         true,
         9,
     ),
+    bench("budget", &[], false, 3),
     bench("memory", &[], false, 5),
     bench("probes", &[], true, 7),
     bench("streams", &[], true, 6),
