@@ -32,12 +32,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     command::run(&mut cargo, "the compiler's message is above")?;
     if measures_proxy(arguments) {
         install_programs(arguments)?;
-        // What is measured has them, as the image does.
-        if let Some(reason) = build_ebpf::lack()? {
-            println!("The proxy is measured without kernel programs: {reason}");
-        } else {
-            build_ebpf::run(workspace)?;
-        }
+        build_ebpf::if_possible(workspace)?;
         // The bench takes this build by itself, unless `--proxy-bin` names another.
         let mut cargo = workspace.cargo(["build", "--profile", "dist", "-p", "holysheep-proxy"]);
         command::run(&mut cargo, "the compiler's message is above")?;

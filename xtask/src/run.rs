@@ -11,10 +11,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::command;
 use crate::process::{Event, Group};
 use crate::services::{self, Emulator};
 use crate::workspace::Workspace;
+use crate::{build_ebpf, command};
 
 /// Options of the command.
 #[derive(Args)]
@@ -80,6 +80,10 @@ fn must_be_free(address: SocketAddr, flag: &str, variable: &str) -> Result<()> {
 
 fn build(workspace: &Workspace, has_key: bool) -> Result<()> {
     println!("Building, optimised; the first time takes a few minutes.");
+    // Nobody else's process may load them.
+    if rustix::process::geteuid().is_root() {
+        build_ebpf::if_possible(workspace)?;
+    }
     let mut cargo = workspace.cargo(["build", "--release", "-p", "holysheep-proxy"]);
     if !has_key {
         cargo.args(["-p", "holysheep-emulator"]);

@@ -7,8 +7,8 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 use clap::Args;
 
-use crate::command;
 use crate::workspace::Workspace;
+use crate::{build_ebpf, command};
 
 /// Options of the command.
 #[derive(Args)]
@@ -24,6 +24,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
+    build_ebpf::if_possible(workspace)?;
     let packages = ["-p", "holysheep-bench", "-p", "holysheep-proxy"];
     let mut cargo = workspace.cargo(["build", "--release"]);
     command::run(cargo.args(packages), "the compiler's message is above")?;
