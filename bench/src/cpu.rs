@@ -21,6 +21,8 @@ use crate::report::{self, Report};
 use crate::rig::Rig;
 use crate::syscalls;
 pub(crate) use turn::Turn;
+#[cfg(test)]
+pub(crate) use turn::turn_of;
 
 /// Options of the subcommand.
 #[derive(Debug, Args)]
@@ -96,18 +98,12 @@ pub(crate) async fn run(options: Options, usual: &[Kind]) -> Result<()> {
     };
     let (facts, missing) = (&mut report.facts, &mut report.missing);
     let kinds = startable(kinds, &site, facts, missing).await?;
-    for &connections in &options.connections {
-        for round in 0..rounds {
-            let mut peers = Vec::new();
-            for kind in order(&kinds, round) {
-                peers.push(Peer::start(kind, &site).await?);
-            }
-            for turn in turn::round(&rig, &peers, (connections, round), seconds).await? {
-                report::progress_turn(&turn, rounds);
-                report.turns.push(turn);
-            }
-        }
-    }
+    let plan = Plan {
+        connections: &options.connections,
+        rounds,
+        seconds,
+    };
+    report.turns = plan.measure(&rig, &site, &kinds).await?;
     if !options.no_syscalls {
         count_syscalls(&rig, &site, &kinds, &mut report).await;
     }
@@ -133,6 +129,45 @@ impl Options {
             ensure!(unique, "two peers are named {}", kind.name());
         }
         Ok(kinds)
+    }
+}
+
+/// How often and how long is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan<'a> {
+    /// Numbers of connections, one after the other.
+    pub(crate) connections: &'a [usize],
+    pub(crate) rounds: usize,
+    /// How long each peer is measured in a round.
+    pub(crate) seconds: f64,
+}
+
+impl Plan<'_> {
+    /// Measures all of these, and tells of each turn.
+    ///
+    /// # Errors
+    /// When a peer cannot be started or ends.
+    pub(crate) async fn measure(
+        &self,
+        rig: &Rig,
+        site: &Site<'_>,
+        kinds: &[Kind],
+    ) -> Result<Vec<Turn>> {
+        let mut turns = Vec::new();
+        for &connections in self.connections {
+            for round in 0..self.rounds {
+                let mut peers = Vec::new();
+                for kind in order(kinds, round) {
+                    peers.push(Peer::start(kind, site).await?);
+                }
+                let place = (connections, round);
+                for turn in turn::round(rig, &peers, place, self.seconds).await? {
+                    report::progress_turn(&turn, self.rounds);
+                    turns.push(turn);
+                }
+            }
+        }
+        Ok(turns)
     }
 }
 

@@ -7,7 +7,7 @@
 //! round, [`shares`] reads the product's own timings; [`report`] adds up, and [`table`], [`verdict`] and [`plot`] show it.
 
 mod open_loop;
-mod place;
+pub(crate) mod place;
 mod plot;
 mod report;
 mod schedule;
@@ -26,7 +26,7 @@ use clap::Args;
 use crate::cgroup::Cgroup;
 use crate::cpu::order;
 use crate::facts::Facts;
-use crate::peer::{CLIENTS, Kind, Site};
+use crate::peer::{Kind, Site};
 use crate::prompts::is_unique;
 use crate::report::{progress, write_json};
 use crate::rig::{Directory, take_cpus};
@@ -155,17 +155,10 @@ pub(crate) async fn run(bench: Bench, options: Options) -> Result<()> {
     let upstream = Upstream::start(acceptor, Duration::ZERO)?;
     let stage = Stage {
         site: Site {
-            directory: directory.path(),
-            instance: None,
-            upstream: ([127, 0, 0, 1], 0).into(),
-            ca: &ca,
             cpu: Some(cpus.1),
-            access_log: true,
-            clients: CLIENTS,
             proxy_binary: options.proxy_bin.as_deref(),
             cgroup: cgroup.as_ref(),
-            probe_source: None,
-            under: &[],
+            ..Site::new(directory.path(), &ca)
         },
         cpus,
         plan: stage_plan,
@@ -230,7 +223,7 @@ impl Options {
 }
 
 /// Upstream's TLS, for the names by which contenders know it: an address on a path, or `localhost`.
-fn acceptor(
+pub(crate) fn acceptor(
     round_trip: Option<Duration>,
     directory: &Directory,
 ) -> Result<tokio_rustls::TlsAcceptor> {

@@ -1,35 +1,33 @@
-//! `holysheep-bench load`: a closed-loop HTTP/1.1 load generator.
+//! `holysheep-bench load`: a closed-loop load generator.
 //!
 //! Every connection sends its next request when the last answer is complete.
 //! All connections share one thread and make two system calls per request, so
 //! that the generator costs much less than any proxy. [`connection`] speaks
-//! HTTP on one connection; [`request`] is what is sent.
+//! HTTP/1.1 on one connection; [`multiplexed`] speaks h2 with several requests
+//! in flight on each; [`request`] is what is sent, [`target`] where to.
 
 mod connection;
+mod multiplexed;
 mod request;
+mod target;
 
 use std::cell::{Cell, RefCell};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use hdrhistogram::Histogram;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpSocket;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsConnector;
 
 use crate::report;
 use connection::drive;
 pub(crate) use connection::{Watch, receive, receive_watched};
 pub(crate) use request::{named, prompt, stream};
+pub(crate) use target::{Stream, Target, socket};
 
 /// The longest latency told apart, in nanoseconds.
 const LONGEST_NS: u64 = 60_000_000_000;
@@ -58,96 +56,9 @@ pub(crate) struct Options {
     /// Certificate authority, PEM.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-}
-
-/// A client's connection, with or without TLS.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
-
-/// Where requests go, and what must come back.
-#[derive(Clone)]
-pub(crate) struct Target {
-    address: SocketAddr,
-    tls: Option<TlsConnector>,
-    request: Arc<[u8]>,
-    /// Length of the body that a correct answer has, in bytes.
-    body_length: u64,
-}
-
-impl Target {
-    /// Plain HTTP to a port on loopback.
-    pub(crate) fn plain(port: u16) -> Self {
-        Self {
-            address: (Ipv4Addr::LOCALHOST, port).into(),
-            tls: None,
-            request: request::chat_completion(port, "keep-alive").into(),
-            body_length: crate::upstream::answer::COMPLETION_LENGTH,
-        }
-    }
-
-    /// TLS to a server that has a certificate for `localhost`, wherever it is.
-    ///
-    /// # Errors
-    /// When the certificate authority cannot be read.
-    pub(crate) fn tls(address: SocketAddr, ca: &Path) -> Result<Self> {
-        let mut roots = rustls::RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(ca)? {
-            roots.add(certificate?)?;
-        }
-        let config = rustls::ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self {
-            address,
-            tls: Some(TlsConnector::from(Arc::new(config))),
-            ..Self::plain(address.port())
-        })
-    }
-
-    /// The same with requests that have this key.
-    pub(crate) fn with_key(self, key: &str) -> Self {
-        let request = String::from_utf8_lossy(&self.request);
-        let request = request.replacen("Bearer client\r\n", &format!("Bearer {key}\r\n"), 1);
-        Self {
-            request: request.into_bytes().into(),
-            ..self
-        }
-    }
-
-    /// Opens a connection by way of this socket, with TLS if it wants that.
-    ///
-    /// # Errors
-    /// When it cannot be reached, or is not whom its certificate should name.
-    pub(crate) async fn connect(&self, socket: TcpSocket) -> Result<Box<dyn Stream>> {
-        let stream = socket.connect(self.address).await?;
-        Ok(match &self.tls {
-            Some(tls) => Box::new(tls.connect(Self::server_name()?, stream).await?),
-            None => Box::new(stream),
-        })
-    }
-
-    /// Its port.
-    pub(crate) fn port(&self) -> u16 {
-        self.address.port()
-    }
-
-    /// The name in its certificate.
-    ///
-    /// # Errors
-    /// Never.
-    fn server_name() -> Result<ServerName<'static>> {
-        Ok(ServerName::try_from("localhost")?)
-    }
-}
-
-/// A socket for [`Target::connect`] that sends at once.
-///
-/// # Errors
-/// When the system gives none.
-pub(crate) fn socket() -> std::io::Result<TcpSocket> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_nodelay(true)?;
-    Ok(socket)
+    /// Speak h2, with up to 16 of the requests in flight on each connection.
+    #[arg(long)]
+    http2: bool,
 }
 
 /// What the connections of one load share.
@@ -226,10 +137,11 @@ pub(crate) struct Measured {
 }
 
 impl Load {
-    /// Opens `connections` and begins to send, `requests` in all or without end.
+    /// Opens `connections` and begins to send, `requests` in all or without end. By h2 there are as many requests in flight,
+    /// on fewer connections.
     ///
     /// # Errors
-    /// When the histogram's bounds are refused.
+    /// When the histogram's bounds or the request are refused.
     pub(crate) fn start(
         target: &Target,
         connections: usize,
@@ -248,8 +160,16 @@ impl Load {
             latency: RefCell::new(Histogram::new_with_bounds(1, LONGEST_NS, 3)?),
         });
         let mut tasks = JoinSet::new();
-        for _ in 0..connections {
-            tasks.spawn_local(drive(Rc::clone(&shared)));
+        if target.http2 {
+            let message = Rc::new(target.message()?);
+            for streams in multiplexed::split(connections) {
+                let (shared, message) = (Rc::clone(&shared), Rc::clone(&message));
+                tasks.spawn_local(multiplexed::drive(shared, message, streams));
+            }
+        } else {
+            for _ in 0..connections {
+                tasks.spawn_local(drive(Rc::clone(&shared)));
+            }
         }
         Ok(Self {
             shared,
@@ -346,6 +266,10 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         )?
     } else {
         Target::plain(options.port)
+    };
+    let target = match options.http2 {
+        true => target.over_http2(),
+        false => target,
     };
     let load = Load::start(&target, options.connections, options.requests)?;
     let mut begin = Instant::now();

@@ -1,7 +1,7 @@
 //! Benchmarks of holysheep-proxy against other proxies, run by `cargo xtask bench`.
 //!
-//! Each bench is a module and a subcommand: [`budget`], [`cpu`], [`faults`], [`latency`], [`memory`], [`probes`], [`prompts`], [`soak`], [`streams`]. [`load`] and [`upstream`]
-//! are the two ends of the rig and can also be run by hand. Everything stays
+//! Each bench is a module and a subcommand: [`budget`], [`cold`], [`cpu`], [`faults`], [`growth`], [`latency`], [`memory`], [`probes`],
+//! [`prompts`], [`saturation`], [`soak`], [`streams`]. [`load`] and [`upstream`] are the two ends of the rig and can also be run by hand. Everything stays
 //! on loopback, or in network namespaces of its own, and ends by itself.
 
 mod accounting;
@@ -9,10 +9,12 @@ mod alarm;
 mod bare;
 mod budget;
 mod cgroup;
+mod cold;
 mod cpu;
 mod facts;
 mod faults;
 mod framing;
+mod growth;
 mod latency;
 mod load;
 mod memory;
@@ -22,6 +24,7 @@ mod process;
 mod prompts;
 mod report;
 mod rig;
+mod saturation;
 mod soak;
 mod spending;
 mod statistics;
@@ -56,11 +59,17 @@ enum Bench {
     Ebpf(cpu::Options),
     /// CPU time per proxied request, with limits for clients against without.
     Limits(cpu::Options),
+    /// CPU time per proxied request, with h2 to clients or to upstream against without: this proxy, nginx and HAProxy.
+    H2(cpu::Options),
     /// CPU time per proxied request, with one thing on against without: TLS to clients, 10,000 clients, 64 keys, 16 upstreams,
     /// traces.
     Features(cpu::Options),
     /// What one request is made of: instructions, allocations, copies, system calls.
     Budget(budget::Options),
+    /// Requests a second that each peer carries with one CPU, and latencies on the way there.
+    Saturation(saturation::Options),
+    /// CPU time per proxied request with few and many clients, keys and upstreams.
+    Growth(growth::Options),
     /// What clients notice when one of three endpoints fails, and how soon it is left alone and used again.
     Faults(faults::Options),
     /// What each proxy holds, idle and with clients, and how soon it is there.
@@ -69,6 +78,8 @@ enum Bench {
     Probes(probes::Options),
     /// How long requests with long prompts take over paths with a delay, losses, or a narrow link.
     Prompts(prompts::Options),
+    /// How long a request takes for which there is no connection yet, over a path of 30 ms.
+    Cold(cold::Options),
     /// How much later than without a proxy the events of a stream arrive.
     Streams(streams::Options),
     /// What each contender adds to the latency of a request, on loopback.
@@ -126,12 +137,16 @@ async fn run(bench: Bench) -> Result<ExitCode> {
         Bench::Limits(options) => {
             cpu::run(options, &[Kind::HolySheep, Kind::HolySheepLimits]).await
         }
+        Bench::H2(options) => cpu::run(options, &Kind::HTTP2).await,
         Bench::Features(options) => {
             let with = Feature::ALL.map(Kind::With);
             let kinds: Vec<_> = std::iter::once(Kind::HolySheep).chain(with).collect();
             cpu::run(options, &kinds).await
         }
         Bench::Budget(options) => budget::run(options).await,
+        Bench::Cold(options) => cold::run(options).await,
+        Bench::Growth(options) => growth::run(options).await,
+        Bench::Saturation(options) => saturation::run(options).await,
         Bench::Faults(options) => faults::run(options).await,
         Bench::Memory(options) => memory::run(options).await,
         Bench::Probes(options) => probes::run(options).await,

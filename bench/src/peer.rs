@@ -8,6 +8,7 @@ mod extra;
 mod feature;
 mod haproxy;
 mod holysheep;
+mod http2;
 mod kind;
 mod nginx;
 
@@ -25,9 +26,11 @@ use crate::accounting;
 use crate::cgroup::Cgroup;
 use crate::load::{self, Target};
 use crate::process::Process;
-pub(crate) use feature::Feature;
+pub(crate) use feature::{Feature, Grown, Grows};
+use haproxy::Sides;
 use holysheep::Variant;
 pub(crate) use holysheep::product;
+pub(crate) use http2::Http2;
 pub(crate) use kind::{BARE, Kind, LIMITS, NO_DELAY, NO_EBPF, SYSTEM_WINDOW};
 
 /// How long a peer may take from its start to its first correct answer.
@@ -35,6 +38,9 @@ const START: Duration = Duration::from_secs(10);
 
 /// As many as a peer is set up for.
 pub(crate) const CLIENTS: usize = 2_000;
+
+/// As many connections to upstream as peers keep, unless more requests are in flight.
+pub(crate) const POOL: usize = 64;
 
 /// The file for what it writes to standard output, which is the product's access log.
 const OUTPUT: &str = "stdout.log";
@@ -56,6 +62,8 @@ pub(crate) struct Site<'a> {
     pub(crate) access_log: bool,
     /// Most clients at a time, for peers whose memory depends on it: [`CLIENTS`], unless there are to be more.
     pub(crate) clients: usize,
+    /// Idle connections to upstream that peers keep: [`POOL`], unless more requests are in flight.
+    pub(crate) pool: usize,
     /// The product's binary.
     pub(crate) proxy_binary: Option<&'a Path>,
     /// For a cgroup of the product's own, as a container has one; without, it shares the bench's.
@@ -64,6 +72,38 @@ pub(crate) struct Site<'a> {
     pub(crate) under: &'static [&'static str],
     /// Where health probes come from, which the product may steer to its probe thread.
     pub(crate) probe_source: Option<Ipv4Addr>,
+    /// When a peer counts as started.
+    pub(crate) ready: Ready,
+}
+
+impl<'a> Site<'a> {
+    /// Peers with access logs, without a CPU of their own, before an upstream that is said later.
+    pub(crate) fn new(directory: &'a Path, ca: &'a Path) -> Self {
+        Self {
+            directory,
+            instance: None,
+            upstream: (Ipv4Addr::LOCALHOST, 0).into(),
+            ca,
+            cpu: None,
+            access_log: true,
+            clients: CLIENTS,
+            pool: POOL,
+            proxy_binary: None,
+            cgroup: None,
+            probe_source: None,
+            under: &[],
+            ready: Ready::Answers,
+        }
+    }
+}
+
+/// What tells that a peer has started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ready {
+    /// Its first correct answer.
+    Answers,
+    /// That it accepts connections: it has forwarded nothing so far.
+    Listens,
 }
 
 /// How to start one peer.
@@ -131,7 +171,7 @@ impl Peer {
     /// No proxy at all.
     async fn direct(name: String, site: &Site<'_>) -> Result<Self> {
         let target = Target::tls(site.upstream, site.ca)?;
-        load::probe(&target).await?;
+        site.ready.ask(&target).await?;
         Ok(Self {
             name,
             version: "no proxy".to_owned(),
@@ -162,13 +202,15 @@ impl Peer {
             Kind::HolySheepIngress => nginx::ingress(site, &directory, port)?,
             Kind::NginxArticle => nginx::article(site, &directory, port)?,
             Kind::Nginx => nginx::tuned(site, &directory, port)?,
-            Kind::HaProxy => haproxy::launch(site, &directory, port, false)?,
-            Kind::HaProxyNoDelay => haproxy::launch(site, &directory, port, true)?,
+            Kind::HaProxy => haproxy::launch(site, &directory, port, Sides::Usual)?,
+            Kind::HaProxyNoDelay => haproxy::launch(site, &directory, port, Sides::NoDelay)?,
             Kind::HolySheep => holysheep::launch(site, port, place, Variant::Usual)?,
             Kind::HolySheepNoEbpf => holysheep::launch(site, port, place, Variant::NoEbpf)?,
             Kind::HolySheepOff => holysheep::launch(site, port, place, Variant::SystemWindow)?,
             Kind::HolySheepLimits => holysheep::launch(site, port, place, Variant::Limits)?,
             Kind::With(feature) => holysheep::launch(site, port, place, Variant::With(*feature))?,
+            Kind::Grown(grown) => holysheep::launch(site, port, place, Variant::Grown(*grown))?,
+            Kind::Http2(http2) => http2.launch(site, &directory, port, place)?,
             Kind::Extra { command, .. } => extra::launch(command, site, port)?,
         };
         if let [program, arguments @ ..] = site.under {
@@ -182,7 +224,7 @@ impl Peer {
         let begun = Instant::now();
         let mut process = Process::spawn(&mut command, site.cpu)?;
         let target = target.unwrap_or_else(|| Target::plain(port));
-        ready(&mut process, &target)
+        ready(&mut process, &target, site.ready)
             .await
             .with_context(|| format!("{name} did not start: {}", tail(&directory)))?;
         let took = begun.elapsed();
@@ -274,14 +316,27 @@ fn under(program: &str, arguments: &[&str], inner: &Command) -> Command {
     outer
 }
 
-/// Sends requests until one is answered correctly.
-async fn ready(process: &mut Process, target: &Target) -> Result<()> {
+impl Ready {
+    /// Whether it is so far.
+    ///
+    /// # Errors
+    /// When it is not.
+    async fn ask(self, target: &Target) -> Result<()> {
+        match self {
+            Self::Answers => load::probe(target).await,
+            Self::Listens => target.reach().await,
+        }
+    }
+}
+
+/// Asks until it is.
+async fn ready(process: &mut Process, target: &Target, ready: Ready) -> Result<()> {
     let deadline = Instant::now() + START;
     loop {
         if let Some(status) = process.exited()? {
             bail!("it ended with {status}");
         }
-        match load::probe(target).await {
+        match ready.ask(target).await {
             Ok(()) => return Ok(()),
             Err(error) if Instant::now() > deadline => return Err(error),
             Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,

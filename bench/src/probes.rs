@@ -92,7 +92,6 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let ca = rig.ca();
     let site = Site {
         probe_source: Some(prober::SOURCE),
-        under: &[],
         ..rig.site(&ca, options.proxy_bin.as_deref(), cgroup.as_ref())
     };
     let mut report = Report {

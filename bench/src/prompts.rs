@@ -21,7 +21,7 @@ use clap::Args;
 
 use crate::cgroup::Cgroup;
 use crate::facts::Facts;
-use crate::peer::{CLIENTS, Kind, Site};
+use crate::peer::{Kind, Site};
 use crate::report;
 use crate::rig::Directory;
 use crate::upstream::hosted::Upstream;
@@ -101,17 +101,9 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let acceptor = crate::upstream::acceptor(&ca, &[&names[0], &names[1]])?;
     let upstream = Upstream::start(acceptor, paths::THINK)?;
     let site = Site {
-        directory: directory.path(),
-        instance: None,
-        upstream: ([127, 0, 0, 1], 0).into(),
-        ca: &ca,
-        cpu: None,
-        access_log: true,
-        clients: CLIENTS,
         proxy_binary: options.proxy_bin.as_deref(),
         cgroup: cgroup.as_ref(),
-        probe_source: None,
-        under: &[],
+        ..Site::new(directory.path(), &ca)
     };
     let mut report = Report {
         facts: Facts::gather(None),

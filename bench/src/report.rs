@@ -6,6 +6,7 @@
 #![expect(clippy::print_stderr, reason = "progress must not mix with the report")]
 
 mod bars;
+pub(crate) mod lines;
 mod table;
 mod verdict;
 
@@ -24,7 +25,7 @@ pub(crate) use bars::Bars;
 pub(crate) use verdict::judgement;
 
 /// Shares of a CPU from which on a turn counts as disturbed.
-const FOREIGN: f64 = 0.15;
+pub(crate) const FOREIGN: f64 = 0.15;
 const STOLEN: f64 = 0.02;
 
 /// Everything one run measured; this is also the shape of the JSON file.
@@ -229,7 +230,7 @@ pub(crate) fn progress_turn(turn: &Turn, rounds: usize) {
         .cpu_us
         .map_or_else(String::new, |cpu| format!(", {cpu:.1} µs CPU/req"));
     progress(&format!(
-        "{:>3} connections, round {}/{rounds}: {:<14} {:>6.0} req/s{cpu}{}",
+        "{:>3} connections, round {}/{rounds}: {:<16} {:>6.0} req/s{cpu}{}",
         turn.connections,
         turn.round + 1,
         turn.target,

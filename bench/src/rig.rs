@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use crate::cgroup::Cgroup;
-use crate::peer::{CLIENTS, Site};
+use crate::peer::Site;
 use crate::process::{Process, allowed_cpus, pin};
 use crate::upstream::{Announcement, Tally};
 
@@ -63,17 +63,11 @@ impl Rig {
         cgroup: Option<&'a Cgroup>,
     ) -> Site<'a> {
         Site {
-            directory: self.directory(),
-            instance: None,
             upstream: self.upstream(),
-            ca,
             cpu: Some(self.peer_cpu),
-            access_log: true,
-            clients: CLIENTS,
             proxy_binary,
             cgroup,
-            probe_source: None,
-            under: &[],
+            ..Site::new(self.directory(), ca)
         }
     }
 

@@ -3,11 +3,12 @@
 //! It answers at once and always the same, with as little work as possible, or with a stream of
 //! events that is paced as the request asks, so that what is measured is the proxy. It runs as a process of its own:
 //! its CPU time must not mix with the load generator's. Answers are made in
-//! [`answer`], streams in [`stream`], and [`hosted`] is the same upstream as a thread of a bench; [`Tally`] counts connections, handshakes and requests, because a
+//! [`answer`], streams in [`stream`], [`multiplexed`] is the same over h2, and [`hosted`] is the same upstream as a thread of a bench; [`Tally`] counts connections, handshakes and requests, because a
 //! comparison is only fair when one knows which TLS each proxy used.
 
 pub(crate) mod answer;
 pub(crate) mod hosted;
+mod multiplexed;
 mod resumption;
 mod stream;
 mod tally;
@@ -17,6 +18,7 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
@@ -37,6 +39,9 @@ pub(crate) use tally::Tally;
 
 /// Room for one request's head and a usual body, in bytes.
 pub(crate) const BUFFER: usize = 16 * 1024;
+
+/// HTTP/1.1's name in the TLS handshake.
+const HTTP1: &[u8] = b"http/1.1";
 
 /// Options of the subcommand.
 #[derive(Debug, Args)]
@@ -69,7 +74,8 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     if options.exit_with_parent {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
     }
-    let acceptor = acceptor(&options.ca_out, &["localhost"])?;
+    let protocols = [multiplexed::PROTOCOL, HTTP1];
+    let acceptor = speaking(&options.ca_out, &["localhost"], &protocols)?;
     let https = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
     let tally_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     announce(&Announcement {
@@ -92,14 +98,22 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     }
 }
 
-/// What answers TLS handshakes for these names, by a new authority whose certificate goes to the file `ca`, in PEM.
+/// What answers TLS handshakes for these names and speaks HTTP/1.1, by a new authority whose certificate goes to the file
+/// `ca`, in PEM.
 ///
 /// # Errors
 /// When no certificate can be made or written.
 pub(crate) fn acceptor(ca: &Path, names: &[&str]) -> Result<TlsAcceptor> {
+    speaking(ca, names, &[HTTP1])
+}
+
+/// The same for these protocols, the first one that a client knows; HTTP/1.1 with clients that name none.
+fn speaking(ca: &Path, names: &[&str], protocols: &[&[u8]]) -> Result<TlsAcceptor> {
     let authority = Authority::new()?;
     authority.write_ca_pem(ca)?;
     let config = authority.server_config(names, CertificateKind::Valid)?;
+    let mut config = Arc::unwrap_or_clone(config);
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     Ok(TlsAcceptor::from(resumption::adapt(config)))
 }
 
@@ -126,9 +140,12 @@ async fn serve_tally(listener: TcpListener, shared: Rc<Shared>) -> Result<()> {
 }
 
 /// Serves one connection until the peer closes it or asks to.
-async fn serve(stream: TcpStream, acceptor: &TlsAcceptor, shared: &Shared) -> Result<()> {
+async fn serve(stream: TcpStream, acceptor: &TlsAcceptor, shared: &Rc<Shared>) -> Result<()> {
     let mut stream = acceptor.accept(stream).await?;
     shared.tally.borrow_mut().handshake(stream.get_ref().1);
+    if stream.get_ref().1.alpn_protocol() == Some(multiplexed::PROTOCOL) {
+        return multiplexed::serve(stream, shared).await;
+    }
     let mut buffer = BytesMut::with_capacity(BUFFER);
     let alarm = Alarm::new()?;
     while let Some(request) = read_request(&mut stream, &mut buffer).await? {

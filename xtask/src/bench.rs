@@ -15,8 +15,8 @@ use crate::{apt, build_ebpf, command};
 #[derive(Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Options {
-    /// Which bench, and its flags, e.g. `cpu --quick`; `--help` shows them all. Without one all are run, which takes more
-    /// than an hour and a half and writes docs/benchmarks.md; with `--quick` alone, two minutes for a rough answer
+    /// Which bench, and its flags, e.g. `cpu --quick`; `--help` shows them all. Without one all are run, which takes about
+    /// two hours and writes docs/benchmarks.md; with `--quick` alone, two minutes for a rough answer
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,
@@ -63,6 +63,17 @@ fn next(arguments: &[String]) -> &'static str {
     } else if is(arguments, "streams") {
         "`cargo xtask bench streams --rounds 10 --json FILE` measures longer and keeps the figures of every round; \
          `--help` shows how to choose contenders, events, pace and the number of streams."
+    } else if is(arguments, "h2") {
+        "`cargo xtask bench h2 --json FILE --svg FILE` measures for some eight minutes and keeps the figures of every turn; \
+         docs/benchmarks.md says how to read it."
+    } else if is(arguments, "cold") {
+        "`cargo xtask bench cold --json FILE` measures for some four minutes and keeps the figures of every round; `--help` \
+         shows how to choose idle times and the size of a burst."
+    } else if is(arguments, "growth") {
+        "`cargo xtask bench growth --json FILE` measures for some eight minutes and keeps the figures of every turn."
+    } else if is(arguments, "saturation") {
+        "`cargo xtask bench saturation --json FILE --svg FILE` measures for some six minutes, keeps the figures of every turn \
+         and draws requests a second by connections; docs/benchmarks.md says how to read it."
     } else if is(arguments, "table") {
         "`cargo xtask bench table --json FILE --svg FILE` measures for some six minutes, keeps the figures of every round \
          and draws latency by percentile; docs/benchmarks.md says how to read it."
@@ -103,7 +114,16 @@ const PERF: &str = "linux-perf";
 /// The packages of programs that a bench with these flags wants and that are not there.
 fn missing(arguments: &[String], is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
     let never_counts = [
-        "faults", "latency", "memory", "probes", "prompts", "streams", "table",
+        "cold",
+        "faults",
+        "growth",
+        "latency",
+        "memory",
+        "probes",
+        "prompts",
+        "saturation",
+        "streams",
+        "table",
     ];
     let may_count = never_counts.iter().all(|bench| !is(arguments, bench));
     let counts = may_count && !arguments.iter().any(|flag| flag == "--no-syscalls");
@@ -112,6 +132,7 @@ fn missing(arguments: &[String], is_there: impl Fn(&str) -> bool) -> Vec<&'stati
         Some("budget") => &[VALGRIND],
         Some("probes") => &PEERS[..1],
         Some("faults") => &PEERS[1..],
+        Some("growth") => &[],
         _ => &PEERS[..],
     };
     // All of them have all.
@@ -177,6 +198,9 @@ mod tests {
         assert_eq!(fresh("streams --quick"), ["nginx", "haproxy"]);
         assert_eq!(fresh("table --quick"), ["nginx", "haproxy"]);
         assert_eq!(fresh("latency"), ["nginx", "haproxy"]);
+        assert_eq!(fresh("saturation"), ["nginx", "haproxy"]);
+        assert_eq!(fresh("cold --quick"), ["nginx", "haproxy"]);
+        assert!(fresh("growth").is_empty());
         let complete = |program: &str| ["nginx", "haproxy", "perf"].contains(&program);
         assert_eq!(missing(&words("ebpf --quick"), complete), ["strace"]);
     }

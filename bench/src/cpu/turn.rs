@@ -181,3 +181,32 @@ impl<'a> Measurement<'a> {
         })
     }
 }
+
+/// A turn of so many requests a second at a number of connections and in a round, for tests of tables.
+#[cfg(test)]
+pub(crate) fn turn_of(target: &str, (connections, round): (usize, usize), rate: f64) -> Turn {
+    Turn {
+        target: target.to_owned(),
+        connections,
+        round,
+        seconds: 1.0,
+        requests: rate as u64,
+        errors: 0,
+        first_error: None,
+        requests_per_second: rate,
+        p50_us: 0.0,
+        p99_us: 0.0,
+        cpu_us: None,
+        user_us: 0.0,
+        system_us: 0.0,
+        generator_us: 0.0,
+        upstream_us: 0.0,
+        peer_utilisation: 0.0,
+        peer_cpu_busy: 0.0,
+        rig_utilisation: 0.0,
+        rig_cpu_busy: 0.0,
+        steal: 0.0,
+        changed_threads: 0,
+        upstream: Tally::default(),
+    }
+}

@@ -11,8 +11,8 @@ use crate::peer::{Kind, Peer, Site};
 use crate::upstream::hosted::{Notes, Upstream};
 
 /// One contender's place, with a listener of upstream for it alone.
-pub(super) struct Place {
-    pub(super) kind: Kind,
+pub(crate) struct Place {
+    pub(crate) kind: Kind,
     path: Option<Path>,
     upstream: SocketAddr,
     notes: Notes,
@@ -20,10 +20,10 @@ pub(super) struct Place {
 
 /// What upstream saw of a contender, requests that do not count included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Seen {
-    pub(super) requests: usize,
+pub(crate) struct Seen {
+    pub(crate) requests: usize,
     /// Those that had their first request.
-    pub(super) connections: usize,
+    pub(crate) connections: usize,
 }
 
 impl Place {
@@ -31,7 +31,7 @@ impl Place {
     ///
     /// # Errors
     /// When there can be no path (root and `/dev/net/tun` are needed), or upstream cannot listen.
-    pub(super) fn new(
+    pub(crate) fn new(
         kind: &Kind,
         round_trip: Option<Duration>,
         upstream: &Upstream,
@@ -53,7 +53,7 @@ impl Place {
     ///
     /// # Errors
     /// When it does not start.
-    pub(super) async fn start(&self, site: &Site<'_>) -> Result<Peer> {
+    pub(crate) async fn start(&self, site: &Site<'_>) -> Result<Peer> {
         let site = Site {
             upstream: self.upstream,
             ..*site
@@ -65,12 +65,12 @@ impl Place {
     }
 
     /// Where its clients are, if not where this process is.
-    pub(super) fn host(&self) -> Option<&Host> {
+    pub(crate) fn host(&self) -> Option<&Host> {
         self.path.as_ref().map(Path::client)
     }
 
     /// What upstream saw since the last call: requests, and connections that had their first.
-    pub(super) fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> Seen {
         let seen = self.notes.take_all();
         Seen {
             requests: seen.len(),
@@ -82,7 +82,7 @@ impl Place {
     ///
     /// # Errors
     /// When its devices cannot be asked.
-    pub(super) fn overruns(&self) -> Result<u64> {
+    pub(crate) fn overruns(&self) -> Result<u64> {
         Ok(self
             .path
             .as_ref()
@@ -96,7 +96,7 @@ impl Place {
 ///
 /// # Errors
 /// When this machine lacks something.
-pub(super) fn path(round_trip: Duration) -> Result<Path> {
+pub(crate) fn path(round_trip: Duration) -> Result<Path> {
     // Nobody looks at single packets here.
     let path = Path::builder().round_trip(round_trip).records(0).start();
     path.map_err(crate::prompts::no_path)

@@ -3,31 +3,20 @@
 //! The axis of percentiles counts nines, so that the slow tail, which users remember, has as much room as the rest.
 //! Latencies are on a logarithmic axis, too: a line that keeps its distance to another is slower by a constant share.
 
-use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
-use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};
 use plotters::prelude::{
     ChartBuilder, Color, DashedLineSeries, IntoDrawingArea, IntoFont, LineSeries, PathElement,
-    RGBColor, Ranged, SVGBackend, SeriesLabelPosition, WHITE,
+    RGBColor, SVGBackend, SeriesLabelPosition, WHITE,
 };
 
 use super::Bench;
 use super::report::Report;
+use crate::report::lines::{Axis, COLOURS};
 
 /// Width and height, in pixels.
 const SIZE: (u32, u32) = (960, 560);
-/// Colours that people who see few of them tell apart (Okabe and Ito), in the order of the table.
-const COLOURS: [RGBColor; 7] = [
-    RGBColor(0, 0, 0),
-    RGBColor(213, 94, 0),
-    RGBColor(230, 159, 0),
-    RGBColor(0, 114, 178),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(86, 180, 233),
-];
 const GRID: RGBColor = RGBColor(215, 215, 215);
 const TEXT: RGBColor = RGBColor(60, 60, 60);
 /// Percentiles that have a mark.
@@ -135,33 +124,6 @@ fn render(
     area.present()?;
     drop(chart);
     Ok(())
-}
-
-/// A straight axis with marks at these places; plotters' own have them where they like.
-struct Axis(Range<f64>, Vec<f64>);
-
-impl Ranged for Axis {
-    type FormatOption = DefaultFormatting;
-    type ValueType = f64;
-
-    fn map(&self, value: &f64, (from, to): (i32, i32)) -> i32 {
-        let Self(Range { start, end }, _) = self;
-        let share = (value - start) / (end - start);
-        from + (share * f64::from(to - from)).round() as i32
-    }
-
-    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
-        let Self(range, marks) = self;
-        let end = range.end + 1e-9;
-        let marks = marks.iter().copied();
-        marks
-            .filter(|mark| (range.start..=end).contains(mark))
-            .collect()
-    }
-
-    fn range(&self) -> Range<f64> {
-        self.0.clone()
-    }
 }
 
 /// How many nines a share has: 0.99 has two.

@@ -15,7 +15,7 @@ use crate::framing::Framing;
 const BUFFER: usize = 16 * 1024;
 
 /// Pause after an error, so that a dead server is not stormed.
-const PAUSE: Duration = Duration::from_millis(20);
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
 /// Keeps one request in flight until the load stops, on as many connections as it takes.
 pub(super) async fn drive(shared: Rc<Shared>) {
@@ -54,12 +54,7 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, mut stream: S)
         let latency = begin.elapsed();
         drop(in_flight);
         ensure!(answer.status == 200, "status {}", answer.status);
-        ensure!(
-            answer.body == shared.target.body_length,
-            "a body of {} bytes instead of {}",
-            answer.body,
-            shared.target.body_length
-        );
+        shared.target.check_length(answer.body)?;
         shared.answered(latency);
         if answer.close {
             return Ok(());
@@ -68,10 +63,10 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, mut stream: S)
 }
 
 /// A request whose answer is not complete; also one that never will be.
-struct InFlight<'a>(&'a Shared);
+pub(super) struct InFlight<'a>(&'a Shared);
 
 impl<'a> InFlight<'a> {
-    fn new(shared: &'a Shared) -> Self {
+    pub(super) fn new(shared: &'a Shared) -> Self {
         shared.in_flight(shared.in_flight.get() + 1);
         Self(shared)
     }

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use holysheep_emulator::Authority;
+use serde::Serialize;
 
 use super::{Site, free_port};
 use crate::load::Target;
@@ -82,12 +83,70 @@ impl Feature {
     pub(super) fn prepare(self, site: &Site<'_>, port: u16, directory: &Path) -> Result<Prepared> {
         match self {
             Self::Tls => tls(directory),
-            Self::Clients => clients(site, port, directory),
-            Self::Keys => keys(directory).map(Prepared::configured),
-            Self::Upstreams => upstreams(site, directory).map(Prepared::configured),
+            Self::Clients => clients(CLIENTS, site, port, directory),
+            Self::Keys => keys(KEYS, directory).map(Prepared::configured),
+            Self::Upstreams => upstreams(UPSTREAMS, site, directory).map(Prepared::configured),
             Self::Unsampled => Ok(Prepared::configured(traces(site, 0))),
             Self::Traces => Ok(Prepared::configured(traces(site, 1))),
         }
+    }
+}
+
+/// What there can be more or fewer of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Grows {
+    /// Clients with keys of their own.
+    Clients,
+    /// Keys for upstream.
+    Keys,
+    /// Upstreams, and a model that is looked up among them.
+    Upstreams,
+}
+
+/// The product with so many of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Grown {
+    pub(crate) grows: Grows,
+    pub(crate) count: usize,
+    /// The product's name with so many.
+    pub(crate) name: &'static str,
+}
+
+const fn grown(grows: Grows, count: usize, name: &'static str) -> Grown {
+    Grown { grows, count, name }
+}
+
+impl Grown {
+    /// All of them, the fewest of each first.
+    pub(crate) const ALL: [Self; 10] = [
+        grown(Grows::Clients, 1, "1-client"),
+        grown(Grows::Clients, 100, "100-clients"),
+        grown(Grows::Clients, 10_000, "10000-clients"),
+        grown(Grows::Clients, 100_000, "100000-clients"),
+        grown(Grows::Keys, 1, "1-key"),
+        grown(Grows::Keys, 8, "8-keys"),
+        grown(Grows::Keys, 64, "64-keys"),
+        grown(Grows::Upstreams, 1, "1-upstream"),
+        grown(Grows::Upstreams, 4, "4-upstreams"),
+        grown(Grows::Upstreams, 16, "16-upstreams"),
+    ];
+
+    /// As [`Feature::prepare`].
+    ///
+    /// # Errors
+    /// When a file cannot be made.
+    pub(super) fn prepare(self, site: &Site<'_>, port: u16, directory: &Path) -> Result<Prepared> {
+        match self.grows {
+            Grows::Clients => clients(self.count, site, port, directory),
+            Grows::Keys => keys(self.count, directory).map(Prepared::configured),
+            Grows::Upstreams => upstreams(self.count, site, directory).map(Prepared::configured),
+        }
+    }
+
+    /// Whether the keys for upstream are its own business.
+    pub(super) fn has_keys(self) -> bool {
+        self.grows == Grows::Keys
     }
 }
 
@@ -111,7 +170,7 @@ fn tls(directory: &Path) -> Result<Prepared> {
 }
 
 /// One client has the key that requests are sent with, the others have keys that nobody uses.
-fn clients(site: &Site<'_>, port: u16, directory: &Path) -> Result<Prepared> {
+fn clients(count: usize, site: &Site<'_>, port: u16, directory: &Path) -> Result<Prepared> {
     let file = directory.join("clients.yaml");
     let binary = super::holysheep::binary(site.proxy_binary)?;
     let added = Command::new(binary)
@@ -127,26 +186,30 @@ fn clients(site: &Site<'_>, port: u16, directory: &Path) -> Result<Prepared> {
     let mut text = std::fs::read_to_string(&file)?;
     ensure!(text.starts_with("clients:"), "{}", file.display());
     let mut random = fastrand::Rng::with_seed(1);
-    for number in 1..CLIENTS {
+    for number in 1..count {
         let id: String = (0..12).map(|_| random.alphanumeric()).collect();
         let (salt, hash) = (random.u128(..), [random.u128(..), random.u128(..)]);
+        // As short as can be: a hundred thousand of them just fit into what the product reads of a file, 16 MiB.
         let _ = writeln!(
             text,
-            "  - name: client-{number}\n    keys:\n      - {{id: \"{id}\", salt: \"{salt:032x}\", \
-             hash: \"{:032x}{:032x}\"}}",
+            "  - {{name: c{number},keys: [{{id: \"{id}\",salt: \"{salt:032x}\",hash: \"{:032x}{:032x}\"}}]}}",
             hash[0], hash[1]
         );
     }
     std::fs::write(&file, text)?;
     Ok(Prepared {
-        configuration: format!("auth: clients\nclients: {{file: '{}'}}\n", file.display()),
+        // Unless told otherwise, named clients have a limit, which is a feature of its own.
+        configuration: format!(
+            "auth: clients\nclients: {{file: '{}'}}\nlimits: {{per_client: {{requests_per_minute: 0}}}}\n",
+            file.display()
+        ),
         target: Some(Target::plain(port).with_key(key)),
     })
 }
 
-fn keys(directory: &Path) -> Result<String> {
+fn keys(count: usize, directory: &Path) -> Result<String> {
     let mut text = "upstream:\n  api_keys:\n".to_owned();
-    for number in 0..KEYS {
+    for number in 0..count {
         let file = directory.join(format!("key-{number}"));
         std::fs::write(&file, format!("cr_bench_{number}"))?;
         let _ = writeln!(
@@ -158,11 +221,14 @@ fn keys(directory: &Path) -> Result<String> {
     Ok(text)
 }
 
-fn upstreams(site: &Site<'_>, directory: &Path) -> Result<String> {
+fn upstreams(count: usize, site: &Site<'_>, directory: &Path) -> Result<String> {
     let key = directory.join("key");
     std::fs::write(&key, "cr_bench")?;
-    let mut text = "models:\n  gpt-4.1: [holysheep]\nupstreams:\n".to_owned();
-    for number in 1..UPSTREAMS {
+    let mut text = "models:\n  gpt-4.1: [holysheep]\n".to_owned();
+    if count > 1 {
+        text.push_str("upstreams:\n");
+    }
+    for number in 1..count {
         let _ = writeln!(
             text,
             "  - {{name: u{number}, base_url: 'https://localhost:{}/v1', ca_file: '{}', api_key_file: '{}'}}",

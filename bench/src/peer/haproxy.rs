@@ -10,13 +10,21 @@ use anyhow::Result;
 
 use super::{Launch, Site, configure, version};
 
-/// HAProxy with one thread, in the foreground; with `no_delay` it sends each piece of a response at once.
-pub(super) fn launch(
-    site: &Site<'_>,
-    directory: &Path,
-    port: u16,
-    no_delay: bool,
-) -> Result<Launch> {
+/// How it differs from the usual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sides {
+    /// Not at all: HTTP/1.1 on both sides.
+    Usual,
+    /// It sends each piece of a response at once.
+    NoDelay,
+    /// Clients speak h2.
+    Http2Clients,
+    /// It speaks h2 to upstream.
+    Http2Upstream,
+}
+
+/// HAProxy with one thread, in the foreground.
+pub(super) fn launch(site: &Site<'_>, directory: &Path, port: u16, sides: Sides) -> Result<Launch> {
     let program = Path::new("haproxy");
     let version = version(program, "-v", "apt-get install haproxy")?;
     let (global_log, log) = if site.access_log {
@@ -27,13 +35,19 @@ pub(super) fn launch(
     } else {
         ("# no log", "# no log")
     };
-    let no_delay = match no_delay {
-        true => {
+    let no_delay = match sides {
+        Sides::NoDelay => {
             "option http-no-delay            # events of a stream must not wait for a full packet"
         }
-        false => {
-            "# no http-no-delay: a piece of a response may wait for a full packet, some 200 ms"
-        }
+        _ => "# no http-no-delay: a piece of a response may wait for a full packet, some 200 ms",
+    };
+    let protocol = match sides {
+        Sides::Http2Clients => " proto h2",
+        _ => "",
+    };
+    let alpn = match sides {
+        Sides::Http2Upstream => "h2",
+        _ => "http/1.1",
     };
     let configuration = directory.join("haproxy.cfg");
     configure(
@@ -44,7 +58,10 @@ pub(super) fn launch(
             ("LOG", log.to_owned()),
             ("NO_DELAY", no_delay.to_owned()),
             ("PORT", port.to_string()),
+            ("PROTOCOL", protocol.to_owned()),
+            ("ALPN", alpn.to_owned()),
             ("CONNECTIONS", (2 * site.clients + 96).to_string()),
+            ("POOL", site.pool.to_string()),
             ("UPSTREAM", site.upstream.to_string()),
             ("CA", site.ca.display().to_string()),
         ],

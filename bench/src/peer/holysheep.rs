@@ -5,12 +5,15 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::feature::{Feature, Prepared};
+use super::feature::{Feature, Grown, Prepared};
 use super::{Launch, Site, free_port, version};
 use crate::cgroup::Cgroup;
 
 /// Moves the shell to the cgroup named first and becomes the program named second.
 const IN_CGROUP: &str = r#"echo $$ > "$0/cgroup.procs" && exec "$@""#;
+
+/// Connections that it keeps without being told to.
+const KEPT: usize = 128;
 
 /// The configuration file of [`Variant::SystemWindow`].
 const SYSTEM_WINDOW: &str = include_str!("holysheep-off.yaml");
@@ -29,8 +32,23 @@ pub(super) enum Variant {
     SystemWindow,
     /// Limits for its clients.
     Limits,
+    /// h2 to upstream.
+    Http2,
     /// One thing more.
     With(Feature),
+    /// So many of something.
+    Grown(Grown),
+}
+
+impl Variant {
+    /// Whether keys for upstream come from a configuration file.
+    fn has_keys(self) -> bool {
+        match self {
+            Self::With(feature) => feature == Feature::Keys,
+            Self::Grown(grown) => grown.has_keys(),
+            _ => false,
+        }
+    }
 }
 
 /// The product with its access log on, in JSON, to standard output. `place` is its directory's name, and its cgroup's.
@@ -58,17 +76,22 @@ pub(super) fn launch(site: &Site<'_>, port: u16, place: &str, variant: Variant) 
         .arg(site.ca)
         .args(["--workers", "1", "--ebpf", ebpf, "--log-format", "json"]);
     // Several keys would be too many with one more.
-    if variant != Variant::With(Feature::Keys) {
+    if !variant.has_keys() {
         command.env("HOLYSHEEP_API_KEY", "cr_bench");
     }
     // Not beside its output, which would wake whoever watches the directory all the time.
     let directory = site.directory.join(place).join("configuration");
     std::fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
     let prepared = match variant {
+        Variant::Usual | Variant::NoEbpf if site.pool > KEPT => {
+            Prepared::configured(format!("upstream: {{max_idle: {}}}\n", site.pool))
+        }
         Variant::Usual | Variant::NoEbpf => Prepared::default(),
         Variant::SystemWindow => Prepared::configured(SYSTEM_WINDOW),
         Variant::Limits => Prepared::configured(LIMITS),
+        Variant::Http2 => Prepared::configured("upstream: {protocol: http2}\n"),
         Variant::With(feature) => feature.prepare(site, port, &directory)?,
+        Variant::Grown(grown) => grown.prepare(site, port, &directory)?,
     };
     if !prepared.configuration.is_empty() {
         let file = directory.join("holysheep.yaml");

@@ -4,7 +4,8 @@ use std::str::FromStr;
 
 use anyhow::{Result, anyhow, bail};
 
-use super::feature::Feature;
+use super::feature::{Feature, Grown};
+use super::http2::Http2;
 
 /// The name of the least that a proxy can be made of hyper.
 pub(crate) const BARE: &str = "hyper-bare";
@@ -51,6 +52,10 @@ pub(crate) enum Kind {
     HolySheepIngress,
     /// The product with one thing more.
     With(Feature),
+    /// The product with so many of something.
+    Grown(Grown),
+    /// A peer with h2 on one side.
+    Http2(Http2),
     /// Any other program, given as a name and a command line with placeholders.
     Extra { name: String, command: String },
 }
@@ -81,6 +86,18 @@ impl Kind {
         Self::HolySheep,
     ];
 
+    /// What is measured of h2: each peer with it beside itself without.
+    pub(crate) const HTTP2: [Self; 8] = [
+        Self::Nginx,
+        Self::Http2(Http2::NginxClients),
+        Self::HaProxy,
+        Self::Http2(Http2::HaProxyClients),
+        Self::Http2(Http2::HaProxyUpstream),
+        Self::HolySheep,
+        Self::Http2(Http2::Clients),
+        Self::Http2(Http2::Upstream),
+    ];
+
     /// The name in options and tables.
     pub(crate) fn name(&self) -> &str {
         match self {
@@ -96,6 +113,8 @@ impl Kind {
             Self::HolySheepLimits => LIMITS,
             Self::HolySheepIngress => INGRESS,
             Self::With(feature) => feature.name(),
+            Self::Grown(grown) => grown.name,
+            Self::Http2(http2) => http2.name(),
             Self::Extra { name, .. } => name,
         }
     }
@@ -119,11 +138,22 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// Everything that can be asked for by its name.
+    fn named() -> impl Iterator<Item = Self> {
+        let features = Feature::ALL.map(Self::With);
+        let http2 = Http2::ALL.map(Self::Http2);
+        let grown = Grown::ALL.map(Self::Grown);
+        let known = Self::KNOWN.into_iter();
+        known.chain(features).chain(http2).chain(grown)
+    }
+}
+
 impl FromStr for Kind {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let all = || Self::KNOWN.into_iter().chain(Feature::ALL.map(Self::With));
+        let all = Self::named;
         let known = || {
             let names: Vec<_> = all().map(|kind| kind.name().to_owned()).collect();
             names.join(", ")
@@ -148,7 +178,7 @@ mod tests {
 
     #[test]
     fn names_are_read_back() {
-        for kind in Kind::KNOWN.into_iter().chain(Feature::ALL.map(Kind::With)) {
+        for kind in Kind::named() {
             assert_eq!(kind.name().parse::<Kind>().unwrap(), kind);
         }
         assert!("apache".parse::<Kind>().is_err());

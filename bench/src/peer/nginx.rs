@@ -25,6 +25,13 @@ pub(super) fn tuned(site: &Site<'_>, directory: &Path, port: u16) -> Result<Laun
     launch(site, directory, port, include_str!("nginx.conf"), log)
 }
 
+/// The same with clients that speak h2, and nothing else.
+pub(super) fn http2(site: &Site<'_>, directory: &Path, port: u16) -> Result<Launch> {
+    let log = "main buffer=64k flush=1s";
+    let template = include_str!("nginx.conf").replace("@PROTOCOL@", " http2");
+    launch(site, directory, port, &template, log)
+}
+
 /// nginx before the product, whose port on loopback is upstream here.
 pub(super) fn ingress(site: &Site<'_>, directory: &Path, port: u16) -> Result<Launch> {
     let log = "main buffer=64k flush=1s";
@@ -60,7 +67,9 @@ fn launch(
             ("DIRECTORY", path.to_string()),
             ("ACCESS_LOG", access_log),
             ("PORT", port.to_string()),
+            ("PROTOCOL", String::new()),
             ("CONNECTIONS", (2 * site.clients + 96).to_string()),
+            ("POOL", site.pool.to_string()),
             ("UPSTREAM", site.upstream.to_string()),
             ("CA", site.ca.display().to_string()),
         ],

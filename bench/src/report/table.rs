@@ -16,8 +16,9 @@ const RARE: f64 = 0.005;
 
 /// Requests, latencies and CPU time of every target at one number of connections.
 pub(super) fn figures(report: &Report, connections: usize) -> String {
+    let width = name_width(report);
     let mut text = format!(
-        "{:<14} {:>8} {:>7} {:>7}  {:>10} {:>13} {:>7} {:>7} {:>6} {:>5} {:>5}\n",
+        "{:<width$} {:>7} {:>6} {:>7} {:>10} {:>13} {:>6} {:>6} {:>5} {:>5} {:>5}\n",
         "",
         "req/s",
         "p50 µs",
@@ -48,7 +49,7 @@ pub(super) fn figures(report: &Report, connections: usize) -> String {
         });
         let _ = writeln!(
             text,
-            "{target:<14} {:>8} {:>7} {:>7}  {:>10} {range:>13} {:>7} {:>7} {:>6} {:>5} {:>5}",
+            "{target:<width$} {:>7} {:>6} {:>7} {:>10} {range:>13} {:>6} {:>6} {:>5} {:>5} {:>5}",
             figure(median(|turn| turn.requests_per_second), 0),
             figure(median(|turn| turn.p50_us), 0),
             figure(median(|turn| turn.p99_us), 0),
@@ -69,6 +70,15 @@ pub(super) fn figures(report: &Report, connections: usize) -> String {
     text
 }
 
+/// Room for the longest name.
+pub(super) fn name_width(report: &Report) -> usize {
+    let names = report
+        .targets()
+        .into_iter()
+        .map(|name| name.chars().count());
+    names.max().unwrap_or_default().max(14)
+}
+
 fn least(report: &Report, connections: usize, figure: fn(&Turn) -> f64) -> String {
     let least = report
         .turns
@@ -81,12 +91,13 @@ fn least(report: &Report, connections: usize, figure: fn(&Turn) -> f64) -> Strin
 
 /// Which TLS each target used towards the upstream, and how often it connected.
 pub(super) fn handshakes(report: &Report) -> String {
+    let width = name_width(report);
     let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
     for turn in &report.turns {
         tallies.entry(&turn.target).or_default().add(&turn.upstream);
     }
     let mut text =
-        "TLS towards the upstream, warm-up included (connections per 1000 requests)\n".to_owned();
+        "TLS towards the upstream, warm-up included but not the start (connections per 1000 requests)\n".to_owned();
     for target in report.targets() {
         let Some(tally) = tallies.get(target) else {
             continue;
@@ -94,12 +105,19 @@ pub(super) fn handshakes(report: &Report) -> String {
         let per_thousand = tally.connections as f64 * 1000.0 / tally.requests.max(1) as f64;
         let mut kinds: Vec<_> = tally.handshakes.iter().collect();
         kinds.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-        let kinds: Vec<String> = kinds
+        let mut kinds: Vec<String> = kinds
             .into_iter()
             .map(|(kind, count)| format!("{count} × {kind}"))
             .collect();
+        if tally.multiplexed > 0 {
+            let share = tally.multiplexed as f64 * 100.0 / tally.requests.max(1) as f64;
+            kinds.push(format!("{share:.0} % of requests in h2"));
+        }
+        if kinds.is_empty() {
+            kinds.push("those of its start".to_owned());
+        }
         text.push_str(&wrapped(
-            &format!("  {target:<14} {per_thousand:>8.1}  "),
+            &format!("  {target:<width$} {per_thousand:>8.1}  "),
             &kinds,
             ",",
         ));
@@ -109,6 +127,8 @@ pub(super) fn handshakes(report: &Report) -> String {
 
 /// System calls per request by name.
 pub(super) fn syscalls(all: &[Syscalls]) -> String {
+    let names = all.iter().map(|one| one.target.chars().count());
+    let width = names.max().unwrap_or_default().max(14);
     let mut text = String::new();
     let mut heading = String::new();
     for one in all {
@@ -131,7 +151,7 @@ pub(super) fn syscalls(all: &[Syscalls]) -> String {
             .map(|(name, count)| format!("{name} {count:.2}"))
             .collect();
         text.push_str(&wrapped(
-            &format!("  {:<14} {:>8.2}  ", one.target, one.total()),
+            &format!("  {:<width$} {:>8.2}  ", one.target, one.total()),
             &calls,
             ",",
         ));

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Report;
-use crate::peer::{BARE, Feature, LIMITS, NO_DELAY, NO_EBPF, SYSTEM_WINDOW};
+use crate::peer::{BARE, Feature, Http2, LIMITS, NO_DELAY, NO_EBPF, SYSTEM_WINDOW};
 use crate::statistics::{Spread, paired_ratio};
 
 /// At most this share of the CPU time of the better of HAProxy and kept-alive nginx.
@@ -33,6 +33,7 @@ fn subjects(report: &Report) -> Vec<&str> {
         .targets()
         .into_iter()
         .filter(|target| !others.contains(target))
+        .filter(|target| Http2::named(target).is_none_or(Http2::is_product))
         .collect()
 }
 
@@ -41,12 +42,24 @@ fn is_feature(name: &str) -> bool {
     Feature::ALL.iter().any(|feature| feature.name() == name)
 }
 
+/// Whether one differs from the other in one way only: by a feature, by h2 on a side, or by being another proxy.
+fn is_comparable(subject: &str, other: &str) -> bool {
+    let product = |name: &str| name.starts_with("holysheep");
+    match (Http2::named(subject), Http2::named(other)) {
+        (None, None) => !(is_feature(subject) && is_feature(other)),
+        (Some(one), Some(other)) => one.is_for_clients() == other.is_for_clients(),
+        (Some(_), None) => product(other),
+        (None, Some(_)) => false,
+    }
+}
+
 /// Every subject against every other proxy.
 pub(super) fn ratios(report: &Report) -> String {
     let mut text =
         "CPU time per request, one divided by the other; min – median – max over paired rounds\n"
             .to_owned();
     let subjects = subjects(report);
+    let width = super::table::name_width(report);
     if subjects.is_empty() {
         text.push_str("  neither holysheep nor an --extra was measured\n");
     }
@@ -56,13 +69,13 @@ pub(super) fn ratios(report: &Report) -> String {
             .targets()
             .into_iter()
             .filter(|other| !subjects[index..].contains(other))
-            .filter(|other| !(is_feature(subject) && is_feature(other)))
+            .filter(|other| is_comparable(subject, other))
         {
             for &connections in &report.connections {
                 if let Some(ratio) = ratio(report, subject, other, connections) {
                     let _ = writeln!(
                         text,
-                        "  {subject:<14} / {other:<14} {connections:>4} connections   {}{}",
+                        "  {subject:<width$} / {other:<14} {connections:>4} connections   {}{}",
                         range(ratio),
                         if ratio.covers(1.0) {
                             "   no difference seen"
@@ -114,8 +127,14 @@ fn comparisons(
         let figures = cpu(report, other, connections).into_iter();
         Spread::of(figures.map(|(_, figure)| figure)).map(|spread| spread.median)
     };
-    let better = ["haproxy", "nginx"]
-        .into_iter()
+    // No target was set for h2.
+    let peers = match Http2::named(subject) {
+        Some(_) => &[][..],
+        None => &["haproxy", "nginx"][..],
+    };
+    let better = peers
+        .iter()
+        .copied()
         .filter_map(|other| Some((other, median(&other)?)))
         .min_by(|left, right| left.1.total_cmp(&right.1))
         .map(|(other, _)| other);
@@ -128,12 +147,12 @@ fn comparisons(
         ),
         (
             "at most 1/7 of the article's nginx",
-            known("nginx-article"),
+            known("nginx-article").filter(|_| Http2::named(subject).is_none()),
             AGAINST_ARTICLE,
         ),
         (
             "kernel programs cost at most 3 %",
-            known(NO_EBPF),
+            known(NO_EBPF).filter(|_| Http2::named(subject).is_none()),
             AGAINST_NO_EBPF,
         ),
         (

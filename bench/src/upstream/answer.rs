@@ -5,6 +5,8 @@ use std::fmt::Write;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderName, HeaderValue, Response};
 
 /// A chat completion of about one kilobyte.
 const COMPLETION: &str = concat!(
@@ -30,6 +32,7 @@ pub(crate) const COMPLETION_LENGTH: u64 = COMPLETION.len() as u64;
 pub(crate) struct Answers {
     keep_alive: RefCell<Bytes>,
     close: RefCell<Bytes>,
+    multiplexed: RefCell<Response<()>>,
     made: Cell<Instant>,
 }
 
@@ -38,6 +41,7 @@ impl Default for Answers {
         Self {
             keep_alive: RefCell::new(completion("keep-alive")),
             close: RefCell::new(completion("close")),
+            multiplexed: RefCell::new(multiplexed()),
             made: Cell::new(Instant::now()),
         }
     }
@@ -46,15 +50,27 @@ impl Default for Answers {
 impl Answers {
     /// Head and body of the completion, to be sent in a single write.
     pub(crate) fn completion(&self, close: bool) -> Bytes {
-        if self.made.get().elapsed() >= Duration::from_secs(1) {
-            self.keep_alive.replace(completion("keep-alive"));
-            self.close.replace(completion("close"));
-            self.made.set(Instant::now());
-        }
+        self.renew();
         if close {
             self.close.borrow().clone()
         } else {
             self.keep_alive.borrow().clone()
+        }
+    }
+
+    /// The same for h2: fields and body.
+    pub(super) fn multiplexed(&self) -> (Response<()>, Bytes) {
+        self.renew();
+        let body = Bytes::from_static(COMPLETION.as_bytes());
+        (self.multiplexed.borrow().clone(), body)
+    }
+
+    fn renew(&self) {
+        if self.made.get().elapsed() >= Duration::from_secs(1) {
+            self.keep_alive.replace(completion("keep-alive"));
+            self.close.replace(completion("close"));
+            self.multiplexed.replace(multiplexed());
+            self.made.set(Instant::now());
         }
     }
 }
@@ -67,6 +83,25 @@ fn completion(connection: &str) -> Bytes {
         "content-length: {COMPLETION_LENGTH}\r\n\r\n{COMPLETION}"
     );
     Bytes::from(text)
+}
+
+/// The fields of the completion without those that HTTP/1.1 alone has.
+fn multiplexed() -> Response<()> {
+    let mut response = Response::new(());
+    response
+        .headers_mut()
+        .insert(CONTENT_LENGTH, HeaderValue::from(COMPLETION_LENGTH));
+    for line in head("application/json", "keep-alive").lines().skip(1) {
+        let field = line
+            .split_once(": ")
+            .filter(|(name, _)| *name != "connection");
+        let field = field.map(|(name, value)| (name.parse(), HeaderValue::from_str(value)));
+        if let Some((Ok(name), Ok(value))) = field {
+            let name: HeaderName = name;
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
 }
 
 /// Status line and the headers both kinds of answer share, without the empty line.

@@ -65,6 +65,13 @@ impl Notes {
     }
 }
 
+/// How it answers, and for how long it keeps an idle connection.
+#[derive(Debug, Clone, Copy)]
+struct Manner {
+    thinks: Duration,
+    keeps: Duration,
+}
+
 /// A running upstream; dropping it ends the thread.
 #[derive(Debug)]
 pub(crate) struct Upstream {
@@ -79,12 +86,24 @@ impl Upstream {
     /// # Errors
     /// When there can be no thread.
     pub(crate) fn start(acceptor: TlsAcceptor, thinks: Duration) -> Result<Self> {
+        Self::keeping(acceptor, thinks, Duration::MAX)
+    }
+
+    /// The same with connections that it closes when they have been idle for so long.
+    ///
+    /// # Errors
+    /// When there can be no thread.
+    pub(crate) fn keeping(
+        acceptor: TlsAcceptor,
+        thinks: Duration,
+        keeps: Duration,
+    ) -> Result<Self> {
         let (listeners, coming) = unbounded_channel();
         let thread = thread::Builder::new().name("upstream".to_owned());
         let thread = thread.spawn(move || {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = runtime.enable_all().build_local(LocalOptions::default())?;
-            runtime.block_on(accept(coming, acceptor, thinks));
+            runtime.block_on(accept(coming, acceptor, Manner { thinks, keeps }));
             Ok(())
         })?;
         Ok(Self {
@@ -133,10 +152,10 @@ impl Drop for Upstream {
 async fn accept(
     mut coming: UnboundedReceiver<(TcpListener, Notes)>,
     acceptor: TlsAcceptor,
-    thinks: Duration,
+    manner: Manner,
 ) {
     while let Some((listener, notes)) = coming.recv().await {
-        tokio::task::spawn_local(listen(listener, notes, acceptor.clone(), thinks));
+        tokio::task::spawn_local(listen(listener, notes, acceptor.clone(), manner));
     }
 }
 
@@ -145,7 +164,7 @@ async fn listen(
     listener: TcpListener,
     notes: Notes,
     acceptor: TlsAcceptor,
-    thinks: Duration,
+    manner: Manner,
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     loop {
@@ -153,7 +172,7 @@ async fn listen(
         let (acceptor, notes) = (acceptor.clone(), notes.clone());
         tokio::task::spawn_local(async move {
             // A client that leaves is no failure; a request that fails is seen by who sent it.
-            let _ = serve(stream, &acceptor, &notes, thinks).await;
+            let _ = serve(stream, &acceptor, &notes, manner).await;
         });
     }
 }
@@ -163,7 +182,7 @@ async fn serve(
     stream: TcpStream,
     acceptor: &TlsAcceptor,
     notes: &Notes,
-    thinks: Duration,
+    manner: Manner,
 ) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = acceptor.accept(stream).await?;
@@ -171,7 +190,12 @@ async fn serve(
     let alarm = Alarm::new()?;
     let mut buffer = BytesMut::with_capacity(BUFFER);
     let mut number = 0;
-    while fill(&mut stream, &mut buffer).await? {
+    loop {
+        // One that nobody uses any more is closed like one whose client has left.
+        let filled = tokio::time::timeout(manner.keeps, fill(&mut stream, &mut buffer)).await;
+        if !filled.unwrap_or(Ok(false))? {
+            break;
+        }
         let age = opened.elapsed();
         let Some(request) = read_request(&mut stream, &mut buffer).await? else {
             break;
@@ -179,7 +203,7 @@ async fn serve(
         number += 1;
         match request.think {
             Some(time) => alarm.until(Instant::now() + time).await?,
-            None => think(thinks),
+            None => think(manner.thinks),
         }
         notes.add(Seen {
             body: request.body,

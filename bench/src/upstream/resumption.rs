@@ -8,15 +8,12 @@ use rustls::server::{ProducesTickets, ServerSessionMemoryCache};
 /// Sessions kept; many more than all peers together ever hold.
 const SESSIONS: usize = 4096;
 
-/// Serves HTTP/1.1 only, and resumes TLS 1.2 sessions by their id instead of by ticket.
+/// Resumes TLS 1.2 sessions by their id instead of by ticket.
 ///
 /// With tickets, which rustls renews at every resumption, nginx 1.22 on OpenSSL 3.0 was seen to
 /// make every other handshake a full one, at about 330 µs of CPU time per request instead of 130.
 /// With session ids it resumes every time, so that the article's nginx is measured at its best.
-pub(super) fn adapt(config: Arc<ServerConfig>) -> Arc<ServerConfig> {
-    let mut config = Arc::unwrap_or_clone(config);
-    // A client that was offered h2 and chose it would be answered wrongly.
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+pub(super) fn adapt(mut config: ServerConfig) -> Arc<ServerConfig> {
     config.ticketer = Arc::new(NoTickets);
     config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
     Arc::new(config)

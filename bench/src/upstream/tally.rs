@@ -14,7 +14,9 @@ pub(crate) struct Tally {
     pub(crate) failed_connections: u64,
     /// Requests read completely.
     pub(crate) requests: u64,
-    /// Completed handshakes by version, kind and cipher suite.
+    /// Those of them that came by h2.
+    pub(crate) multiplexed: u64,
+    /// Completed handshakes by version, kind and cipher suite, and whether they chose h2.
     pub(crate) handshakes: BTreeMap<String, u64>,
 }
 
@@ -36,9 +38,13 @@ impl Tally {
             .negotiated_cipher_suite()
             .and_then(|suite| suite.suite().as_str())
             .unwrap_or("unknown suite");
+        let protocol = match connection.alpn_protocol() {
+            Some(b"h2") => ", h2",
+            _ => "",
+        };
         *self
             .handshakes
-            .entry(format!("{version} {kind} {suite}"))
+            .entry(format!("{version} {kind} {suite}{protocol}"))
             .or_default() += 1;
     }
 
@@ -59,6 +65,7 @@ impl Tally {
             connections: self.connections - earlier.connections,
             failed_connections: self.failed_connections - earlier.failed_connections,
             requests: self.requests - earlier.requests,
+            multiplexed: self.multiplexed - earlier.multiplexed,
             handshakes,
         }
     }
@@ -68,6 +75,7 @@ impl Tally {
         self.connections += other.connections;
         self.failed_connections += other.failed_connections;
         self.requests += other.requests;
+        self.multiplexed += other.multiplexed;
         for (kind, count) in &other.handshakes {
             *self.handshakes.entry(kind.clone()).or_default() += count;
         }
@@ -89,6 +97,7 @@ mod tests {
         let later = Tally {
             connections: 3,
             requests: 9,
+            multiplexed: 2,
             handshakes: [("a".into(), 1), ("b".into(), 2)].into(),
             ..Tally::default()
         };

@@ -36,10 +36,12 @@ const fn bench(
 }
 
 /// All of them, those that tell most first.
-const ALL: [Bench; 12] = [
+const ALL: [Bench; 16] = [
     bench("table", &[], true, 6),
     bench("latency", &[], true, 4),
     bench("cpu", &[], true, 6),
+    bench("saturation", &[], true, 6),
+    bench("h2", &[], true, 8),
     bench(
         "ebpf",
         &["--rounds", "20", "--seconds", "2", "--no-syscalls"],
@@ -59,6 +61,8 @@ const ALL: [Bench; 12] = [
         9,
     ),
     bench("budget", &[], false, 3),
+    bench("growth", &[], false, 8),
+    bench("cold", &[], true, 4),
     bench("memory", &[], false, 5),
     bench("probes", &[], true, 7),
     bench("streams", &[], true, 6),
@@ -122,7 +126,7 @@ pub(super) fn run(workspace: &Workspace, quick: bool) -> Result<ExitCode> {
     }
     match quick {
         true => println!(
-            "\nNext: `cargo xtask bench` runs all of them at length, more than an hour and a half, and writes docs/benchmarks.md; \
+            "\nNext: `cargo xtask bench` runs all of them at length, about two hours, and writes docs/benchmarks.md; \
              `cargo xtask bench NAME` runs one."
         ),
         false => println!(

@@ -16,3 +16,15 @@ fn judgement_goes_by_the_median() {
         "MISSED, but not in every round"
     );
 }
+
+#[test]
+fn h2_is_compared_on_the_same_side_and_with_the_product_without() {
+    assert!(is_comparable("holysheep-h2", "nginx-h2"));
+    assert!(is_comparable("holysheep-h2", "holysheep"));
+    assert!(is_comparable("holysheep-h2-up", "haproxy-h2-up"));
+    assert!(!is_comparable("holysheep-h2", "haproxy-h2-up"));
+    assert!(!is_comparable("holysheep-h2", "nginx"));
+    assert!(!is_comparable("holysheep", "nginx-h2"));
+    assert!(is_comparable("holysheep", "nginx"));
+    assert!(!is_comparable("holysheep-tls", "holysheep-keys"));
+}

@@ -19,3 +19,15 @@ fn answer_carries_its_length() {
     assert!(head.contains("connection: close"));
     assert!(head.ends_with(&format!("content-length: {}", body.len())));
 }
+
+#[test]
+fn h2_has_the_same_fields_but_no_connection() {
+    let (response, body) = Answers::default().multiplexed();
+    let text = String::from_utf8(Answers::default().completion(false).to_vec()).unwrap();
+    let (head, completion) = text.split_once("\r\n\r\n").unwrap();
+    assert_eq!(body, completion);
+    // The status line and `connection` are not among the fields.
+    assert_eq!(response.headers().len(), head.lines().count() - 2);
+    assert_eq!(response.headers()["content-length"], body.len().to_string());
+    assert!(!response.headers().contains_key("connection"));
+}
