@@ -19,6 +19,8 @@ use node::Node;
 
 /// Levels of nesting; what there is needs a quarter of them. Each costs stack.
 const DEEPEST: usize = 32;
+/// Names, values and groups of them: the keys of 100,000 clients are.
+const MOST: usize = 1_500_000;
 /// Bytes of a file, for 10,000 clients with several keys.
 const LARGEST: usize = 16 * 1024 * 1024;
 
@@ -113,7 +115,9 @@ impl Tree {
             non_finite_float_policy: NonFiniteFloatPolicy::AsString,
             merge_keys: MergeKeyPolicy::Error,
             // What stands for something else has two places, and can grow beyond all measure.
-            budget: serde_saphyr::budget! { max_depth: DEEPEST, max_aliases: 0 },
+            budget: serde_saphyr::budget! {
+                max_depth: DEEPEST, max_aliases: 0, max_nodes: MOST, max_events: 2 * MOST,
+            },
         };
         match serde_saphyr::from_str_with_options::<Spanned<Node>>(text, options) {
             Ok(root) if root.value.is_null() => Ok(Self { root: nothing }),
@@ -169,6 +173,10 @@ fn unreadable(error: &Error, text: &str, place: Option<Place>) -> String {
             breach: BudgetBreach::Depth { .. },
             ..
         } => format!("nested too deep; expected at most {DEEPEST} levels"),
+        Error::Budget {
+            breach: BudgetBreach::Nodes { .. } | BudgetBreach::Events { .. },
+            ..
+        } => format!("too much; expected at most {MOST} names and values"),
         Error::Budget {
             breach: BudgetBreach::Aliases { .. } | BudgetBreach::Anchors { .. },
             ..

@@ -41,6 +41,16 @@ fn whoever_has_too_much_wrong_is_told_of_some() {
     let text: String = (0..1_000).map(|n| format!("k{n}: x\n")).collect();
     let reading = read::<BTreeMap<String, u32>>(&text).unwrap();
     assert!(reading.value.is_none() && reading.misfits.len() == 100);
+    // More than the library reads unless it is told to.
+    let many = format!("a: [{}]", "1,".repeat(260_000));
+    let reading = read::<BTreeMap<String, Vec<u32>>>(&many).unwrap();
+    assert_eq!(reading.value.unwrap()["a"].len(), 260_000);
+    let budget = serde_saphyr::budget! { max_nodes: 3 };
+    let few = serde_saphyr::options! { with_snippet: false, budget: budget };
+    let text = "[1, 2, 3, 4]";
+    let error = serde_saphyr::from_str_with_options::<Vec<u32>>(text, few).unwrap_err();
+    let message = unreadable(&error, text, None);
+    assert!(message.contains("at most 1500000"), "{message}");
     let huge = "#".repeat(LARGEST + 1);
     assert!(read::<BTreeMap<String, u32>>(&huge).is_err());
 }
