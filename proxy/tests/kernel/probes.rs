@@ -108,8 +108,13 @@ impl Rig {
 
 /// One probe as the kubelet makes it, from the node's namespace.
 fn probe(from: IpAddr, to: SocketAddr) -> std::io::Result<String> {
-    let deadline = Instant::now() + PATIENCE;
-    let mut stream = steering::connect_here(from, to, PATIENCE)?;
+    probe_within(from, to, PATIENCE)
+}
+
+/// The same with another limit.
+fn probe_within(from: IpAddr, to: SocketAddr, patience: Duration) -> std::io::Result<String> {
+    let deadline = Instant::now() + patience;
+    let mut stream = steering::connect_here(from, to, patience)?;
     let left = deadline.saturating_duration_since(Instant::now());
     stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
     stream.write_all(PROBE)?;

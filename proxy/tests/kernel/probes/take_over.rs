@@ -12,7 +12,7 @@ use holysheep_emulator::Emulator;
 use netlab::Pair;
 use serde_json::Value;
 
-use super::{CHAT, QUESTION, STEERED, probe};
+use super::{CHAT, PATIENCE, QUESTION, STEERED, probe_within};
 use crate::lab::{self, Lab};
 use crate::lifecycle::census;
 use crate::proxy::{self, Client, Directory, Proxy, sample};
@@ -196,16 +196,23 @@ impl Seen {
 }
 
 fn asked_for_health(from: IpAddr, to: SocketAddr) -> Result<(), String> {
-    match probe(from, to) {
+    match probe_within(from, to, patience()) {
         Ok(text) if text.starts_with("HTTP/1.1 200 ") => Ok(()),
         other => Err(format!("{other:?}")),
     }
 }
 
+/// As much as the kubelet has, and more where the processor is emulated: a proxy that starts or ends may keep it for seconds.
+fn patience() -> Duration {
+    if lab::is_emulated() {
+        Duration::from_secs(20)
+    } else {
+        PATIENCE
+    }
+}
+
 fn user(to: SocketAddr) -> TcpStream {
-    // More than the kubelet has: where the processor is emulated an answer may take seconds.
-    let patience = Duration::from_secs(20);
-    steering::connect_here(USER.parse().unwrap(), to, patience).unwrap()
+    steering::connect_here(USER.parse().unwrap(), to, Duration::from_secs(20)).unwrap()
 }
 
 fn asked_for_chat(to: SocketAddr) -> Result<(), String> {
