@@ -16,7 +16,7 @@ use clap::Args;
 
 use crate::cgroup::Cgroup;
 use crate::facts::Facts;
-use crate::peer::{Kind, Peer, Site};
+use crate::peer::{Gateways, Kind, Peer, Site};
 use crate::report::{self, Report};
 use crate::rig::Rig;
 use crate::syscalls;
@@ -40,13 +40,15 @@ pub(crate) struct Options {
     #[arg(long)]
     quick: bool,
     /// Only these: direct, hyper-bare, nginx-article, nginx, haproxy, haproxy-no-delay, holysheep,
-    /// holysheep-no-ebpf, holysheep-off, holysheep-limits, holysheep-ingress.
+    /// holysheep-no-ebpf, holysheep-off, holysheep-limits, holysheep-ingress, litellm, portkey.
     #[arg(long, value_delimiter = ',', value_name = "PEERS")]
     only: Option<Vec<Kind>>,
     /// One more peer; `{port}`, `{upstream_port}` and `{ca}` are filled in. Words are separated by
     /// spaces, paths among them must be absolute. May be repeated.
     #[arg(long, value_name = "NAME=COMMANDLINE", value_parser = Kind::parse_extra)]
     extra: Vec<Kind>,
+    #[command(flatten)]
+    gateways: Gateways,
     /// The product's program [default: the dist build, else the release build].
     #[arg(long, value_name = "PATH")]
     proxy_bin: Option<PathBuf>,
@@ -122,6 +124,7 @@ impl Options {
     fn kinds(&self, usual: &[Kind]) -> Result<Vec<Kind>> {
         let mut kinds = self.only.clone().unwrap_or_else(|| usual.to_vec());
         kinds.extend(self.extra.iter().cloned());
+        let kinds = self.gateways.after(kinds);
         for (index, kind) in kinds.iter().enumerate() {
             let unique = kinds[..index]
                 .iter()
@@ -231,9 +234,12 @@ async fn count_syscalls(rig: &Rig, site: &Site<'_>, kinds: &[Kind], report: &mut
     }
 }
 
-/// What has system calls to count, by number of connections.
+/// What has system calls to count, by number of connections. With AI gateways it would take minutes and say little: what
+/// they do is in user mode.
 fn counts<'a>(connections: &[usize], kinds: &'a [Kind]) -> Vec<(usize, &'a Kind)> {
-    let proxies = kinds.iter().filter(|kind| **kind != Kind::Direct);
+    let proxies = kinds
+        .iter()
+        .filter(|kind| **kind != Kind::Direct && !kind.is_gateway());
     connections
         .iter()
         .flat_map(|&connections| proxies.clone().map(move |kind| (connections, kind)))

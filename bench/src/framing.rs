@@ -33,7 +33,7 @@ pub(crate) enum Chunk {
     End,
 }
 
-/// What [`Framing::advance`] did with its input.
+/// What [`Framing::advance_into`] did with its input.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Step {
     /// Bytes of the input that were used up.
@@ -65,15 +65,8 @@ impl Framing {
         Ok(Self::Length(length))
     }
 
-    /// Reads on through `input`, which starts where the last call stopped consuming.
-    ///
-    /// # Errors
-    /// When the chunked encoding is broken.
-    pub(crate) fn advance(&mut self, input: &[u8]) -> Result<Step> {
-        self.advance_into(input, |_| ())
-    }
-
-    /// The same; `body` is given the body's bytes as they lie in the input.
+    /// Reads on through `input`, which starts where the last call stopped consuming; `body` is given the body's bytes as
+    /// they lie in the input.
     ///
     /// # Errors
     /// When the chunked encoding is broken.

@@ -4,8 +4,9 @@
 //! answers at once: what is left is what a proxy adds. `table` is the article's: an emulated path of 30 ms
 //! before upstream, which thinks as long as it takes for direct to show the article's figures ([`thinking`]).
 //! [`schedule`] says what is sent and when, [`open_loop`] sends it, [`place`] is where a contender runs, [`turn`] measures a
-//! round, [`shares`] reads the product's own timings; [`report`] adds up, and [`table`], [`verdict`] and [`plot`] show it.
+//! round, [`shares`] reads the product's own timings; [`report`] adds up, [`busy`] says who could not keep up, and [`table`], [`verdict`] and [`plot`] show it.
 
+mod busy;
 mod open_loop;
 pub(crate) mod place;
 mod plot;
@@ -26,7 +27,7 @@ use clap::Args;
 use crate::cgroup::Cgroup;
 use crate::cpu::order;
 use crate::facts::Facts;
-use crate::peer::{Kind, Site};
+use crate::peer::{Gateways, Kind, Site};
 use crate::prompts::is_unique;
 use crate::report::{progress, write_json};
 use crate::rig::{Directory, take_cpus};
@@ -115,7 +116,7 @@ pub(crate) struct Options {
     #[arg(long)]
     quick: bool,
     /// Only these: direct, nginx-article, nginx, haproxy, haproxy-no-delay, holysheep, holysheep-no-ebpf, holysheep-off,
-    /// holysheep-limits, holysheep-ingress
+    /// holysheep-limits, holysheep-ingress, litellm, portkey
     /// [default: direct, holysheep, holysheep-ingress, nginx, haproxy, nginx-article].
     #[arg(long, value_delimiter = ',', value_name = "PEERS")]
     peers: Option<Vec<Kind>>,
@@ -123,6 +124,8 @@ pub(crate) struct Options {
     /// them must be absolute. May be repeated.
     #[arg(long, value_name = "NAME=COMMANDLINE", value_parser = Kind::parse_extra)]
     extra: Vec<Kind>,
+    #[command(flatten)]
+    gateways: Gateways,
     /// The product's program [default: the dist build, else the release build].
     #[arg(long, value_name = "PATH")]
     proxy_bin: Option<PathBuf>,
@@ -144,6 +147,7 @@ pub(crate) async fn run(bench: Bench, options: Options) -> Result<()> {
     let rounds = options.rounds(&usual);
     let mut kinds = options.peers.clone().unwrap_or_else(|| PEERS.to_vec());
     kinds.extend(options.extra.iter().cloned());
+    let kinds = options.gateways.after(kinds);
     ensure!(is_unique(&kinds), "a peer was named twice");
     ensure!(rounds > 0, "--rounds has to be greater than 0");
 
@@ -212,6 +216,7 @@ impl Options {
             rate: self.rate.unwrap_or(usual.rate),
             seed: self.seed,
             thinks: bench == Bench::Table,
+            gateway: false,
         };
         ensure!(plan.requests > 0, "--requests has to be greater than 0");
         ensure!(
@@ -269,6 +274,9 @@ async fn places(
                 progress(&version);
                 report.facts.versions.push(version);
                 report.contenders.push(kind.name().to_owned());
+                if kind.is_gateway() {
+                    report.gateways.push(kind.name().to_owned());
+                }
                 places.push(place);
             }
             Err(error) => {

@@ -7,6 +7,7 @@
 //! in flight on each; [`request`] is what is sent, [`target`] where to.
 
 mod connection;
+mod gateway;
 mod multiplexed;
 mod request;
 mod target;
@@ -26,7 +27,7 @@ use tokio::task::JoinSet;
 use crate::report;
 use connection::drive;
 pub(crate) use connection::{Watch, receive, receive_watched};
-pub(crate) use request::{named, prompt, stream};
+pub(crate) use request::{named, prompt, sized, stream};
 pub(crate) use target::{Stream, Target, socket};
 
 /// The longest latency told apart, in nanoseconds.

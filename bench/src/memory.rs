@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::cgroup::Cgroup;
 use crate::cpu::startable;
 use crate::facts::Facts;
-use crate::peer::{CLIENTS, Kind, Peer, Site};
+use crate::peer::{CLIENTS, Gateways, Kind, Peer, Site};
 use crate::process::raise_descriptors;
 use crate::prompts::is_unique;
 use crate::report;
@@ -38,6 +38,9 @@ const STEADY: u64 = 64;
 /// Looks after which it is taken as it is.
 const PATIENCE: usize = 80;
 
+/// AI gateways take seconds to start, and are started no more often than this.
+const GATEWAY_STARTS: usize = 3;
+
 /// Options of the subcommand.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -54,9 +57,12 @@ pub(crate) struct Options {
     #[arg(long)]
     quick: bool,
     /// Only these: hyper-bare, nginx-article, nginx, haproxy, haproxy-no-delay, holysheep, holysheep-no-ebpf, holysheep-off,
-    /// holysheep-limits, holysheep-ingress [default: hyper-bare, nginx, haproxy, holysheep].
+    /// holysheep-limits, holysheep-ingress, litellm, portkey
+    /// [default: hyper-bare, nginx, haproxy, holysheep].
     #[arg(long, value_delimiter = ',', value_name = "PEERS")]
     peers: Option<Vec<Kind>>,
+    #[command(flatten)]
+    gateways: Gateways,
     /// The product's program [default: the dist build, else the release build].
     #[arg(long, value_name = "PATH")]
     proxy_bin: Option<PathBuf>,
@@ -102,6 +108,7 @@ struct Holding {
 /// When nothing can be measured or the report cannot be written.
 pub(crate) async fn run(options: Options) -> Result<()> {
     let kinds = options.peers.clone().unwrap_or_else(|| PEERS.to_vec());
+    let kinds = options.gateways.after(kinds);
     ensure!(is_unique(&kinds), "a peer was named twice");
     ensure!(!kinds.contains(&Kind::Direct), "direct has no process");
     let plan = options.plan()?;
@@ -178,7 +185,11 @@ fn open_files(clients: usize) -> Result<()> {
 async fn measure(kind: &Kind, site: &Site<'_>, plan: &Plan) -> Result<Holding> {
     let name = kind.name();
     let mut starts_ms = Vec::new();
-    for _ in 0..plan.starts {
+    let starts = match kind.is_gateway() {
+        true => plan.starts.min(GATEWAY_STARTS),
+        false => plan.starts,
+    };
+    for _ in 0..starts {
         let took = Peer::start(kind, site).await?.took;
         starts_ms.push(took.as_secs_f64() * 1e3);
     }

@@ -6,6 +6,7 @@
 
 mod extra;
 mod feature;
+mod gateways;
 mod haproxy;
 mod holysheep;
 mod http2;
@@ -24,17 +25,15 @@ use tokio::runtime::LocalOptions;
 
 use crate::accounting;
 use crate::cgroup::Cgroup;
-use crate::load::{self, Target};
+use crate::load::Target;
 use crate::process::Process;
 pub(crate) use feature::{Feature, Grown, Grows};
+pub(crate) use gateways::Gateways;
 use haproxy::Sides;
 use holysheep::Variant;
 pub(crate) use holysheep::product;
 pub(crate) use http2::Http2;
-pub(crate) use kind::{BARE, Kind, LIMITS, NO_DELAY, NO_EBPF, SYSTEM_WINDOW};
-
-/// How long a peer may take from its start to its first correct answer.
-const START: Duration = Duration::from_secs(10);
+pub(crate) use kind::{BARE, GATEWAY_WARM_UP, Kind, LIMITS, NO_DELAY, NO_EBPF, SYSTEM_WINDOW};
 
 /// As many as a peer is set up for.
 pub(crate) const CLIENTS: usize = 2_000;
@@ -208,6 +207,8 @@ impl Peer {
             Kind::HolySheepNoEbpf => holysheep::launch(site, port, place, Variant::NoEbpf)?,
             Kind::HolySheepOff => holysheep::launch(site, port, place, Variant::SystemWindow)?,
             Kind::HolySheepLimits => holysheep::launch(site, port, place, Variant::Limits)?,
+            Kind::LiteLlm => gateways::litellm(site, &directory, port)?,
+            Kind::Portkey => gateways::portkey(site, &directory, port)?,
             Kind::With(feature) => holysheep::launch(site, port, place, Variant::With(*feature))?,
             Kind::Grown(grown) => holysheep::launch(site, port, place, Variant::Grown(*grown))?,
             Kind::Http2(http2) => http2.launch(site, &directory, port, place)?,
@@ -224,7 +225,7 @@ impl Peer {
         let begun = Instant::now();
         let mut process = Process::spawn(&mut command, site.cpu)?;
         let target = target.unwrap_or_else(|| Target::plain(port));
-        ready(&mut process, &target, site.ready)
+        let target = ready(&mut process, &target, (site.ready, kind.patience()))
             .await
             .with_context(|| format!("{name} did not start: {}", tail(&directory)))?;
         let took = begun.elapsed();
@@ -317,27 +318,31 @@ fn under(program: &str, arguments: &[&str], inner: &Command) -> Command {
 }
 
 impl Ready {
-    /// Whether it is so far.
+    /// Whether it is so far; the target as it is to be used.
     ///
     /// # Errors
     /// When it is not.
-    async fn ask(self, target: &Target) -> Result<()> {
+    async fn ask(self, target: &Target) -> Result<Target> {
         match self {
-            Self::Answers => load::probe(target).await,
-            Self::Listens => target.reach().await,
+            Self::Answers => target.known().await,
+            Self::Listens => target.reach().await.map(|()| target.clone()),
         }
     }
 }
 
 /// Asks until it is.
-async fn ready(process: &mut Process, target: &Target, ready: Ready) -> Result<()> {
-    let deadline = Instant::now() + START;
+async fn ready(
+    process: &mut Process,
+    target: &Target,
+    (ready, patience): (Ready, Duration),
+) -> Result<Target> {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(status) = process.exited()? {
             bail!("it ended with {status}");
         }
         match ready.ask(target).await {
-            Ok(()) => return Ok(()),
+            Ok(target) => return Ok(target),
             Err(error) if Instant::now() > deadline => return Err(error),
             Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
         }

@@ -20,7 +20,7 @@ use clap::Args;
 use crate::cgroup::Cgroup;
 use crate::cpu::{order, startable};
 use crate::facts::Facts;
-use crate::peer::{Kind, Peer};
+use crate::peer::{Gateways, Kind, Peer};
 use crate::prompts::is_unique;
 use crate::report;
 use crate::rig::Rig;
@@ -57,10 +57,12 @@ pub(crate) struct Options {
     #[arg(long)]
     quick: bool,
     /// Only these: direct, nginx-article, nginx, haproxy, haproxy-no-delay, holysheep, holysheep-no-ebpf, holysheep-off,
-    /// holysheep-limits, holysheep-ingress
+    /// holysheep-limits, holysheep-ingress, litellm, portkey
     /// [default: direct, holysheep, nginx, nginx-article, haproxy, haproxy-no-delay].
     #[arg(long, value_delimiter = ',', value_name = "PEERS")]
     peers: Option<Vec<Kind>>,
+    #[command(flatten)]
+    gateways: Gateways,
     /// The product's program [default: the dist build, else the release build].
     #[arg(long, value_name = "PATH")]
     proxy_bin: Option<PathBuf>,
@@ -82,6 +84,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { 5 });
     ensure!(rounds > 0, "--rounds has to be greater than 0");
     let kinds = options.peers.clone().unwrap_or_else(|| PEERS.to_vec());
+    let kinds = options.gateways.after(kinds);
     ensure!(is_unique(&kinds), "a peer was named twice");
 
     let cgroup = Cgroup::create();

@@ -7,6 +7,7 @@
 //! comparison is only fair when one knows which TLS each proxy used.
 
 pub(crate) mod answer;
+mod asked;
 pub(crate) mod hosted;
 mod multiplexed;
 mod resumption;
@@ -34,6 +35,7 @@ use tokio_rustls::server::TlsStream;
 use crate::alarm::Alarm;
 use crate::framing::Framing;
 use answer::Answers;
+use asked::Beginning;
 pub(crate) use stream::{DONE, Pacing, Stamp, now_ns};
 pub(crate) use tally::Tally;
 
@@ -172,14 +174,22 @@ async fn serve(stream: TcpStream, acceptor: &TlsAcceptor, shared: &Rc<Shared>) -
 /// What the answer depends on.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// The query asks for a stream.
+    /// A stream, if the query or the body's `user` asks for one.
     stream: Option<Pacing>,
     /// Whether the connection ends with the answer: the client says so, or asks for it in the query.
     pub(crate) close: bool,
     /// Bytes of the body, without its framing; known once it has been read.
     pub(crate) body: u64,
-    /// For how long to think before the answer, if the query says: `think=MICROSECONDS`.
+    /// For how long to think before the answer, if one of them says: `think=MICROSECONDS`.
     pub(crate) think: Option<Duration>,
+}
+
+impl Request {
+    /// Takes what a query asks for, or what stands for one in a body.
+    fn ask(&mut self, query: &str) {
+        self.stream = Pacing::asked_for(query);
+        self.think = thinking(query);
+    }
 }
 
 /// Reads one request and skips its body; `None` when the peer closed in between.
@@ -200,11 +210,15 @@ pub(crate) async fn read_request(
             return Ok(None);
         }
     };
+    let mut beginning = Beginning::default();
     loop {
-        let step = framing.advance(buffer)?;
+        let step = framing.advance_into(buffer, |bytes| beginning.add(bytes))?;
         buffer.advance(step.consumed);
         request.body += step.body;
         if step.complete {
+            if request.stream.is_none() && request.think.is_none() {
+                request.ask(beginning.user().unwrap_or_default());
+            }
             return Ok(Some(request));
         }
         if !fill(stream, buffer).await? {
@@ -246,12 +260,13 @@ fn parse_head(buffer: &[u8]) -> Result<Option<(Request, Framing, usize)>> {
                 && header.value.eq_ignore_ascii_case(b"close")
         });
     let framing = Framing::of(parsed.headers)?;
-    let request = Request {
-        stream: Pacing::asked_for(query),
+    let mut request = Request {
+        stream: None,
         close,
         body: 0,
-        think: thinking(query),
+        think: None,
     };
+    request.ask(query);
     Ok(Some((request, framing, length)))
 }
 

@@ -5,18 +5,19 @@ mod book;
 
 use std::process::{Command, ExitCode};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::workspace::Workspace;
-use crate::{apt, build_ebpf, command};
+use crate::{apt, build_ebpf, command, tools};
 
 /// Options of the command.
 #[derive(Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Options {
-    /// Which bench, and its flags, e.g. `cpu --quick`; `--help` shows them all. Without one all are run, which takes about
-    /// two hours and writes docs/benchmarks.md; with `--quick` alone, two minutes for a rough answer
+    /// Which bench, and its flags, e.g. `cpu --quick`; `--help` shows them all. Without one all are run, which takes
+    /// about two hours and writes docs/benchmarks.md; with `--quick` alone, two minutes for a rough answer. With `--gateways`,
+    /// among other flags or alone, LiteLLM and Portkey are installed below the target directory and compared, too
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,
@@ -27,7 +28,12 @@ pub(crate) struct Options {
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let arguments = options.arguments.as_slice();
-    let quick = matches!(arguments, [only] if only == "--quick");
+    let gateways = has(arguments, GATEWAYS);
+    let quick = has(arguments, QUICK);
+    // No bench is named.
+    let all = arguments
+        .iter()
+        .all(|flag| [QUICK, GATEWAYS].contains(&flag.as_str()));
     let mut cargo = workspace.cargo(["build", "--release", "-p", "holysheep-bench"]);
     command::run(&mut cargo, "the compiler's message is above")?;
     if measures_proxy(arguments) {
@@ -37,14 +43,29 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         let mut cargo = workspace.cargo(["build", "--profile", "dist", "-p", "holysheep-proxy"]);
         command::run(&mut cargo, "the compiler's message is above")?;
     }
-    if arguments.is_empty() || quick {
-        return all::run(workspace, quick);
+    if gateways
+        && !arguments
+            .iter()
+            .any(|flag| flag == "--help" || flag == "-h")
+    {
+        install_gateways(workspace)?;
+    }
+    if all {
+        return all::run(workspace, quick, gateways);
     }
     let mut bench = Command::new(workspace.binary("release", "holysheep-bench"));
     bench.args(arguments).current_dir(workspace.root());
     command::run(&mut bench, "its message is above; `--help` shows its flags")?;
     println!("\nNext: {}", next(arguments));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Flags that also stand without a bench's name.
+const QUICK: &str = "--quick";
+const GATEWAYS: &str = "--gateways";
+
+fn has(arguments: &[String], flag: &str) -> bool {
+    arguments.iter().any(|argument| argument == flag)
 }
 
 /// What to do after a bench.
@@ -166,6 +187,19 @@ fn install_programs(arguments: &[String]) -> Result<()> {
     }
     if wants_perf && let Err(error) = apt::install(&[PERF]) {
         println!("{error:#}. System calls are counted with strace.");
+    }
+    Ok(())
+}
+
+/// Whoever asks for them wants them measured, so this fails without.
+fn install_gateways(workspace: &Workspace) -> Result<()> {
+    let missing = tools::ensure(workspace, tools::GATEWAYS.iter());
+    let names: Vec<_> = missing.iter().map(|lack| lack.tool.name).collect();
+    if !names.is_empty() {
+        bail!(
+            "without {}: mend what is said above, or leave {GATEWAYS} out",
+            names.join(", ")
+        );
     }
     Ok(())
 }

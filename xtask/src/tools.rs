@@ -46,6 +46,38 @@ pub(crate) struct Lack {
     pub(crate) reason: String,
 }
 
+/// What makes virtual environments.
+const PYTHON: Tool = Tool {
+    name: "python3-venv",
+    optional: true,
+    how: "apt-get install, as root",
+    present: |_| {
+        // Debian has Python without these two, which a virtual environment needs.
+        let probe = "import ensurepip, platform, venv; print(platform.python_version())";
+        command::first_line(Command::new("python3").args(["-c", probe]))
+    },
+    install: |_| install_from_debian(&["python3", "python3-venv"]),
+};
+
+/// AI gateways as peers of the benches; nothing else needs them.
+pub(crate) static GATEWAYS: [Tool; 3] = [
+    PYTHON,
+    Tool {
+        name: "litellm",
+        optional: true,
+        how: "pip install into a virtual environment below the target directory, 680 MB, some minutes",
+        present: |workspace| venv::GATEWAYS.installed(workspace),
+        install: |workspace| venv::GATEWAYS.install(workspace),
+    },
+    Tool {
+        name: "portkey",
+        optional: true,
+        how: "apt-get install of Node if it is absent, npm install below the target directory, 25 MB",
+        present: |workspace| node::GATEWAYS.installed(workspace),
+        install: |workspace| node::GATEWAYS.install(workspace),
+    },
+];
+
 /// All tools; each may need those before it.
 pub(crate) static ALL: [Tool; 18] = [
     Tool {
@@ -83,17 +115,7 @@ pub(crate) static ALL: [Tool; 18] = [
         present: installed_qemu,
         install: |_| install_from_debian(&QEMU_PACKAGES),
     },
-    Tool {
-        name: "python3-venv",
-        optional: true,
-        how: "apt-get install, as root",
-        present: |_| {
-            // Debian has Python without these two, which a virtual environment needs.
-            let probe = "import ensurepip, platform, venv; print(platform.python_version())";
-            command::first_line(Command::new("python3").args(["-c", probe]))
-        },
-        install: |_| install_from_debian(&["python3", "python3-venv"]),
-    },
+    PYTHON,
     Tool {
         name: "python-sdks",
         optional: true,

@@ -218,7 +218,7 @@ impl<'a> Lane<'a> {
 
 /// Sends a request and reads the whole answer.
 async fn exchange(stream: &mut Box<dyn Stream>, target: &Target) -> Result<()> {
-    let request = load::named(target.port(), "cold", None);
+    let request = load::named(target, "cold", None);
     stream.write_all(&request).await?;
     stream.flush().await?;
     let answer = receive(stream, &mut BytesMut::with_capacity(BUFFER)).await?;

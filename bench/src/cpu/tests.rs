@@ -14,7 +14,7 @@ fn order_changes_first_place_and_neighbours() {
 
 #[test]
 fn system_calls_are_counted_at_every_number_of_connections() {
-    let kinds = [Kind::Direct, Kind::Nginx, Kind::HaProxy];
+    let kinds = [Kind::Direct, Kind::Nginx, Kind::HaProxy, Kind::LiteLlm];
     let expected = [
         (4, &Kind::Nginx),
         (4, &Kind::HaProxy),

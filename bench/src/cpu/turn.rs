@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::order;
 use crate::accounting::Spent;
 use crate::load::Load;
-use crate::peer::Peer;
+use crate::peer::{GATEWAY_WARM_UP, Peer};
 use crate::rig::Rig;
 use crate::spending::{Sample, Spending};
 use crate::upstream::Tally;
@@ -99,6 +99,10 @@ const SLICE: Duration = Duration::from_millis(250);
 /// From the beginning of a slice until measuring begins: the caches are somebody else's still.
 const SETTLE: Duration = Duration::from_millis(20);
 
+/// Length of a slice from quiet to quiet, and how long what follows the last answer is waited for.
+const WHOLE: Duration = Duration::from_millis(750);
+const AFTERWARDS: Duration = Duration::from_millis(50);
+
 /// The measurement of one peer while it goes on.
 struct Measurement<'a> {
     rig: &'a Rig,
@@ -114,7 +118,11 @@ impl<'a> Measurement<'a> {
     async fn start(rig: &'a Rig, peer: &'a Peer, connections: usize, seconds: f64) -> Result<Self> {
         let before = rig.tally().await?;
         let load = Load::start(&peer.target, connections, None)?;
-        tokio::time::sleep(Duration::from_secs_f64((seconds / 4.0).clamp(0.3, 1.0))).await;
+        let warm_up = match peer.target.is_gateway() {
+            true => GATEWAY_WARM_UP,
+            false => Duration::from_secs_f64((seconds / 4.0).clamp(0.3, 1.0)),
+        };
+        tokio::time::sleep(warm_up).await;
         load.pause().await?;
         Ok(Self {
             rig,
@@ -126,7 +134,30 @@ impl<'a> Measurement<'a> {
         })
     }
 
+    /// From quiet to quiet, for a peer that takes as long for one request as others for hundreds: what it did for requests
+    /// that are not complete at the end of a usual slice would be counted, and they would not.
+    async fn whole_slice(&mut self, length: Duration) -> Result<()> {
+        let seen_before = self.rig.tally().await?;
+        let before = Sample::take(self.rig, &self.processes)?;
+        self.load.record(true);
+        let begin = Instant::now();
+        self.load.resume();
+        tokio::time::sleep(length).await;
+        self.load.pause().await?;
+        let elapsed = begin.elapsed().as_secs_f64();
+        self.load.record(false);
+        // What it does after its answers, such as adding up prices, is done for them, too.
+        tokio::time::sleep(AFTERWARDS).await;
+        let after = Sample::take(self.rig, &self.processes)?;
+        self.seen.add(&self.rig.tally().await?.since(&seen_before));
+        self.spent.add(elapsed, &before, &after);
+        Ok(())
+    }
+
     async fn slice(&mut self, length: Duration) -> Result<()> {
+        if self.peer.target.is_gateway() {
+            return self.whole_slice(length.max(WHOLE)).await;
+        }
         let seen_before = self.rig.tally().await?;
         self.load.resume();
         tokio::time::sleep(SETTLE).await;

@@ -12,7 +12,7 @@ fn header<'a>(name: &'a str, value: &'a str) -> httparse::Header<'a> {
 #[test]
 fn length_stops_at_the_end_of_the_body() {
     let mut framing = Framing::of(&[header("Content-Length", "5")]).unwrap();
-    let step = framing.advance(b"abc").unwrap();
+    let step = framing.advance_into(b"abc", |_| ()).unwrap();
     assert_eq!(
         step,
         Step {
@@ -21,7 +21,7 @@ fn length_stops_at_the_end_of_the_body() {
             complete: false
         }
     );
-    let step = framing.advance(b"deHTTP/1.1").unwrap();
+    let step = framing.advance_into(b"deHTTP/1.1", |_| ()).unwrap();
     assert_eq!(
         step,
         Step {
@@ -34,7 +34,7 @@ fn length_stops_at_the_end_of_the_body() {
 
 #[test]
 fn no_body_is_complete_at_once() {
-    let step = Framing::of(&[]).unwrap().advance(b"").unwrap();
+    let step = Framing::of(&[]).unwrap().advance_into(b"", |_| ()).unwrap();
     assert!(step.complete);
 }
 
@@ -46,7 +46,7 @@ fn chunks_are_counted_however_they_are_split() {
         let (mut buffer, mut body, mut complete) = (Vec::new(), 0, false);
         for piece in wire.chunks(size) {
             buffer.extend_from_slice(piece);
-            let step = framing.advance(&buffer).unwrap();
+            let step = framing.advance_into(&buffer, |_| ()).unwrap();
             buffer.drain(..step.consumed);
             body += step.body;
             complete = step.complete;
@@ -62,7 +62,7 @@ fn chunks_are_counted_however_they_are_split() {
 #[test]
 fn broken_chunks_are_errors() {
     let mut framing = Framing::Chunked(Chunk::Size);
-    assert!(framing.advance(b"zz\r\n").is_err());
+    assert!(framing.advance_into(b"zz\r\n", |_| ()).is_err());
     let mut framing = Framing::Chunked(Chunk::Size);
-    assert!(framing.advance(b"2\r\nabc\r\n").is_err());
+    assert!(framing.advance_into(b"2\r\nabc\r\n", |_| ()).is_err());
 }

@@ -22,7 +22,6 @@ use tokio::time::timeout;
 use super::schedule::Shot;
 use crate::alarm::Alarm;
 use crate::load::{self, Stream, Target, receive};
-use crate::upstream::answer::COMPLETION_LENGTH;
 
 /// From the end of preparations to the first request.
 const LEAD: Duration = Duration::from_millis(2);
@@ -109,12 +108,11 @@ impl Clients {
     /// # Errors
     /// When answers are missing for long.
     pub(super) async fn play(&self, shots: &[Shot], round: usize) -> Result<()> {
-        let port = self.shared.target.port();
         let jobs: Vec<_> = shots
             .iter()
             .map(|shot| {
                 let name = name(round, shot.number);
-                let request = load::named(port, &name, shot.think);
+                let request = load::named(&self.shared.target, &name, shot.think);
                 (shot.at, shot.number, request)
             })
             .collect();
@@ -225,7 +223,7 @@ impl Shared {
         let took = job.due.elapsed();
         ensure!(answer.status == 200, "status {}", answer.status);
         ensure!(
-            answer.body == COMPLETION_LENGTH,
+            answer.body == self.target.body_length(),
             "an answer of {} bytes",
             answer.body
         );

@@ -30,6 +30,10 @@ pub(super) struct Report {
     pub(super) requests: usize,
     pub(super) rate: f64,
     pub(super) seed: u64,
+    /// AI gateways among the contenders, and their requests in a round and in a second.
+    pub(super) gateways: Vec<String>,
+    pub(super) gateway_requests: usize,
+    pub(super) gateway_rate: f64,
     /// Connections of clients to each contender.
     pub(super) connections: usize,
     /// How long upstream thinks, if it does.
@@ -73,6 +77,9 @@ impl Report {
             requests: stage.plan.requests,
             rate: stage.plan.rate,
             seed: stage.plan.seed,
+            gateways: Vec::new(),
+            gateway_requests: stage.plan.for_gateway().requests,
+            gateway_rate: stage.plan.for_gateway().rate,
             connections: stage.connections,
             thinking: stage.plan.thinks.then(thinking::described),
             ceiling,
@@ -221,6 +228,9 @@ pub(super) fn filled(bench: Bench) -> Report {
         requests: 1_000,
         rate: 200.0,
         seed: 1,
+        gateways: Vec::new(),
+        gateway_requests: 100,
+        gateway_rate: 25.0,
         connections: 64,
         thinking: None,
         ceiling: Spread {

@@ -11,6 +11,10 @@ use super::thinking;
 
 /// Requests of a contender before others have their turn.
 const SLICE: usize = 250;
+/// An AI gateway gets so many times fewer of them, in a round and in a slice, and at most so many in a second: it takes
+/// milliseconds of a CPU for each, and with more than it can carry only its queue would be measured.
+const FEWER: usize = 10;
+const GATEWAY_RATE: f64 = 25.0;
 /// Those before them that are sent and not counted: caches are somebody else's still, and CPUs may sleep deeply.
 const SETTLE: usize = 16;
 
@@ -23,6 +27,8 @@ pub(super) struct Plan {
     pub(super) seed: u64,
     /// Whether upstream thinks.
     pub(super) thinks: bool,
+    /// Whether this is for an AI gateway.
+    pub(super) gateway: bool,
 }
 
 /// One request.
@@ -37,6 +43,16 @@ pub(super) struct Shot {
 }
 
 impl Plan {
+    /// The same for an AI gateway, in as many slices.
+    pub(super) fn for_gateway(&self) -> Self {
+        Self {
+            requests: self.requests.div_ceil(FEWER),
+            rate: self.rate.min(GATEWAY_RATE),
+            gateway: true,
+            ..*self
+        }
+    }
+
     /// The slices of a round.
     pub(super) fn round(&self, round: usize) -> Vec<Vec<Shot>> {
         let mut random = Rng::with_seed(self.seed.wrapping_add(round as u64));
@@ -59,7 +75,8 @@ impl Plan {
             };
             settle.chain(counted).map(&mut shot).collect()
         };
-        numbered.chunks(SLICE).map(slice).collect()
+        let length = if self.gateway { SLICE / FEWER } else { SLICE };
+        numbered.chunks(length).map(slice).collect()
     }
 
     /// The time between two arrivals: exponentially distributed.
@@ -88,6 +105,7 @@ mod tests {
         rate: 200.0,
         seed: 7,
         thinks: true,
+        gateway: false,
     };
 
     #[test]
@@ -119,6 +137,18 @@ mod tests {
             (0.55..0.72).contains(&(short / gaps.len() as f64)),
             "{short}"
         );
+    }
+
+    #[test]
+    fn gateways_get_fewer_requests_in_as_many_slices() {
+        for requests in [1, 250, 251, 500, 600, 2_000] {
+            let plan = Plan { requests, ..PLAN };
+            let fewer = plan.for_gateway();
+            assert_eq!(fewer.round(0).len(), plan.round(0).len(), "{requests}");
+            assert_eq!(fewer.rate, GATEWAY_RATE);
+        }
+        let slow = Plan { rate: 5.0, ..PLAN };
+        assert_eq!(slow.for_gateway().rate, 5.0);
     }
 
     #[test]

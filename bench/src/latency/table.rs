@@ -24,6 +24,9 @@ impl Report {
         print_facts(&self.facts);
         print_wrapped("", &ceiling(self.ceiling, self.rate));
         print_wrapped("", &self.setting());
+        if let Some(setting) = self.gateway_setting() {
+            print_wrapped("", &setting);
+        }
         println!();
         print!("{}", self.figures());
         print_wrapped("", &self.connecting());
@@ -222,6 +225,9 @@ impl Report {
                 turn.errors
             );
             print_wrapped("INVALID ", &what);
+        }
+        for text in self.too_busy() {
+            print_wrapped("DOUBTFUL ", &text);
         }
         if self.overruns > 0 {
             println!(

@@ -11,7 +11,7 @@ use super::place::{Place, Seen};
 use super::schedule::{Plan, Shot, burst};
 use super::shares::{self, Parts};
 use crate::cpu::order;
-use crate::peer::{Peer, Site};
+use crate::peer::{GATEWAY_WARM_UP, Peer, Site};
 use crate::spending::{Sample, Spending};
 use crate::statistics::quantile;
 
@@ -116,9 +116,15 @@ impl Stage<'_> {
             measurements.push(Measurement::start(self, place, round).await?);
         }
         let all: Vec<usize> = (0..measurements.len()).collect();
-        for (index, slice) in self.plan.round(round).iter().enumerate() {
+        let usual = self.plan.round(round);
+        let fewer = self.plan.for_gateway().round(round);
+        for (index, slices) in usual.iter().zip(&fewer).enumerate() {
             for &turn in order(&all, index) {
                 if let Some(measurement) = measurements.get_mut(turn) {
+                    let slice = match measurement.place.kind.is_gateway() {
+                        true => slices.1,
+                        false => slices.0,
+                    };
                     measurement.slice(slice).await?;
                 }
             }
@@ -167,8 +173,13 @@ impl<'a> Measurement<'a> {
         let peer = place.start(&stage.site).await?;
         let clients = Clients::open(&peer.target, place.host(), stage.connections).await?;
         let think = stage.plan.thinks.then_some(FILL);
-        for _ in 0..2 {
-            let all_at_once = burst(stage.connections / 2, think);
+        let (all_at_once, begin) = (burst(stage.connections / 2, think), Instant::now());
+        let is_gateway = place.kind.is_gateway();
+        for fill in 0.. {
+            let is_warm = !is_gateway || begin.elapsed() >= GATEWAY_WARM_UP;
+            if fill >= 2 && is_warm {
+                break;
+            }
             clients.play(&all_at_once, round).await?;
         }
         let filled = clients.take();

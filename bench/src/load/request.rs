@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Target;
 use crate::upstream::Pacing;
 
 /// A prompt that brings the body to about one kilobyte.
@@ -26,42 +27,73 @@ const PROMPT: [&str; 2] = [
     r#""}],"model":"gpt-4.1","max_tokens":512,"user":"bench"}"#,
 ];
 
+/// What is asked.
+const PATH: &str = "/v1/chat/completions";
+
 /// The text of a long prompt, over and over.
 const TEXT: &str = "Each request opens a new connection, so most of them wait for round trips. ";
 
+/// What the body's `user` is, unless it stands for a query.
+const USER: &str = r#""user":"bench""#;
+
 /// The request's bytes, for a server on loopback port `port`; `connection` is what it says about more requests.
 pub(super) fn chat_completion(port: u16, connection: &str) -> Vec<u8> {
-    request("/v1/chat/completions", port, connection, BODY)
+    request(PATH, port, connection, BODY)
 }
 
 /// A request with a body of so many bytes, for `port`; `close` asks upstream to end its connection with the answer.
 pub(crate) fn prompt(port: u16, bytes: usize, close: bool) -> Vec<u8> {
+    let path = match close {
+        true => "/v1/chat/completions?close",
+        false => PATH,
+    };
+    request(path, port, "keep-alive", &text(bytes))
+}
+
+/// A request with a body of so many bytes.
+pub(crate) fn sized(target: &Target, bytes: usize) -> Vec<u8> {
+    asking(target, None, "keep-alive", &text(bytes))
+}
+
+/// A request with the usual prompt and a name that access logs have; `think` is for how long upstream shall think, in
+/// whole microseconds.
+pub(crate) fn named(target: &Target, name: &str, think: Option<Duration>) -> Vec<u8> {
+    let query = think.map(|time| format!("think={}", time.as_micros()));
+    let connection = format!("keep-alive\r\nx-request-id: {name}");
+    asking(target, query, &connection, BODY)
+}
+
+/// A request for a stream, with the usual prompt; upstream is told its pacing.
+pub(crate) fn stream(target: &Target, pacing: Pacing) -> Vec<u8> {
+    let body = BODY.replacen('{', r#"{"stream":true,"#, 1);
+    asking(target, Some(pacing.query()), "keep-alive", &body)
+}
+
+/// The usual request, as this target gets it.
+pub(super) fn usual(target: &Target) -> Vec<u8> {
+    asking(target, None, "keep-alive", BODY)
+}
+
+/// Asks upstream for something in the query, or in the body where a gateway does not pass the query on.
+fn asking(target: &Target, query: Option<String>, connection: &str, body: &str) -> Vec<u8> {
+    let (port, more) = (target.port(), target.fields());
+    let connection = format!("{connection}{more}");
+    match query {
+        None => request(PATH, port, &connection, body),
+        Some(query) if target.is_gateway() => {
+            let body = body.replacen(USER, &format!(r#""user":"{query}""#), 1);
+            request(PATH, port, &connection, &body)
+        }
+        Some(query) => request(&format!("{PATH}?{query}"), port, &connection, body),
+    }
+}
+
+/// A body of so many bytes.
+fn text(bytes: usize) -> String {
     let [before, after] = PROMPT;
     let text = bytes.saturating_sub(before.len() + after.len());
     let text: String = TEXT.chars().cycle().take(text).collect();
-    let path = match close {
-        true => "/v1/chat/completions?close",
-        false => "/v1/chat/completions",
-    };
-    request(path, port, "keep-alive", &format!("{before}{text}{after}"))
-}
-
-/// A request with the usual prompt and a name that access logs have, for `port`; `think` is for how long upstream shall
-/// think, in whole microseconds.
-pub(crate) fn named(port: u16, name: &str, think: Option<Duration>) -> Vec<u8> {
-    let path = match think {
-        Some(time) => format!("/v1/chat/completions?think={}", time.as_micros()),
-        None => "/v1/chat/completions".to_owned(),
-    };
-    let connection = format!("keep-alive\r\nx-request-id: {name}");
-    request(&path, port, &connection, BODY)
-}
-
-/// A request for a stream, for `port`, with the usual prompt; upstream reads its pacing from the query.
-pub(crate) fn stream(port: u16, pacing: Pacing) -> Vec<u8> {
-    let path = format!("/v1/chat/completions?{}", pacing.query());
-    let body = BODY.replacen('{', r#"{"stream":true,"#, 1);
-    request(&path, port, "keep-alive", &body)
+    format!("{before}{text}{after}")
 }
 
 fn request(path: &str, port: u16, connection: &str, body: &str) -> Vec<u8> {
@@ -109,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_stream_is_asked_for_in_the_body_and_paced_in_the_query() {
-        let request = String::from_utf8(stream(80, Pacing::AT_ONCE)).unwrap();
+        let request = String::from_utf8(stream(&Target::plain(80), Pacing::AT_ONCE)).unwrap();
         let (head, body) = request.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("POST /v1/chat/completions?stream="));
         let body: serde_json::Value = serde_json::from_str(body).unwrap();
@@ -117,12 +149,36 @@ mod tests {
     }
 
     #[test]
+    fn a_gateway_is_asked_in_the_body_and_has_fields_of_its_own() {
+        let target = Target::gateway(80, "x-portkey-provider: openai\r\n");
+        let text = |request: Vec<u8>| String::from_utf8(request).unwrap();
+        let request = text(named(&target, "n", Some(Duration::from_micros(7))));
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"));
+        assert!(
+            head.contains("\r\nx-portkey-provider: openai\r\nAccept: "),
+            "{head}"
+        );
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["user"], "think=7");
+        let request = text(stream(&target, Pacing::AT_ONCE));
+        assert!(request.contains(r#""user":"stream=20,0""#), "{request}");
+        let request = text(usual(&target));
+        assert!(request.contains(USER) && request.contains("x-portkey-provider"));
+        assert_eq!(
+            text(usual(&Target::plain(80))).into_bytes(),
+            chat_completion(80, "keep-alive")
+        );
+    }
+
+    #[test]
     fn a_named_request_says_for_how_long_to_think() {
         let time = Duration::from_micros(6_450);
-        let request = String::from_utf8(named(80, "bench-1-2", Some(time))).unwrap();
+        let request =
+            String::from_utf8(named(&Target::plain(80), "bench-1-2", Some(time))).unwrap();
         assert!(request.starts_with("POST /v1/chat/completions?think=6450 HTTP/1.1\r\n"));
         assert!(request.contains("\r\nConnection: keep-alive\r\nx-request-id: bench-1-2\r\n"));
-        let other = String::from_utf8(named(80, "settle", None)).unwrap();
+        let other = String::from_utf8(named(&Target::plain(80), "settle", None)).unwrap();
         assert!(other.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"));
     }
 

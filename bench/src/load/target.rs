@@ -23,8 +23,10 @@ pub(crate) struct Target {
     pub(super) address: SocketAddr,
     pub(super) tls: Option<TlsConnector>,
     pub(super) request: Arc<[u8]>,
+    /// How an AI gateway wants requests, if it is one.
+    pub(super) gateway: Option<Arc<str>>,
     /// Length of the body that a correct answer has, in bytes.
-    body_length: u64,
+    pub(super) body_length: u64,
     /// Whether h2 is spoken: with prior knowledge, or chosen in the TLS handshake.
     pub(super) http2: bool,
 }
@@ -36,6 +38,7 @@ impl Target {
             address: (Ipv4Addr::LOCALHOST, port).into(),
             tls: None,
             request: request::chat_completion(port, "keep-alive").into(),
+            gateway: None,
             body_length: crate::upstream::answer::COMPLETION_LENGTH,
             http2: false,
         }

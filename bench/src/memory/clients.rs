@@ -91,7 +91,7 @@ where
 /// A connection that has carried one request.
 async fn asked(target: Target) -> Result<Box<dyn Stream>> {
     let mut connection = target.connect(load::socket()?).await?;
-    let request = load::prompt(target.port(), REQUEST, false);
+    let request = load::sized(&target, REQUEST);
     connection.write_all(&request).await?;
     connection.flush().await?;
     let mut buffer = BytesMut::new();
@@ -105,7 +105,7 @@ async fn asked(target: Target) -> Result<Box<dyn Stream>> {
 /// A connection on which a stream was asked for.
 async fn sent(target: Target) -> Result<Box<dyn Stream>> {
     let mut connection = target.connect(load::socket()?).await?;
-    let request = load::stream(target.port(), WAITING);
+    let request = load::stream(&target, WAITING);
     connection.write_all(&request).await?;
     connection.flush().await?;
     Ok(connection)

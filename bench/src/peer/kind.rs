@@ -1,6 +1,7 @@
 //! The names of what can be measured.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 
@@ -24,6 +25,16 @@ pub(crate) const SYSTEM_WINDOW: &str = "holysheep-off";
 
 /// The name of the product with an ingress before it.
 pub(crate) const INGRESS: &str = "holysheep-ingress";
+
+/// How long a peer may take from its start to its first correct answer.
+const START: Duration = Duration::from_secs(10);
+
+/// The same of an AI gateway, which on a busy CPU reads its program for half a minute.
+const GATEWAY_START: Duration = Duration::from_secs(120);
+
+/// For how long an AI gateway is loaded before it is measured: Node compiles code anew that has run often, and Portkey's
+/// takes less than half of its first CPU time for a request after some thousand of them.
+pub(crate) const GATEWAY_WARM_UP: Duration = Duration::from_secs(8);
 
 /// What can be measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +61,10 @@ pub(crate) enum Kind {
     HolySheepLimits,
     /// The product behind nginx as an ingress controller sets it up.
     HolySheepIngress,
+    /// LiteLLM's proxy.
+    LiteLlm,
+    /// Portkey's gateway.
+    Portkey,
     /// The product with one thing more.
     With(Feature),
     /// The product with so many of something.
@@ -62,7 +77,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Everything that has a name of its own, in the order of the table.
-    pub(crate) const KNOWN: [Self; 11] = [
+    pub(crate) const KNOWN: [Self; 13] = [
         Self::Direct,
         Self::Bare,
         Self::NginxArticle,
@@ -74,7 +89,25 @@ impl Kind {
         Self::HolySheepOff,
         Self::HolySheepLimits,
         Self::HolySheepIngress,
+        Self::LiteLlm,
+        Self::Portkey,
     ];
+
+    /// AI gateways: they read requests and answers and write them anew, and do more with them than a proxy.
+    pub(crate) const GATEWAYS: [Self; 2] = [Self::LiteLlm, Self::Portkey];
+
+    /// Whether it is one of these, which carry some hundred requests a second and not tens of thousands.
+    pub(crate) fn is_gateway(&self) -> bool {
+        Self::GATEWAYS.contains(self)
+    }
+
+    /// How long it may take from its start to its first correct answer.
+    pub(super) fn patience(&self) -> Duration {
+        match self.is_gateway() {
+            true => GATEWAY_START,
+            false => START,
+        }
+    }
 
     /// What `cpu` measures unless told otherwise: everything that differs from the product by more than a flag.
     pub(crate) const USUAL: [Self; 6] = [
@@ -112,6 +145,8 @@ impl Kind {
             Self::HolySheepOff => SYSTEM_WINDOW,
             Self::HolySheepLimits => LIMITS,
             Self::HolySheepIngress => INGRESS,
+            Self::LiteLlm => "litellm",
+            Self::Portkey => "portkey",
             Self::With(feature) => feature.name(),
             Self::Grown(grown) => grown.name,
             Self::Http2(http2) => http2.name(),

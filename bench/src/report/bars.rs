@@ -1,4 +1,7 @@
 //! A picture of medians: one bar for each contender, with a line from the least to the most of all rounds.
+//!
+//! Where one is so much more than another that the shorter bar could not be seen, bars are on a logarithmic scale, with its
+//! powers of ten drawn, and the picture says so.
 
 use std::path::Path;
 
@@ -24,8 +27,60 @@ const BAR: i32 = 16;
 
 const OWN: RGBColor = RGBColor(213, 94, 0);
 const OTHER: RGBColor = RGBColor(150, 170, 190);
+const GRID: RGBColor = RGBColor(215, 215, 215);
 const WHISKER: RGBColor = RGBColor(40, 40, 40);
 const TEXT: RGBColor = RGBColor(60, 60, 60);
+
+/// From this many times the least median on, the scale is logarithmic.
+const FAR_APART: f64 = 40.0;
+/// What is said then.
+const LOGARITHMIC: &str = "Logarithmic scale: each line is ten times the one before.";
+
+/// Where figures lie between the left and the right end of all bars.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Scale {
+    /// From zero to this.
+    Linear(f64),
+    /// From one power of ten to this.
+    Logarithmic { from: f64, to: f64 },
+}
+
+impl Scale {
+    /// For these; figures are not negative.
+    fn of(all: &[Spread]) -> Self {
+        let most = all.iter().map(|spread| spread.max).fold(0.0, f64::max);
+        let medians = all.iter().map(|spread| spread.median);
+        let least = all
+            .iter()
+            .map(|spread| spread.min)
+            .fold(f64::INFINITY, f64::min);
+        let shortest = medians.fold(f64::INFINITY, f64::min);
+        if least > 0.0 && most > FAR_APART * shortest {
+            // A tenth of the room at the left, so that the shortest bar is one.
+            let from = 10_f64.powf((least / 2.0).log10().floor());
+            return Self::Logarithmic { from, to: most };
+        }
+        // Of zeros there is nothing to see but that they are.
+        Self::Linear(if most > 0.0 { most } else { 1.0 })
+    }
+
+    /// From 0 at the left to 1 at the right.
+    fn at(self, figure: f64) -> f64 {
+        match self {
+            Self::Linear(most) => figure / most,
+            Self::Logarithmic { from, to } => (figure / from).ln() / (to / from).ln(),
+        }
+    }
+
+    /// Powers of ten within a logarithmic one.
+    fn marks(self) -> Vec<f64> {
+        let Self::Logarithmic { from, to } = self else {
+            return Vec::new();
+        };
+        let powers = std::iter::successors(Some(from), |mark| Some(mark * 10.0));
+        powers.take_while(|mark| *mark <= to).collect()
+    }
+}
 
 /// What is drawn.
 #[derive(Debug)]
@@ -49,16 +104,14 @@ impl Bars {
     }
 
     fn svg(&self) -> Result<String> {
-        let all = || self.groups.iter().flat_map(|(_, bars)| bars);
-        let most = all().map(|(_, spread)| spread.max).fold(0.0, f64::max);
+        let all = self.groups.iter().flat_map(|(_, bars)| bars);
+        let all: Vec<Spread> = all.map(|(_, spread)| *spread).collect();
         ensure!(
-            all().next().is_some() && most.is_finite(),
+            !all.is_empty() && all.iter().all(|spread| spread.max.is_finite()),
             "nothing to draw"
         );
-        // Of zeros there is nothing to see but that they are.
-        let most = if most > 0.0 { most } else { 1.0 };
         let mut text = String::new();
-        self.render(&mut text, most)
+        self.render(&mut text, Scale::of(&all))
             .map_err(|error| anyhow!("cannot draw: {error}"))?;
         Ok(text)
     }
@@ -69,7 +122,7 @@ impl Bars {
         TITLE + groups.sum::<i32>() + FOOT
     }
 
-    fn render(&self, text: &mut String, most: f64) -> Result<(), Box<dyn std::error::Error>> {
+    fn render(&self, text: &mut String, scale: Scale) -> Result<(), Box<dyn std::error::Error>> {
         let height = u32::try_from(self.height())?;
         let area = SVGBackend::with_string(text, (WIDTH, height)).into_drawing_area();
         area.fill(&WHITE)?;
@@ -83,7 +136,11 @@ impl Bars {
         );
         let right = style(14, HPos::Right, VPos::Center);
         area.draw(&Text::new(self.title.clone(), (16, TITLE / 2), big))?;
-        let at = |figure: f64| LEFT + (figure / most * f64::from(RIGHT - LEFT)).round() as i32;
+        let at = |figure: f64| LEFT + (scale.at(figure) * f64::from(RIGHT - LEFT)).round() as i32;
+        for mark in scale.marks() {
+            let ends = [(at(mark), TITLE), (at(mark), self.height() - FOOT)];
+            area.draw(&PathElement::new(ends, GRID.stroke_width(1)))?;
+        }
         let mut y = TITLE;
         for (name, bars) in &self.groups {
             area.draw(&Text::new(name.clone(), (16, y + GROUP / 2), small.clone()))?;
@@ -110,7 +167,11 @@ impl Bars {
                 y += ROW;
             }
         }
-        area.draw(&Text::new(self.note, (16, y + FOOT / 2), small))?;
+        let note = match scale {
+            Scale::Linear(_) => self.note.to_owned(),
+            Scale::Logarithmic { .. } => format!("{} {LOGARITHMIC}", self.note),
+        };
+        area.draw(&Text::new(note, (16, y + FOOT / 2), small))?;
         area.present()?;
         Ok(())
     }
@@ -160,10 +221,39 @@ mod tests {
         assert_eq!(widths.len(), 2);
         assert!((widths[0] - 2 * widths[1]).abs() <= 2, "{widths:?}");
         assert!(text.contains("100 µs") && text.contains("50.0 µs") && text.contains("nginx"));
+        assert!(!text.contains(LOGARITHMIC));
         let empty = Bars {
             groups: Vec::new(),
             ..bars
         };
         assert!(empty.svg().is_err());
+    }
+
+    #[test]
+    fn what_is_far_apart_is_on_a_logarithmic_scale() {
+        let spread = |median: f64| Spread {
+            min: median * 0.9,
+            median,
+            max: median,
+        };
+        let near = [spread(30.0), spread(250.0)];
+        assert_eq!(Scale::of(&near), Scale::Linear(250.0));
+        let far = [spread(30.0), spread(8_000.0)];
+        let scale = Scale::of(&far);
+        assert_eq!(scale.marks(), [10.0, 100.0, 1_000.0]);
+        assert!(scale.at(10.0).abs() < 1e-9 && (scale.at(8_000.0) - 1.0).abs() < 1e-9);
+        let each = scale.at(100.0);
+        assert!((scale.at(1_000.0) - 2.0 * each).abs() < 1e-9);
+        assert_eq!(Scale::of(&[spread(0.0), spread(9.0)]), Scale::Linear(9.0));
+        let bars = Bars {
+            title: "CPU".to_owned(),
+            unit: "µs",
+            groups: vec![(
+                String::new(),
+                vec![("a".to_owned(), far[0]), ("b".to_owned(), far[1])],
+            )],
+            note: "medians.",
+        };
+        assert!(bars.svg().unwrap().contains(LOGARITHMIC));
     }
 }

@@ -15,7 +15,7 @@ use crate::statistics::Spread;
 /// Width and height, in pixels.
 const SIZE: (u32, u32) = (960, 520);
 /// Colours that people who see few of them tell apart (Okabe and Ito), in the order of the table.
-pub(crate) const COLOURS: [RGBColor; 7] = [
+pub(crate) const COLOURS: [RGBColor; 8] = [
     RGBColor(0, 0, 0),
     RGBColor(213, 94, 0),
     RGBColor(230, 159, 0),
@@ -23,6 +23,8 @@ pub(crate) const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
     RGBColor(86, 180, 233),
+    // The eighth of them, yellow, is hard to see on white.
+    RGBColor(120, 120, 120),
 ];
 /// The product's, as in other pictures.
 const OWN: RGBColor = RGBColor(213, 94, 0);

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Report;
-use crate::peer::{BARE, Feature, Http2, LIMITS, NO_DELAY, NO_EBPF, SYSTEM_WINDOW};
+use crate::peer::{BARE, Feature, Http2, Kind, LIMITS, NO_DELAY, NO_EBPF, SYSTEM_WINDOW};
 use crate::statistics::{Spread, paired_ratio};
 
 /// At most this share of the CPU time of the better of HAProxy and kept-alive nginx.
@@ -28,6 +28,8 @@ fn subjects(report: &Report) -> Vec<&str> {
         NO_DELAY,
         NO_EBPF,
         SYSTEM_WINDOW,
+        Kind::LiteLlm.name(),
+        Kind::Portkey.name(),
     ];
     report
         .targets()

@@ -30,6 +30,15 @@ pub(super) struct Arrivals {
     foreign: Option<String>,
 }
 
+/// What an event is that upstream did not write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Foreign {
+    /// An error.
+    Error,
+    /// A gateway's own, such as one that says that the text is at its end.
+    Allowed,
+}
+
 /// What one stream comes to, in microseconds.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Streamed {
@@ -82,8 +91,8 @@ impl Arrivals {
     ///
     /// # Errors
     /// When it was not the one that was asked for, or had more in it.
-    pub(super) fn finish(self, sent: u64, events: u32) -> Result<Streamed> {
-        if let Some(foreign) = self.foreign {
+    pub(super) fn finish(self, sent: u64, events: u32, foreign: Foreign) -> Result<Streamed> {
+        if let Some(foreign) = self.foreign.filter(|_| foreign == Foreign::Error) {
             anyhow::bail!("an event that upstream did not write: {foreign}");
         }
         ensure!(
@@ -145,7 +154,7 @@ mod tests {
             let before = (cut / length).min(3);
             let late = arrivals.events.iter().filter(|one| one.arrived == 200_000);
             assert_eq!(late.count(), 3 - before, "cut at {cut}");
-            let streamed = arrivals.finish(1_000, 3).unwrap();
+            let streamed = arrivals.finish(1_000, 3, Foreign::Error).unwrap();
             // Each but the first one of a read has one before it.
             let reads = usize::from(before > 0) + usize::from(before < 3);
             assert_eq!(streamed.together, 3 - reads, "cut at {cut}");
@@ -160,7 +169,7 @@ mod tests {
             arrivals.has_read_at(11_000 + 20_000 * index as u64 + 500 * index as u64);
             arrivals.body(piece);
         }
-        let streamed = arrivals.finish(3_000, 3).unwrap();
+        let streamed = arrivals.finish(3_000, 3, Foreign::Error).unwrap();
         let expected = Streamed {
             first_us: 2.0 + 1.0,
             later_us: vec![1.5, 2.0],
@@ -171,17 +180,22 @@ mod tests {
 
     #[test]
     fn other_streams_are_errors() {
-        let feed = |wire: &[u8]| {
+        let feed_to = |wire: &[u8], foreign| {
             let mut arrivals = Arrivals::default();
             arrivals.has_read_at(1);
             arrivals.body(wire);
-            arrivals.finish(0, 3)
+            arrivals.finish(0, 3, foreign)
         };
+        let feed = |wire: &[u8]| feed_to(wire, Foreign::Error);
         let wire = wire();
         assert!(feed(&wire).is_ok());
         assert!(feed(&wire[..wire.len() - 2]).is_err());
         assert!(feed(&wire[wire.len() / 2..]).is_err());
         let error = feed(b"data: {\"error\":1}\n\n").unwrap_err().to_string();
         assert!(error.contains("{\"error\":1}"), "{error}");
+        let more = [b"data: {\"choices\":[]}\n\n".as_slice(), &wire].concat();
+        assert!(feed(&more).is_err());
+        assert!(feed_to(&more, Foreign::Allowed).is_ok());
+        assert!(feed_to(&wire[..wire.len() - 2], Foreign::Allowed).is_err());
     }
 }

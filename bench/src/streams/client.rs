@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
 
-use super::arrivals::{Arrivals, Streamed};
+use super::arrivals::{Arrivals, Foreign, Streamed};
 use crate::load::{self, Stream, Target, receive_watched};
 use crate::upstream::{Pacing, now_ns};
 
@@ -45,14 +45,18 @@ impl Client {
             Some(connection) => connection,
             None => self.target.connect(load::socket()?).await?,
         };
-        let request = load::stream(self.target.port(), pacing);
+        let request = load::stream(&self.target, pacing);
         let (mut buffer, mut arrivals) = (BytesMut::with_capacity(BUFFER), Arrivals::default());
         let sent = now_ns();
         connection.write_all(&request).await?;
         connection.flush().await?;
         let answer = receive_watched(&mut connection, &mut buffer, &mut arrivals).await?;
         ensure!(answer.status == 200, "status {}", answer.status);
-        let streamed = arrivals.finish(sent, pacing.events)?;
+        let foreign = match self.target.is_gateway() {
+            true => Foreign::Allowed,
+            false => Foreign::Error,
+        };
+        let streamed = arrivals.finish(sent, pacing.events, foreign)?;
         self.connection = (!answer.close).then_some(connection);
         Ok(streamed)
     }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::arrivals::Streamed;
 use super::client::Client;
 use crate::cpu::order;
-use crate::peer::Peer;
+use crate::peer::{GATEWAY_WARM_UP, Peer};
 use crate::rig::Rig;
 use crate::spending::{Sample, Spending};
 use crate::statistics::quantile;
@@ -134,8 +134,14 @@ impl<'a> Measurement<'a> {
             events: WARM_UP,
             ..pacing
         };
-        measurement.streams(warm_up).await?;
-        measurement.streams.clear();
+        let begin = Instant::now();
+        loop {
+            measurement.streams(warm_up).await?;
+            measurement.streams.clear();
+            if !peer.target.is_gateway() || begin.elapsed() >= GATEWAY_WARM_UP {
+                break;
+            }
+        }
         Ok(measurement)
     }
 

@@ -9,7 +9,7 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderName, HeaderValue, Response};
 
 /// A chat completion of about one kilobyte.
-const COMPLETION: &str = concat!(
+pub(crate) const COMPLETION: &str = concat!(
     r#"{"id":"chatcmpl-CfKzq3pVnT8Yd1mRxW6aLbE2sHu0J","object":"chat.completion","created":1764000000,"#,
     r#""model":"gpt-4.1-2025-04-14","choices":[{"index":0,"message":{"role":"assistant","content":""#,
     "A reverse proxy keeps a small set of connections to the upstream open and hands them from ",

@@ -15,8 +15,8 @@ use super::answer;
 /// What the last event says.
 pub(crate) const DONE: &[u8] = b"data: [DONE]";
 
-/// What stands before the two times of a stamp.
-const MARK: &str = r#""bench":["#;
+/// What stands before the two times of a stamp. They are in the text, which also gateways leave alone that write events anew.
+const MARK: &str = "bench[";
 
 /// How many events there are, and the time between two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,14 +70,14 @@ impl Stamp {
         })
     }
 
-    /// An event as the API sends it, with one more member.
+    /// An event as the API sends it.
     pub(crate) fn event(&self) -> String {
         let Self { asked, written } = self;
         format!(
             concat!(
                 r#"data: {{"id":"chatcmpl-CfKzq3pVnT8Yd1mRxW6aLbE2sHu0J","object":"chat.completion.chunk","#,
                 r#""created":1764000000,"model":"gpt-4.1","choices":[{{"index":0,"#,
-                r#""delta":{{"content":" proxy"}},"finish_reason":null}}],{mark}{asked},{written}]}}"#,
+                r#""delta":{{"content":" proxy {mark}{asked},{written}]"}},"finish_reason":null}}]}}"#,
                 "\n\n",
             ),
             mark = MARK,
@@ -153,7 +153,7 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(json).unwrap();
         assert_eq!(json["object"], "chat.completion.chunk");
         assert_eq!(Stamp::of(DONE), None);
-        assert_eq!(Stamp::of(br#"data: {"bench":[1]}"#), None);
+        assert_eq!(Stamp::of(b"data: bench[1]"), None);
     }
 
     #[test]

@@ -40,6 +40,17 @@ fn query_asks_to_close() {
 }
 
 #[test]
+fn what_stands_for_the_query_in_a_body_is_understood() {
+    let (mut request, ..) = parse_head(b"POST /v1/x HTTP/1.1\r\n\r\n").unwrap().unwrap();
+    request.ask("think=5");
+    assert_eq!(request.think, Some(Duration::from_micros(5)));
+    request.ask("stream=2,30");
+    assert!(request.stream.is_some_and(|pacing| pacing.events == 2) && request.think.is_none());
+    request.ask("bench");
+    assert!(request.stream.is_none() && request.think.is_none());
+}
+
+#[test]
 fn query_says_for_how_long_to_think() {
     let think = |query: &str| {
         let text = format!("POST /v1/chat/completions?{query} HTTP/1.1\r\n\r\n");

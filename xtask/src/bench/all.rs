@@ -35,6 +35,19 @@ const fn bench(
     }
 }
 
+/// Those that can have AI gateways among their peers.
+const WITH_GATEWAYS: [&str; 5] = ["table", "latency", "cpu", "memory", "streams"];
+
+impl Bench {
+    fn flags(&self, gateways: bool) -> Vec<&'static str> {
+        let mut flags = self.flags.to_vec();
+        if gateways && WITH_GATEWAYS.contains(&self.name) {
+            flags.push(super::GATEWAYS);
+        }
+        flags
+    }
+}
+
 /// All of them, those that tell most first.
 const ALL: [Bench; 16] = [
     bench("table", &[], true, 6),
@@ -81,7 +94,7 @@ const QUICK: [Bench; 3] = [
 ///
 /// # Errors
 /// When one of them fails, those before it being in the document already, or the document has no place for one.
-pub(super) fn run(workspace: &Workspace, quick: bool) -> Result<ExitCode> {
+pub(super) fn run(workspace: &Workspace, quick: bool, gateways: bool) -> Result<ExitCode> {
     let benches: &[Bench] = if quick { &QUICK } else { &ALL };
     let minutes: u32 = benches.iter().map(|bench| bench.minutes).sum();
     println!("{} benches, about {minutes} minutes.", benches.len());
@@ -92,16 +105,14 @@ pub(super) fn run(workspace: &Workspace, quick: bool) -> Result<ExitCode> {
     }
     for (index, bench) in benches.iter().enumerate() {
         let Bench { name, minutes, .. } = bench;
+        let flags = bench.flags(gateways);
         println!(
             "\n== {name}: {} of {}, about {minutes} minutes",
             index + 1,
             benches.len()
         );
         let mut command = Command::new(workspace.binary("release", "holysheep-bench"));
-        command
-            .arg(name)
-            .args(bench.flags)
-            .current_dir(workspace.root());
+        command.arg(name).args(&flags).current_dir(workspace.root());
         command
             .arg("--json")
             .arg(figures.join(format!("{name}.json")));
@@ -112,7 +123,7 @@ pub(super) fn run(workspace: &Workspace, quick: bool) -> Result<ExitCode> {
         if quick {
             continue;
         }
-        let words = [&["cargo xtask bench", name], bench.flags].concat();
+        let words = [&["cargo xtask bench", name], flags.as_slice()].concat();
         let printed = Printed {
             bench: name,
             command: words.join(" "),
@@ -160,6 +171,17 @@ fn told(mut command: Command) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gateways_are_among_the_peers_of_some() {
+        let with: Vec<_> = ALL
+            .iter()
+            .filter(|bench| bench.flags(true).contains(&"--gateways"))
+            .map(|bench| bench.name)
+            .collect();
+        assert_eq!(with, ["table", "latency", "cpu", "memory", "streams"]);
+        assert!(ALL.iter().all(|bench| bench.flags(false) == bench.flags));
+    }
 
     #[test]
     fn the_document_has_a_place_for_each_bench() {

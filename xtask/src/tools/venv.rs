@@ -28,6 +28,13 @@ pub(crate) static CHECKS: Venv = Venv {
     requirements: include_str!("../test/chart-requirements.txt"),
 };
 
+/// LiteLLM's proxy, which the benches compare with.
+pub(crate) static GATEWAYS: Venv = Venv {
+    // The bench looks for it by this name.
+    directory: "venv-gateways",
+    requirements: include_str!("../bench/gateways/requirements.txt"),
+};
+
 impl Venv {
     /// A program of the environment.
     pub(crate) fn program(&self, workspace: &Workspace, name: &str) -> Result<PathBuf> {
@@ -79,7 +86,7 @@ mod tests {
 
     #[test]
     fn requirements_are_pinned() {
-        for venv in [&SDKS, &CHECKS] {
+        for venv in [&SDKS, &CHECKS, &GATEWAYS] {
             assert!(venv.packages().count() >= 2);
             assert!(venv.packages().all(|line| line.contains("==")));
         }
