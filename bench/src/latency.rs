@@ -38,7 +38,7 @@ use report::Report;
 use schedule::Plan;
 use turn::Stage;
 
-/// What is compared, in the order of the table.
+/// What both compare.
 const PEERS: [Kind; 6] = [
     Kind::Direct,
     Kind::HolySheep,
@@ -72,6 +72,16 @@ struct Usual {
 }
 
 impl Bench {
+    /// What is compared, in the order of the table.
+    fn peers(self) -> Vec<Kind> {
+        let mut peers = PEERS.to_vec();
+        if self == Self::Latency {
+            // The floor: most of what a proxy adds on loopback is the waking of its process.
+            peers.insert(1, Kind::Bare);
+        }
+        peers
+    }
+
     fn usual(self) -> Usual {
         match self {
             Self::Latency => Usual {
@@ -115,9 +125,9 @@ pub(crate) struct Options {
     /// Fewer rounds and requests, for a first look.
     #[arg(long)]
     quick: bool,
-    /// Only these: direct, nginx-article, nginx, haproxy, haproxy-no-delay, holysheep, holysheep-no-ebpf, holysheep-off,
+    /// Only these: direct, hyper-bare, nginx-article, nginx, haproxy, haproxy-no-delay, holysheep, holysheep-no-ebpf, holysheep-off,
     /// holysheep-limits, holysheep-ingress, litellm, portkey
-    /// [default: direct, holysheep, holysheep-ingress, nginx, haproxy, nginx-article].
+    /// [default: direct, holysheep, holysheep-ingress, nginx, haproxy, nginx-article; latency hyper-bare, too].
     #[arg(long, value_delimiter = ',', value_name = "PEERS")]
     peers: Option<Vec<Kind>>,
     /// One more peer; `{port}`, `{upstream_port}` and `{ca}` are filled in. Words are separated by spaces, paths among
@@ -145,7 +155,7 @@ pub(crate) async fn run(bench: Bench, options: Options) -> Result<()> {
     let usual = bench.usual();
     let stage_plan = options.plan(bench)?;
     let rounds = options.rounds(&usual);
-    let mut kinds = options.peers.clone().unwrap_or_else(|| PEERS.to_vec());
+    let mut kinds = options.peers.clone().unwrap_or_else(|| bench.peers());
     kinds.extend(options.extra.iter().cloned());
     let kinds = options.gateways.after(kinds);
     ensure!(is_unique(&kinds), "a peer was named twice");

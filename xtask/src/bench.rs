@@ -34,14 +34,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     let all = arguments
         .iter()
         .all(|flag| [QUICK, GATEWAYS].contains(&flag.as_str()));
-    let mut cargo = workspace.cargo(["build", "--release", "-p", "holysheep-bench"]);
-    command::run(&mut cargo, "the compiler's message is above")?;
+    build_bench(workspace)?;
     if measures_proxy(arguments) {
         install_programs(arguments)?;
-        build_ebpf::if_possible(workspace)?;
-        // The bench takes this build by itself, unless `--proxy-bin` names another.
-        let mut cargo = workspace.cargo(["build", "--profile", "dist", "-p", "holysheep-proxy"]);
-        command::run(&mut cargo, "the compiler's message is above")?;
+        build_proxy(workspace)?;
     }
     if gateways
         && !arguments
@@ -58,6 +54,19 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     command::run(&mut bench, "its message is above; `--help` shows its flags")?;
     println!("\nNext: {}", next(arguments));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Builds what measures.
+pub(crate) fn build_bench(workspace: &Workspace) -> Result<()> {
+    let mut cargo = workspace.cargo(["build", "--release", "-p", "holysheep-bench"]);
+    command::run(&mut cargo, "the compiler's message is above")
+}
+
+/// Builds what is measured, as it is in the image. A bench takes this build by itself, unless `--proxy-bin` names another.
+pub(crate) fn build_proxy(workspace: &Workspace) -> Result<()> {
+    build_ebpf::if_possible(workspace)?;
+    let mut cargo = workspace.cargo(["build", "--profile", "dist", "-p", "holysheep-proxy"]);
+    command::run(&mut cargo, "the compiler's message is above")
 }
 
 /// Flags that also stand without a bench's name.
@@ -157,7 +166,8 @@ fn missing(arguments: &[String], is_there: impl Fn(&str) -> bool) -> Vec<&'stati
         _ => &PEERS[..],
     };
     // All of them have all.
-    let valgrind = arguments.is_empty().then_some(VALGRIND);
+    let is_flag = |first: &String| first.starts_with('-');
+    let valgrind = arguments.first().is_none_or(is_flag).then_some(VALGRIND);
     let wanted = peers.iter().copied().chain(tracers).chain(valgrind);
     let missing = wanted.filter(|(program, _)| !is_there(program));
     missing.map(|(_, package)| package).collect()

@@ -1,14 +1,13 @@
-//! `cargo xtask soak`: builds the proxy and the bench as they are released, and has everything happen at once for a while.
+//! `cargo xtask soak`: builds the bench, and the proxy as it is in the image, and has everything happen at once for a while.
 
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::workspace::Workspace;
-use crate::{build_ebpf, command};
+use crate::{bench, command};
 
 /// Options of the command.
 #[derive(Args)]
@@ -24,28 +23,24 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
-    build_ebpf::if_possible(workspace)?;
-    let packages = ["-p", "holysheep-bench", "-p", "holysheep-proxy"];
-    let mut cargo = workspace.cargo(["build", "--release"]);
-    command::run(cargo.args(packages), "the compiler's message is above")?;
-    let proxy = workspace.binary("release", "holysheep-proxy");
+    bench::build_bench(workspace)?;
+    if !names_proxy(&options.arguments) {
+        bench::build_proxy(workspace)?;
+    }
     let mut soak = Command::new(workspace.binary("release", "holysheep-bench"));
-    soak.arg("soak").current_dir(workspace.root());
-    soak.args(with_proxy(&options.arguments, &proxy));
+    soak.arg("soak").args(&options.arguments);
+    soak.current_dir(workspace.root());
     println!("$ {}", command::shown(&soak));
     // It takes this process' place, and with it Ctrl-C and the exit code.
     let error = soak.exec();
     Err(error).context("the soak cannot be started")
 }
 
-/// The flags, with the program that was just built unless they name another.
-fn with_proxy(arguments: &[String], proxy: &Path) -> Vec<String> {
-    let mut flags = Vec::new();
-    if !arguments.iter().any(|flag| flag.starts_with("--proxy-bin")) {
-        flags.extend(["--proxy-bin".to_owned(), proxy.display().to_string()]);
-    }
-    flags.extend(arguments.iter().cloned());
-    flags
+/// Whether another build is soaked than the one that would be made, or none.
+fn names_proxy(arguments: &[String]) -> bool {
+    let asks = |flag: &String| flag == "--help" || flag == "-h";
+    let mut flags = arguments.iter();
+    flags.any(|flag| flag.starts_with("--proxy-bin") || asks(flag))
 }
 
 #[cfg(test)]
@@ -53,12 +48,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_build_is_soaked_unless_another_is_named() {
+    fn nothing_is_built_for_a_question_or_another_build() {
         let of = |line: &str| {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            with_proxy(&words, Path::new("built")).join(" ")
+            names_proxy(&words)
         };
-        assert_eq!(of("--minutes 2"), "--proxy-bin built --minutes 2");
-        assert_eq!(of("--proxy-bin=other"), "--proxy-bin=other");
+        assert!(!of("--minutes 2"));
+        assert!(of("--minutes 2 --proxy-bin=other"));
+        assert!(of("--help"));
     }
 }
