@@ -2,7 +2,7 @@
 //!
 //! Last in, first out: the busiest connection keeps its congestion window open, and the surplus ages out at the bottom. One that
 //! has carried no request yet has no such window, so those that have go first, however long ago. [`Pool::keep_warm`] opens
-//! connections ahead of need, [`Pool::keep_fresh`] drops those the peer would soon close, and [`demand`] says how many are kept.
+//! connections ahead of need, [`Pool::keep_fresh`] drops those the peer would soon close, and `demand` says how many are kept.
 
 mod demand;
 
