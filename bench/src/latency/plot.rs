@@ -13,7 +13,7 @@ use plotters::prelude::{
 
 use super::Bench;
 use super::report::Report;
-use crate::report::lines::{Axis, COLOURS};
+use crate::report::lines::{Axis, colour};
 
 /// Width and height, in pixels.
 const SIZE: (u32, u32) = (960, 560);
@@ -105,8 +105,8 @@ fn render(
         let promise = [0.0, right].map(|x| (x, PROMISE_MS.log10()));
         chart.draw_series(DashedLineSeries::new(promise, 6, 5, TEXT.stroke_width(1)))?;
     }
-    for ((name, points), colour) in lines.iter().zip(COLOURS.iter().cycle()) {
-        let style = colour.stroke_width(2);
+    for (name, points) in lines {
+        let style = colour(name).stroke_width(2);
         chart
             .draw_series(LineSeries::new(points.iter().copied(), style))?
             .label(*name)

@@ -14,20 +14,23 @@ use crate::statistics::Spread;
 
 /// Width and height, in pixels.
 const SIZE: (u32, u32) = (960, 520);
-/// Colours that people who see few of them tell apart (Okabe and Ito), in the order of the table.
-pub(crate) const COLOURS: [RGBColor; 8] = [
-    RGBColor(0, 0, 0),
-    RGBColor(213, 94, 0),
-    RGBColor(230, 159, 0),
-    RGBColor(0, 114, 178),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(86, 180, 233),
-    // The eighth of them, yellow, is hard to see on white.
-    RGBColor(120, 120, 120),
-];
-/// The product's, as in other pictures.
-const OWN: RGBColor = RGBColor(213, 94, 0);
+/// A contender's colour, the same in all pictures; most of Okabe's and Ito's, which people who see few colours tell apart.
+pub(crate) fn colour(name: &str) -> RGBColor {
+    let starts = |start| name.starts_with(start);
+    match name {
+        "direct" => RGBColor(0, 0, 0),
+        "hyper-bare" => RGBColor(120, 120, 120),
+        "holysheep-ingress" => RGBColor(230, 159, 0),
+        _ if starts("holysheep") => RGBColor(213, 94, 0),
+        "nginx-article" => RGBColor(204, 121, 167),
+        _ if starts("nginx") => RGBColor(0, 114, 178),
+        _ if starts("haproxy") => RGBColor(0, 158, 115),
+        "litellm" => RGBColor(110, 70, 30),
+        // Portkey, and whatever was named by hand.
+        _ => RGBColor(86, 180, 233),
+    }
+}
+
 const GRID: RGBColor = RGBColor(215, 215, 215);
 const TEXT: RGBColor = RGBColor(60, 60, 60);
 
@@ -99,12 +102,8 @@ impl Lines {
             .x_desc(self.across)
             .y_desc(self.up)
             .draw()?;
-        let mut others = COLOURS.iter().filter(|colour| **colour != OWN).cycle();
         for (name, points) in &self.lines {
-            let colour = match name.starts_with("holysheep") {
-                true => &OWN,
-                false => others.next().unwrap_or(&TEXT),
-            };
+            let colour = colour(name);
             let style = colour.stroke_width(2);
             let medians = points
                 .iter()
