@@ -15,6 +15,8 @@ const UP: &str = "holysheep_limits_redis_up";
 /// Requests a second.
 const RATE: f64 = 60.0;
 const BURST: f64 = 20.0;
+/// How old, in seconds, may be what a replica knows of the others, on a machine that has other things to do.
+const MOMENT: f64 = 0.25;
 const LIMITS: &str = "{requests_per_minute: 3600, burst: 20}";
 
 /// Three processes of the real program, which know of each other.
@@ -179,9 +181,10 @@ fn no_client_of_any_process_notices_that_redis_dies() {
         took,
         asked,
     } = load.end();
-    // One for each share that is rounded up.
+    // One for each share that is rounded up, and what was granted elsewhere in the last moment before Redis was gone; a
+    // second burst would be more.
     assert!(
-        answered <= BURST + RATE * took + 3.0,
+        answered <= BURST + RATE * (took + MOMENT) + 3.0,
         "{answered} in {took} s"
     );
     assert!(
