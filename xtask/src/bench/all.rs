@@ -90,6 +90,10 @@ const QUICK: [Bench; 3] = [
     bench("memory", &["--quick"], false, 1),
 ];
 
+/// Where figures and plots go, below the workspace: reports have their command, and no path of one machine.
+const FIGURES: &str = "target/bench";
+const PLOTS: &str = "docs/plots";
+
 /// Runs all of them.
 ///
 /// # Errors
@@ -98,10 +102,9 @@ pub(super) fn run(workspace: &Workspace, quick: bool, gateways: bool) -> Result<
     let benches: &[Bench] = if quick { &QUICK } else { &ALL };
     let minutes: u32 = benches.iter().map(|bench| bench.minutes).sum();
     println!("{} benches, about {minutes} minutes.", benches.len());
-    let figures = workspace.root().join("target/bench");
-    let plots = workspace.root().join("docs/plots");
-    for directory in [&figures, &plots] {
-        fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
+    for directory in [FIGURES, PLOTS] {
+        let directory = workspace.root().join(directory);
+        fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
     }
     for (index, bench) in benches.iter().enumerate() {
         let Bench { name, minutes, .. } = bench;
@@ -113,11 +116,9 @@ pub(super) fn run(workspace: &Workspace, quick: bool, gateways: bool) -> Result<
         );
         let mut command = Command::new(workspace.binary("release", "holysheep-bench"));
         command.arg(name).args(&flags).current_dir(workspace.root());
-        command
-            .arg("--json")
-            .arg(figures.join(format!("{name}.json")));
+        command.arg("--json").arg(format!("{FIGURES}/{name}.json"));
         if bench.draws {
-            command.arg("--svg").arg(plots.join(format!("{name}.svg")));
+            command.arg("--svg").arg(format!("{PLOTS}/{name}.svg"));
         }
         let text = told(command).with_context(|| format!("bench {name}"))?;
         if quick {
