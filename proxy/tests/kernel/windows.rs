@@ -232,8 +232,14 @@ pub(crate) fn narrow(_: &Lab) -> Outcome {
     println!("  carried {carried} bytes, window {}", first.window());
     assert!(first.window() > 2 * DEFAULT && !on_hold);
     // 10 Mbit/s are 9.4 KB in a quarter of 30 ms, and more in that of what the queue makes of them; half is begun with.
-    assert!((1..2 * DEFAULT * SEGMENT).contains(&carried));
-    assert_eq!(site.connect().window(), DEFAULT);
+    // Where the processor is emulated, more comes before the end of that quarter is noticed.
+    let most = if lab::is_emulated() {
+        2 * DEFAULT
+    } else {
+        DEFAULT
+    };
+    assert!((1..2 * most * SEGMENT).contains(&carried));
+    assert!((DEFAULT..=most).contains(&site.connect().window()));
     Ok(())
 }
 

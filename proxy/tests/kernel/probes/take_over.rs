@@ -255,7 +255,9 @@ fn through(site: &Site, start: fn(&Site) -> Box<dyn Serving>) -> Outcome {
             let old = std::mem::replace(&mut serving, next);
             replaced(site, &seen, &before, (old, &*serving));
             lab::eventually("a request's times are known", || {
-                let ask = || Client::over(user(to)).request("POST", CHAT, ASKS, QUESTION);
+                // Each on another connection to upstream: it is the programs that are looked at, not one connection.
+                let fields = format!("{ASKS}x-emulator-fault: close-after\r\n");
+                let ask = || Client::over(user(to)).request("POST", CHAT, &fields, QUESTION);
                 let reply = node.run(ask).unwrap();
                 let timing = reply.field("server-timing").unwrap_or_default();
                 timing.contains("connect;") && timing.contains("first_byte;")
