@@ -9,7 +9,6 @@
 mod callgrind;
 mod part;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
@@ -125,18 +124,26 @@ impl Budget {
         count as f64 / self.requests as f64
     }
 
-    fn parts(&self) -> BTreeMap<Part, f64> {
-        let mut parts = BTreeMap::new();
-        for (function, count) in &self.counts.instructions {
-            *parts.entry(Part::of(function)).or_default() += self.each(*count);
-        }
-        parts
+    /// Instructions of one request.
+    fn part(&self, part: Part) -> f64 {
+        let all = self.counts.instructions.iter();
+        let own = all.filter(|(function, _)| Part::of(function) == part);
+        self.each(own.map(|(_, count)| count).sum())
     }
 
     fn calls(&self, name: &str) -> f64 {
         let calls = self.syscalls.as_ref();
         let found = calls.and_then(|calls| calls.per_request.get(name));
         found.copied().unwrap_or_default()
+    }
+
+    /// The functions that take most.
+    fn most(&self, count: usize) -> Vec<(&str, u64)> {
+        let all = self.counts.instructions.iter();
+        let mut all: Vec<_> = all.map(|(name, count)| (name.as_str(), *count)).collect();
+        all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        all.truncate(count);
+        all
     }
 }
 
@@ -171,7 +178,7 @@ impl Report {
         });
         for part in Part::ALL {
             figures(&format!("  {}", part.name()), 0, &|budget| {
-                budget.parts().get(&part).copied().unwrap_or_default()
+                budget.part(part)
             });
         }
         figures("allocations", 1, &|budget| {
@@ -205,17 +212,6 @@ impl Report {
         names.sort();
         names.dedup();
         names
-    }
-}
-
-impl Budget {
-    /// The functions that take most.
-    fn most(&self, count: usize) -> Vec<(&str, u64)> {
-        let all = self.counts.instructions.iter();
-        let mut all: Vec<_> = all.map(|(name, count)| (name.as_str(), *count)).collect();
-        all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        all.truncate(count);
-        all
     }
 }
 

@@ -6,6 +6,7 @@
 #![expect(clippy::print_stderr, reason = "progress must not mix with the report")]
 
 mod bars;
+pub(crate) mod drawing;
 pub(crate) mod lines;
 mod table;
 mod verdict;

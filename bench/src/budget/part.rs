@@ -1,7 +1,7 @@
 //! What a function belongs to, by its name, for [`super`].
 
 /// A part of the work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     /// The proxy's own functions, and what is inlined into them.
     Own,

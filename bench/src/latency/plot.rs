@@ -8,17 +8,15 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use plotters::prelude::{
     ChartBuilder, Color, DashedLineSeries, IntoDrawingArea, IntoFont, LineSeries, PathElement,
-    RGBColor, SVGBackend, SeriesLabelPosition, WHITE,
+    SVGBackend, SeriesLabelPosition, WHITE,
 };
 
 use super::Bench;
 use super::report::Report;
-use crate::report::lines::{Axis, colour};
+use crate::report::drawing::{Axis, GRID, TEXT, colour, legend};
 
 /// Width and height, in pixels.
 const SIZE: (u32, u32) = (960, 560);
-const GRID: RGBColor = RGBColor(215, 215, 215);
-const TEXT: RGBColor = RGBColor(60, 60, 60);
 /// Percentiles that have a mark.
 const PERCENTILES: [f64; 8] = [0.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99];
 /// Latencies that have one, each times powers of ten: where the axis is short, and where it is long.
@@ -112,15 +110,7 @@ fn render(
             .label(*name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 24, y)], style));
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
-        .margin(12)
-        .legend_area_size(32)
-        .label_font(("sans-serif", 14).into_font().color(&TEXT))
-        .background_style(WHITE.mix(0.85))
-        .border_style(GRID)
-        .draw()?;
+    legend(&mut chart, SeriesLabelPosition::LowerRight)?;
     area.present()?;
     drop(chart);
     Ok(())

@@ -12,6 +12,7 @@ use plotters::prelude::{
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{ShapeStyle, TextStyle};
 
+use super::drawing::{GRID, OWN, TEXT};
 use crate::statistics::Spread;
 
 const WIDTH: u32 = 960;
@@ -25,11 +26,8 @@ const ROW: i32 = 26;
 const FOOT: i32 = 36;
 const BAR: i32 = 16;
 
-const OWN: RGBColor = RGBColor(213, 94, 0);
 const OTHER: RGBColor = RGBColor(150, 170, 190);
-const GRID: RGBColor = RGBColor(215, 215, 215);
 const WHISKER: RGBColor = RGBColor(40, 40, 40);
-const TEXT: RGBColor = RGBColor(60, 60, 60);
 
 /// From this many times the least median on, the scale is logarithmic.
 const FAR_APART: f64 = 40.0;

@@ -1,38 +1,18 @@
 //! A picture of lines: a figure of each contender by what grows along the axis, with the spread over rounds.
 
-use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};
 use plotters::prelude::{
-    ChartBuilder, Circle, Color, IntoDrawingArea, IntoFont, LineSeries, PathElement, RGBColor,
-    Ranged, SVGBackend, SeriesLabelPosition, WHITE,
+    ChartBuilder, Circle, Color, IntoDrawingArea, IntoFont, LineSeries, PathElement, SVGBackend,
+    SeriesLabelPosition, WHITE,
 };
 
+use super::drawing::{Axis, GRID, TEXT, colour, legend};
 use crate::statistics::Spread;
 
 /// Width and height, in pixels.
 const SIZE: (u32, u32) = (960, 520);
-/// A contender's colour, the same in all pictures; most of Okabe's and Ito's, which people who see few colours tell apart.
-pub(crate) fn colour(name: &str) -> RGBColor {
-    let starts = |start| name.starts_with(start);
-    match name {
-        "direct" => RGBColor(0, 0, 0),
-        "hyper-bare" => RGBColor(120, 120, 120),
-        "holysheep-ingress" => RGBColor(230, 159, 0),
-        _ if starts("holysheep") => RGBColor(213, 94, 0),
-        "nginx-article" => RGBColor(204, 121, 167),
-        _ if starts("nginx") => RGBColor(0, 114, 178),
-        _ if starts("haproxy") => RGBColor(0, 158, 115),
-        "litellm" => RGBColor(110, 70, 30),
-        // Portkey, and whatever was named by hand.
-        _ => RGBColor(86, 180, 233),
-    }
-}
-
-const GRID: RGBColor = RGBColor(215, 215, 215);
-const TEXT: RGBColor = RGBColor(60, 60, 60);
 
 /// What is drawn: straight lines between medians, over an axis of powers of two.
 #[derive(Debug)]
@@ -118,15 +98,7 @@ impl Lines {
                 PathElement::new([(x, spread.min), (x, spread.max)], colour.stroke_width(1))
             }))?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::MiddleRight)
-            .margin(12)
-            .legend_area_size(32)
-            .label_font(("sans-serif", 14).into_font().color(&TEXT))
-            .background_style(WHITE.mix(0.85))
-            .border_style(GRID)
-            .draw()?;
+        legend(&mut chart, SeriesLabelPosition::MiddleRight)?;
         area.present()?;
         drop(chart);
         Ok(())
@@ -136,33 +108,6 @@ impl Lines {
 /// Where a number is on the axis.
 fn place(step: usize) -> f64 {
     (step as f64).log2()
-}
-
-/// A straight axis with marks at these places; plotters' own have them where they like.
-pub(crate) struct Axis(pub(crate) Range<f64>, pub(crate) Vec<f64>);
-
-impl Ranged for Axis {
-    type FormatOption = DefaultFormatting;
-    type ValueType = f64;
-
-    fn map(&self, value: &f64, (from, to): (i32, i32)) -> i32 {
-        let Self(Range { start, end }, _) = self;
-        let share = (value - start) / (end - start);
-        from + (share * f64::from(to - from)).round() as i32
-    }
-
-    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
-        let Self(range, marks) = self;
-        let end = range.end + 1e-9;
-        let marks = marks.iter().copied();
-        marks
-            .filter(|mark| (range.start..=end).contains(mark))
-            .collect()
-    }
-
-    fn range(&self) -> Range<f64> {
-        self.0.clone()
-    }
 }
 
 #[cfg(test)]
