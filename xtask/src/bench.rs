@@ -39,11 +39,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         install_programs(arguments)?;
         build_proxy(workspace)?;
     }
-    if gateways
-        && !arguments
-            .iter()
-            .any(|flag| flag == "--help" || flag == "-h")
-    {
+    if gateways && !asks_for_help(arguments) {
         install_gateways(workspace)?;
     }
     if all {
@@ -121,12 +117,16 @@ fn is(arguments: &[String], bench: &str) -> bool {
 }
 
 /// Whether this is a run against peers: not one end of the rig, not a question, not another build.
-fn measures_proxy(arguments: &[String]) -> bool {
+pub(crate) fn measures_proxy(arguments: &[String]) -> bool {
     let is_end = |first: &String| ["bare", "help", "load", "upstream"].contains(&first.as_str());
-    let asks = |argument: &String| {
-        argument == "--help" || argument == "-h" || argument.starts_with("--proxy-bin")
-    };
-    !arguments.first().is_some_and(is_end) && !arguments.iter().any(asks)
+    let names_build = |flag: &String| flag.starts_with("--proxy-bin");
+    !arguments.first().is_some_and(is_end)
+        && !arguments.iter().any(names_build)
+        && !asks_for_help(arguments)
+}
+
+fn asks_for_help(arguments: &[String]) -> bool {
+    has(arguments, "--help") || has(arguments, "-h")
 }
 
 /// What the proxy is compared with, each program with its Debian package; the bench of probes takes the first only.

@@ -24,7 +24,7 @@ pub(crate) struct Options {
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     bench::build_bench(workspace)?;
-    if !names_proxy(&options.arguments) {
+    if bench::measures_proxy(&options.arguments) {
         bench::build_proxy(workspace)?;
     }
     let mut soak = Command::new(workspace.binary("release", "holysheep-bench"));
@@ -36,13 +36,6 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     Err(error).context("the soak cannot be started")
 }
 
-/// Whether another build is soaked than the one that would be made, or none.
-fn names_proxy(arguments: &[String]) -> bool {
-    let asks = |flag: &String| flag == "--help" || flag == "-h";
-    let mut flags = arguments.iter();
-    flags.any(|flag| flag.starts_with("--proxy-bin") || asks(flag))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,10 +44,10 @@ mod tests {
     fn nothing_is_built_for_a_question_or_another_build() {
         let of = |line: &str| {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            names_proxy(&words)
+            bench::measures_proxy(&words)
         };
-        assert!(!of("--minutes 2"));
-        assert!(of("--minutes 2 --proxy-bin=other"));
-        assert!(of("--help"));
+        assert!(of("--minutes 2"));
+        assert!(!of("--minutes 2 --proxy-bin=other"));
+        assert!(!of("--help"));
     }
 }
