@@ -73,7 +73,7 @@ const ALL: [Bench; 16] = [
         true,
         9,
     ),
-    bench("budget", &[], false, 3),
+    bench("budget", &[], false, 1),
     bench("growth", &[], false, 8),
     bench("cold", &[], true, 4),
     bench("memory", &[], false, 5),
