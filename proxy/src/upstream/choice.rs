@@ -58,10 +58,8 @@ pub struct Local {
     pub(super) unused: RefCell<Vec<Connection>>,
     /// Its address is no longer one of the name's.
     pub(super) gone: Cell<bool>,
-    /// How many connections carry a request.
-    leased: Cell<usize>,
-    /// The most at a time since [`Local::busiest`] was asked.
-    most_leased: Cell<usize>,
+    /// The most requests under way at a time since [`Local::busiest`] was asked.
+    most_in_flight: Cell<u32>,
     answered: Cell<Instant>,
     /// When a response last began on one of its connections.
     heard: Cell<Instant>,
@@ -102,8 +100,7 @@ impl Local {
             idle: RefCell::default(),
             unused: RefCell::default(),
             gone: Cell::new(false),
-            leased: Cell::default(),
-            most_leased: Cell::default(),
+            most_in_flight: Cell::default(),
             answered: Cell::new(Instant::now()),
             heard: Cell::new(Instant::now()),
             back: Cell::new(Instant::now()),
@@ -143,28 +140,22 @@ impl Local {
         self.shared.circuit.is_due(now) && !self.is_checking.replace(true)
     }
 
-    /// One more connection carries a request.
+    /// One more request is under way.
     #[inline]
-    pub(super) fn lend(&self) {
-        let leased = self.leased.get() + 1;
-        self.leased.set(leased);
-        self.most_leased.set(self.most_leased.get().max(leased));
+    pub(super) fn begin(&self) {
+        self.load().begin();
+        let most = self.most_in_flight.get().max(self.load().in_flight());
+        self.most_in_flight.set(most);
     }
 
-    /// One fewer does.
-    #[inline]
-    pub(super) fn end_lease(&self) {
-        self.leased.set(self.leased.get().saturating_sub(1));
-    }
-
-    /// How many connections carry a request.
-    pub(super) fn leased(&self) -> usize {
-        self.leased.get()
+    /// How many requests are under way.
+    pub(super) fn in_flight(&self) -> usize {
+        self.load().in_flight() as usize
     }
 
     /// The most at a time since this was last asked.
     pub(super) fn busiest(&self) -> usize {
-        self.most_leased.replace(self.leased.get())
+        self.most_in_flight.replace(self.load().in_flight()) as usize
     }
 
     /// How many connections wait for a request.

@@ -58,8 +58,7 @@ impl Lease {
     /// Counts one more connection to the endpoint in use.
     pub fn new(local: Rc<Local>) -> Self {
         local.metrics().active.add(1);
-        local.load().begin();
-        local.lend();
+        local.begin();
         Self(local)
     }
 
@@ -74,7 +73,6 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.0.metrics().active.add(-1);
         self.0.load().end();
-        self.0.end_lease();
     }
 }
 
@@ -237,10 +235,10 @@ impl Pool {
         if self.min_idle == 0 {
             return 0;
         }
-        let leased = self
-            .roster()
-            .with(|all| all.iter().map(|local| local.leased()).sum());
-        let lately = self.demand.get().saturating_sub(leased).min(self.max_idle);
+        // Over HTTP/1.1 each has a connection of its own.
+        let in_use = |all: &[Rc<Local>]| all.iter().map(|local| local.in_flight()).sum();
+        let in_use = self.roster().with(in_use);
+        let lately = self.demand.get().saturating_sub(in_use).min(self.max_idle);
         let wanted = self.minimum().max(lately);
         (wanted.saturating_sub(self.count.get())).max(self.roster().lonely())
     }
