@@ -157,7 +157,7 @@ fn fault_lines(emulator: &Emulator) -> String {
     let (ca, origin) = (shell_path(&emulator.ca), emulator.origin());
     format!(
         "
-See what an upstream failure looks like: the next request gets a 503, then all is well again:
+Have upstream fail once: it answers the next request with 503, and the proxy sends it again (`attempts=2` in its line below):
   curl --cacert {ca} -d '503;next=1' {origin}/emulator/fault
 "
     )
