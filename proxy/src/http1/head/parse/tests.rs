@@ -168,3 +168,18 @@ fn text_ends_at_the_first_control_character_wherever_it_stands() {
         }
     }
 }
+
+#[test]
+fn names_end_at_the_first_byte_that_is_no_token_character_wherever_it_stands() {
+    for byte in 0..=u8::MAX {
+        for before in 0..20 {
+            for around in [b'a', b'Z', b'-', b'_', b'7', b':', 0xff] {
+                let mut bytes = vec![b'x'; before];
+                bytes.push(byte);
+                bytes.extend([around; 20]);
+                let end = run(&bytes, 0, is_token);
+                assert_eq!(name_end(&bytes, 0), end, "{byte:#x} {before} {around:#x}");
+            }
+        }
+    }
+}
