@@ -28,9 +28,10 @@ fi
 # to the byte, as many are that were made for different types, are there once; Rust's linker for amd64 can do that.
 once=""
 if [[ $target == x86_64-* ]]; then once="-C link-arg=-Wl,--icf=all"; fi
-RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs $once --remap-path-prefix=$PWD=/src --remap-path-prefix=$CARGO_HOME/registry/src=/crates" \
+# Debug information and symbols are left out by flags, not by the profile: its settings are in the names by which the
+# compiler finds what `cargo xtask train` has counted.
+RUSTFLAGS="-C profile-use=$PWD/proxy/profile/requests.profdata -C debuginfo=0 -C strip=symbols -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs $once --remap-path-prefix=$PWD=/src --remap-path-prefix=$CARGO_HOME/registry/src=/crates" \
 CFLAGS="-ffile-prefix-map=$CARGO_HOME/registry/src=/crates -ffile-prefix-map=$CARGO_TARGET_DIR=/target" \
-CARGO_PROFILE_DIST_STRIP=symbols CARGO_PROFILE_DIST_DEBUG=none \
     cargo build --locked --profile dist --target "$target" -p holysheep-proxy
 echo "$sources" >"$stamp"
 echo "The proxy took $SECONDS s, kernel programs included."

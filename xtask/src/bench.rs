@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::workspace::Workspace;
-use crate::{apt, build_ebpf, command, tools};
+use crate::{apt, build_ebpf, command, dist, tools};
 
 /// Options of the command.
 #[derive(Args)]
@@ -61,8 +61,7 @@ pub(crate) fn build_bench(workspace: &Workspace) -> Result<()> {
 /// Builds what is measured, as it is in the image. A bench takes this build by itself, unless `--proxy-bin` names another.
 pub(crate) fn build_proxy(workspace: &Workspace) -> Result<()> {
     build_ebpf::if_possible(workspace)?;
-    let mut cargo = workspace.cargo(["build", "--profile", "dist", "-p", "holysheep-proxy"]);
-    command::run(&mut cargo, "the compiler's message is above")
+    dist::build(workspace).map(drop)
 }
 
 /// Flags that also stand without a bench's name.

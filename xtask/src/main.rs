@@ -13,6 +13,7 @@ mod bench;
 mod build_command;
 mod build_ebpf;
 mod command;
+mod dist;
 mod emulate;
 mod fuzz;
 mod helm;
@@ -28,6 +29,7 @@ mod stats;
 mod test;
 mod test_kernels;
 mod tools;
+mod train;
 mod workspace;
 
 use std::process::ExitCode;
@@ -70,6 +72,8 @@ enum Task {
     Emulate(emulate::Options),
     /// Measure the proxy against nginx and HAProxy
     Bench(bench::Options),
+    /// Count what requests run through, for the compiler
+    Train(train::Options),
     /// Everything at once for half an hour, and whether anything has grown at the end
     Soak(soak::Options),
     /// Feed the scanners of bodies and the reader of files with whatever a fuzzer comes up with
@@ -102,6 +106,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Image(options) => image::run(&workspace, &options),
         Task::Emulate(options) => emulate::run(&workspace, &options),
         Task::Bench(options) => bench::run(&workspace, &options),
+        Task::Train(options) => train::run(&workspace, &options),
         Task::Soak(options) => soak::run(&workspace, &options),
         Task::Fuzz(options) => fuzz::run(&workspace, &options),
         Task::Manifests(options) => manifests::run(&workspace, &options),

@@ -32,6 +32,11 @@ impl Workspace {
         &self.root
     }
 
+    /// Where build results are.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// A program built with `profile`: the directory is called as the profile, but for `dev`.
     pub(crate) fn binary(&self, profile: &str, name: &str) -> PathBuf {
         self.target.join(profile).join(name)

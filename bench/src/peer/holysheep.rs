@@ -164,7 +164,7 @@ fn built() -> Result<PathBuf> {
             return Ok(candidate);
         }
     }
-    bail!("holysheep-proxy is not built (cargo build --profile dist -p holysheep-proxy)")
+    bail!("holysheep-proxy is not built (cargo xtask build --dist)")
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {

@@ -1,0 +1,103 @@
+//! The proxy as it is in the image: compiled with what requests run through before the compiler's eyes.
+//!
+//! [`crate::train`] has counted that, and the counts are in the repository, so that this build takes no longer than one
+//! without. `deploy/docker/build.sh` does the same for the image.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::command;
+use crate::workspace::Workspace;
+
+/// What requests run through, relative to the workspace.
+pub(crate) const COUNTS: &str = "proxy/profile/requests.profdata";
+
+const PROFILE: &str = "dist";
+const PROGRAM: &str = "holysheep-proxy";
+
+/// Builds it; gives where it lies.
+///
+/// # Errors
+/// When it does not compile.
+pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
+    let counts = workspace.root().join(COUNTS);
+    let built = compile(
+        workspace,
+        None,
+        &format!("-Cprofile-use={}", counts.display()),
+    )?;
+    // Where whoever knows cargo looks for it.
+    let binary = workspace.binary(PROFILE, PROGRAM);
+    let directory = binary.parent().context("no directory")?;
+    fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
+    // A program that runs is not written over, but replaced.
+    let fresh = binary.with_extension("new");
+    fs::copy(&built, &fresh)
+        .and_then(|_| fs::rename(&fresh, &binary))
+        .with_context(|| format!("cannot write {}", binary.display()))?;
+    Ok(binary)
+}
+
+/// Compiles it with one flag more, below `target` or where everything lies; gives where the program is.
+///
+/// Counts are found by the names of functions, which hold a hash of the profile's settings and of whether there was a
+/// `--target`: both builds have one, and the same profile. Flags of the environment would be a third kind of build.
+///
+/// # Errors
+/// When it does not compile.
+pub(crate) fn compile(workspace: &Workspace, target: Option<&Path>, flag: &str) -> Result<PathBuf> {
+    let host = rustc("host: ")?;
+    let mut cargo = workspace.cargo([
+        "build",
+        "--profile",
+        PROFILE,
+        "--target",
+        &host,
+        "-p",
+        PROGRAM,
+    ]);
+    let directory = match target {
+        Some(target) => {
+            cargo.env("CARGO_TARGET_DIR", target);
+            target.to_path_buf()
+        }
+        None => workspace.target().to_path_buf(),
+    };
+    // Not separated by spaces, which paths may have.
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flag);
+    println!("with {flag}:");
+    command::run(&mut cargo, "the compiler's message is above")?;
+    Ok(directory.join(host).join(PROFILE).join(PROGRAM))
+}
+
+/// What the compiler says of itself behind `label`.
+pub(crate) fn rustc(label: &str) -> Result<String> {
+    let said = command::output(Command::new("rustc").arg("-vV"))?;
+    let found = said.lines().find_map(|line| line.strip_prefix(label));
+    let found = found.with_context(|| format!("`rustc -vV` has no line with `{label}`"))?;
+    Ok(found.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counts_are_what_the_compiler_takes_for_some() {
+        let workspace = Workspace::find().unwrap();
+        let counts = fs::read(workspace.root().join(COUNTS)).unwrap();
+        // LLVM's `IndexedInstrProf::Magic`.
+        assert!(counts.starts_with(b"\xfflprofi\x81"));
+    }
+
+    #[test]
+    fn the_image_is_built_with_them() {
+        let workspace = Workspace::find().unwrap();
+        let script = workspace.root().join("deploy/docker/build.sh");
+        let script = fs::read_to_string(script).unwrap();
+        assert!(script.contains(&format!("-C profile-use=$PWD/{COUNTS}")));
+    }
+}
