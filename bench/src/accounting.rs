@@ -189,9 +189,10 @@ impl CpuTicks {
             .collect::<Result<Vec<u64>, _>>()?;
         let at = |index: usize| ticks.get(index).copied().unwrap_or(0);
         Ok(Self {
-            // user, nice, system, irq, softirq; guest time is part of user.
-            busy: at(0) + at(1) + at(2) + at(5) + at(6),
-            idle: at(3) + at(4),
+            // user, system, irq, softirq; guest time is part of user.
+            busy: at(0) + at(2) + at(5) + at(6),
+            // nice as well: it gives way, as the loops of [`crate::awake`] do.
+            idle: at(1) + at(3) + at(4),
             steal: at(7),
         })
     }

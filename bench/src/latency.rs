@@ -24,6 +24,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use clap::Args;
 
+use crate::awake::Awake;
 use crate::cgroup::Cgroup;
 use crate::cpu::order;
 use crate::facts::Facts;
@@ -134,6 +135,10 @@ pub(crate) struct Options {
     /// them must be absolute. May be repeated.
     #[arg(long, value_name = "NAME=COMMANDLINE", value_parser = Kind::parse_extra)]
     extra: Vec<Kind>,
+    /// Keep both CPUs from sleeping, by loops at idle priority: what contenders add by themselves, without what it costs
+    /// to wake a CPU up.
+    #[arg(long)]
+    awake: bool,
     #[command(flatten)]
     gateways: Gateways,
     /// The product's program [default: the dist build, else the release build].
@@ -162,6 +167,10 @@ pub(crate) async fn run(bench: Bench, options: Options) -> Result<()> {
     ensure!(rounds > 0, "--rounds has to be greater than 0");
 
     let cpus = take_cpus()?;
+    let _awake = match options.awake {
+        true => Some(Awake::keep(&[cpus.0, cpus.1])?),
+        false => None,
+    };
     let cgroup = Cgroup::create();
     let directory = Directory::create()?;
     let ca = directory.ca();
@@ -183,7 +192,14 @@ pub(crate) async fn run(bench: Bench, options: Options) -> Result<()> {
         "--connections has to be greater than 1"
     );
     let ceiling = ceiling(&stage, &usual, &upstream).await?;
-    let mut report = Report::new(bench, &stage, rounds, Facts::gather(Some(cpus)), ceiling);
+    let mut report = Report::new(
+        bench,
+        &stage,
+        options.awake,
+        rounds,
+        Facts::gather(Some(cpus)),
+        ceiling,
+    );
     let places = places(&kinds, &usual, &upstream, &stage, &mut report).await?;
     let mut outcome = Ok(());
     for round in 0..rounds {

@@ -6,6 +6,7 @@
 
 mod accounting;
 mod alarm;
+mod awake;
 mod bare;
 mod budget;
 mod cgroup;

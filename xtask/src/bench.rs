@@ -10,13 +10,14 @@ use clap::Args;
 
 use crate::workspace::Workspace;
 use crate::{apt, build_ebpf, command, dist, tools};
+use all::Which;
 
 /// Options of the command.
 #[derive(Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Options {
     /// Which bench, and its flags, e.g. `cpu --quick`; `--help` shows them all. Without one all are run, which takes
-    /// about two hours and writes docs/benchmarks.md; with `--quick` alone, two minutes for a rough answer. With `--gateways`,
+    /// about two hours and writes docs/benchmarks.md; with `--quick` alone, two minutes for a rough answer, with `--write NAME…` those sections of it. With `--gateways`,
     /// among other flags or alone, LiteLLM and Portkey are installed below the target directory and compared, too
     #[arg(
         trailing_var_arg = true,
@@ -29,11 +30,7 @@ pub(crate) struct Options {
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let arguments = options.arguments.as_slice();
     let gateways = has(arguments, GATEWAYS);
-    let quick = has(arguments, QUICK);
-    // No bench is named.
-    let all = arguments
-        .iter()
-        .all(|flag| [QUICK, GATEWAYS].contains(&flag.as_str()));
+    let which = which(arguments);
     build_bench(workspace)?;
     if measures_proxy(arguments) {
         install_programs(arguments)?;
@@ -42,8 +39,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     if gateways && !asks_for_help(arguments) {
         install_gateways(workspace)?;
     }
-    if all {
-        return all::run(workspace, quick, gateways);
+    if let Some(which) = which {
+        return all::run(workspace, which, gateways);
     }
     let mut bench = Command::new(workspace.binary("release", "holysheep-bench"));
     bench.args(arguments).current_dir(workspace.root());
@@ -67,6 +64,23 @@ pub(crate) fn build_proxy(workspace: &Workspace) -> Result<()> {
 /// Flags that also stand without a bench's name.
 const QUICK: &str = "--quick";
 const GATEWAYS: &str = "--gateways";
+
+/// Has several benches run whose names follow, or all.
+const WRITE: &str = "--write";
+
+/// Those of all benches that are to be run, if none is called by itself.
+fn which(arguments: &[String]) -> Option<Which<'_>> {
+    let rest = arguments.iter().position(|argument| argument != GATEWAYS);
+    let rest = rest.and_then(|at| arguments.get(at..)).unwrap_or_default();
+    match rest.split_first() {
+        None => Some(Which::Whole(&[])),
+        Some((first, names)) if first == WRITE => Some(Which::Whole(names)),
+        Some((first, more)) if first == QUICK && more.iter().all(|flag| flag == GATEWAYS) => {
+            Some(Which::Quick)
+        }
+        Some(_) => None,
+    }
+}
 
 fn has(arguments: &[String], flag: &str) -> bool {
     arguments.iter().any(|argument| argument == flag)
@@ -227,6 +241,20 @@ mod tests {
         assert!(!measures_proxy(&words("cpu --help")));
         assert!(!measures_proxy(&words("cpu --proxy-bin=target/x")));
         assert!(!measures_proxy(&words("upstream --port 1")));
+    }
+
+    #[test]
+    fn several_are_run_where_none_is_called_by_itself() {
+        assert_eq!(which(&[]), Some(Which::Whole(&[])));
+        assert_eq!(which(&words("--gateways")), Some(Which::Whole(&[])));
+        assert_eq!(which(&words("--quick")), Some(Which::Quick));
+        assert_eq!(which(&words("--gateways --quick")), Some(Which::Quick));
+        let named = words("table cpu");
+        assert_eq!(
+            which(&words("--write table cpu")),
+            Some(Which::Whole(&named))
+        );
+        assert_eq!(which(&words("cpu --quick")), None);
     }
 
     #[test]

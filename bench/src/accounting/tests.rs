@@ -35,8 +35,8 @@ fn cpu_line_is_found_by_its_number() {
     assert_eq!(
         ticks,
         CpuTicks {
-            busy: 15,
-            idle: 30,
+            busy: 13,
+            idle: 32,
             steal: 6
         }
     );

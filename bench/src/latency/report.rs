@@ -21,6 +21,8 @@ const STEPS: u32 = 40;
 pub(super) struct Report {
     pub(super) bench: Bench,
     pub(super) facts: Facts,
+    /// Whether CPUs were kept from sleeping.
+    pub(super) awake: bool,
     /// In the order of the table.
     pub(super) contenders: Vec<String>,
     /// What could not be measured, and why.
@@ -64,6 +66,7 @@ impl Report {
     pub(super) fn new(
         bench: Bench,
         stage: &Stage<'_>,
+        awake: bool,
         rounds: usize,
         facts: Facts,
         ceiling: Spread,
@@ -71,6 +74,7 @@ impl Report {
         Self {
             bench,
             facts,
+            awake,
             contenders: Vec::new(),
             missing: Vec::new(),
             rounds,
@@ -222,6 +226,7 @@ pub(super) fn filled(bench: Bench) -> Report {
     let mut report = Report {
         bench,
         facts: Facts::gather(None),
+        awake: false,
         contenders: vec!["direct".to_owned(), "holysheep".to_owned()],
         missing: Vec::new(),
         rounds: 2,

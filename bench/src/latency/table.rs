@@ -50,8 +50,12 @@ impl Report {
             }
             _ => "all on loopback; upstream answers at once".to_owned(),
         };
+        let awake = match self.awake {
+            true => "; CPUs are kept awake by loops at idle priority",
+            false => "",
+        };
         format!(
-            "{} rounds of {} requests to each contender, {} a second at random times (seed {}), on {} connections; {what}",
+            "{} rounds of {} requests to each contender, {} a second at random times (seed {}), on {} connections; {what}{awake}",
             self.rounds, self.requests, self.rate, self.seed, self.connections
         )
     }

@@ -12,7 +12,10 @@ use crate::workspace::Workspace;
 
 /// A bench as it is run among all.
 struct Bench {
+    /// Its section, and its files.
     name: &'static str,
+    /// The subcommand.
+    command: &'static str,
     /// What it is run with, besides where its figures go.
     flags: &'static [&'static str],
     /// Whether it draws.
@@ -29,11 +32,21 @@ const fn bench(
 ) -> Bench {
     Bench {
         name,
+        command: name,
         flags,
         draws,
         minutes,
     }
 }
+
+/// Latencies without what it costs to wake a CPU up, which is another section.
+const AWAKE: Bench = Bench {
+    name: "latency-awake",
+    command: "latency",
+    flags: &["--awake"],
+    draws: true,
+    minutes: 4,
+};
 
 /// Those that can have AI gateways among their peers.
 const WITH_GATEWAYS: [&str; 5] = ["table", "latency", "cpu", "memory", "streams"];
@@ -41,7 +54,7 @@ const WITH_GATEWAYS: [&str; 5] = ["table", "latency", "cpu", "memory", "streams"
 impl Bench {
     fn flags(&self, gateways: bool) -> Vec<&'static str> {
         let mut flags = self.flags.to_vec();
-        if gateways && WITH_GATEWAYS.contains(&self.name) {
+        if gateways && WITH_GATEWAYS.contains(&self.command) {
             flags.push(super::GATEWAYS);
         }
         flags
@@ -49,9 +62,10 @@ impl Bench {
 }
 
 /// All of them, those that tell most first.
-const ALL: [Bench; 16] = [
+const ALL: [Bench; 17] = [
     bench("table", &[], true, 6),
     bench("latency", &[], true, 4),
+    AWAKE,
     bench("cpu", &[], true, 6),
     bench("saturation", &[], true, 6),
     bench("h2", &[], true, 8),
@@ -94,12 +108,43 @@ const QUICK: [Bench; 3] = [
 const FIGURES: &str = "target/bench";
 const PLOTS: &str = "docs/plots";
 
-/// Runs all of them.
+/// Which are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which<'a> {
+    /// All, or those of these sections if there are any, at length; they go into the document.
+    Whole(&'a [String]),
+    /// A few, for a rough answer.
+    Quick,
+}
+
+impl Which<'_> {
+    /// # Errors
+    /// When there is none of a name.
+    fn benches(self) -> Result<Vec<&'static Bench>> {
+        let Self::Whole(names) = self else {
+            return Ok(QUICK.iter().collect());
+        };
+        for name in names {
+            let all: Vec<_> = ALL.iter().map(|bench| bench.name).collect();
+            if !all.contains(&name.as_str()) {
+                bail!(
+                    "there is no section `{name}`; there are: {}",
+                    all.join(", ")
+                );
+            }
+        }
+        let is_wanted =
+            |bench: &&Bench| names.is_empty() || names.iter().any(|name| name == bench.name);
+        Ok(ALL.iter().filter(is_wanted).collect())
+    }
+}
+
+/// Runs them.
 ///
 /// # Errors
-/// When one of them fails, those before it being in the document already, or the document has no place for one.
-pub(super) fn run(workspace: &Workspace, quick: bool, gateways: bool) -> Result<ExitCode> {
-    let benches: &[Bench] = if quick { &QUICK } else { &ALL };
+/// When there is none of a name, one of them fails, those before it being in the document already, or the document has no place for one.
+pub(super) fn run(workspace: &Workspace, which: Which<'_>, gateways: bool) -> Result<ExitCode> {
+    let benches = which.benches()?;
     let minutes: u32 = benches.iter().map(|bench| bench.minutes).sum();
     println!("{} benches, about {minutes} minutes.", benches.len());
     for directory in [FIGURES, PLOTS] {
@@ -107,7 +152,12 @@ pub(super) fn run(workspace: &Workspace, quick: bool, gateways: bool) -> Result<
         fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
     }
     for (index, bench) in benches.iter().enumerate() {
-        let Bench { name, minutes, .. } = bench;
+        let Bench {
+            name,
+            command: subcommand,
+            minutes,
+            ..
+        } = bench;
         let flags = bench.flags(gateways);
         println!(
             "\n== {name}: {} of {}, about {minutes} minutes",
@@ -115,16 +165,19 @@ pub(super) fn run(workspace: &Workspace, quick: bool, gateways: bool) -> Result<
             benches.len()
         );
         let mut command = Command::new(workspace.binary("release", "holysheep-bench"));
-        command.arg(name).args(&flags).current_dir(workspace.root());
+        command
+            .arg(subcommand)
+            .args(&flags)
+            .current_dir(workspace.root());
         command.arg("--json").arg(format!("{FIGURES}/{name}.json"));
         if bench.draws {
             command.arg("--svg").arg(format!("{PLOTS}/{name}.svg"));
         }
         let text = told(command).with_context(|| format!("bench {name}"))?;
-        if quick {
+        if which == Which::Quick {
             continue;
         }
-        let words = [&["cargo xtask bench", name], flags.as_slice()].concat();
+        let words = [&["cargo xtask bench", subcommand], flags.as_slice()].concat();
         let printed = Printed {
             bench: name,
             command: words.join(" "),
@@ -136,12 +189,12 @@ pub(super) fn run(workspace: &Workspace, quick: bool, gateways: bool) -> Result<
         let document = book::with(&document, &printed)?;
         fs::write(&path, document).with_context(|| path.display().to_string())?;
     }
-    match quick {
-        true => println!(
+    match which {
+        Which::Quick => println!(
             "\nNext: `cargo xtask bench` runs all of them at length, about two hours, and writes docs/benchmarks.md; \
              `cargo xtask bench NAME` runs one."
         ),
-        false => println!(
+        Which::Whole(_) => println!(
             "\nNext: look at `git diff docs/benchmarks.md docs/plots`; the figures themselves are in target/bench."
         ),
     }
@@ -180,8 +233,34 @@ mod tests {
             .filter(|bench| bench.flags(true).contains(&"--gateways"))
             .map(|bench| bench.name)
             .collect();
-        assert_eq!(with, ["table", "latency", "cpu", "memory", "streams"]);
+        assert_eq!(
+            with,
+            [
+                "table",
+                "latency",
+                "latency-awake",
+                "cpu",
+                "memory",
+                "streams"
+            ]
+        );
         assert!(ALL.iter().all(|bench| bench.flags(false) == bench.flags));
+    }
+
+    #[test]
+    fn sections_are_run_by_name() {
+        let names = |words: &[&str]| -> Result<Vec<_>> {
+            let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+            let benches = Which::Whole(&words).benches()?;
+            Ok(benches.iter().map(|bench| bench.name).collect())
+        };
+        assert_eq!(names(&[]).unwrap().len(), ALL.len());
+        assert_eq!(names(&["cpu", "table"]).unwrap(), ["table", "cpu"]);
+        let error = names(&["cpus"]).unwrap_err().to_string();
+        assert!(
+            error.contains("`cpus`") && error.contains("cpu, "),
+            "{error}"
+        );
     }
 
     #[test]
