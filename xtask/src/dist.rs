@@ -15,6 +15,14 @@ use crate::workspace::Workspace;
 /// What requests run through, relative to the workspace.
 pub(crate) const COUNTS: &str = "proxy/profile/requests.profdata";
 
+/// What keeps the program small for all that: what requests do not run through is compiled for size, and what they do is
+/// inlined less eagerly than LLVM would.
+const MODESTY: [&str; 3] = [
+    "-Cllvm-args=-pgso-lwss-only=false",
+    "-Cllvm-args=-hot-callsite-threshold=1000",
+    "-Cllvm-args=-locally-hot-callsite-threshold=225",
+];
+
 const PROFILE: &str = "dist";
 const PROGRAM: &str = "holysheep-proxy";
 
@@ -24,11 +32,9 @@ const PROGRAM: &str = "holysheep-proxy";
 /// When it does not compile.
 pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     let counts = workspace.root().join(COUNTS);
-    let built = compile(
-        workspace,
-        None,
-        &format!("-Cprofile-use={}", counts.display()),
-    )?;
+    let counts = format!("-Cprofile-use={}", counts.display());
+    let flags = [&[counts.as_str()], MODESTY.as_slice()].concat();
+    let built = compile(workspace, None, &flags)?;
     // Where whoever knows cargo looks for it.
     let binary = workspace.binary(PROFILE, PROGRAM);
     let directory = binary.parent().context("no directory")?;
@@ -41,14 +47,18 @@ pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     Ok(binary)
 }
 
-/// Compiles it with one flag more, below `target` or where everything lies; gives where the program is.
+/// Compiles it with some flags more, below `target` or where everything lies; gives where the program is.
 ///
 /// Counts are found by the names of functions, which hold a hash of the profile's settings and of whether there was a
 /// `--target`: both builds have one, and the same profile. Flags of the environment would be a third kind of build.
 ///
 /// # Errors
 /// When it does not compile.
-pub(crate) fn compile(workspace: &Workspace, target: Option<&Path>, flag: &str) -> Result<PathBuf> {
+pub(crate) fn compile(
+    workspace: &Workspace,
+    target: Option<&Path>,
+    flags: &[&str],
+) -> Result<PathBuf> {
     let host = rustc("host: ")?;
     let mut cargo = workspace.cargo([
         "build",
@@ -67,8 +77,8 @@ pub(crate) fn compile(workspace: &Workspace, target: Option<&Path>, flag: &str) 
         None => workspace.target().to_path_buf(),
     };
     // Not separated by spaces, which paths may have.
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", flag);
-    println!("with {flag}:");
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+    println!("with {}:", flags.join(" "));
     command::run(&mut cargo, "the compiler's message is above")?;
     Ok(directory.join(host).join(PROFILE).join(PROGRAM))
 }
@@ -98,6 +108,7 @@ mod tests {
         let workspace = Workspace::find().unwrap();
         let script = workspace.root().join("deploy/docker/build.sh");
         let script = fs::read_to_string(script).unwrap();
-        assert!(script.contains(&format!("-C profile-use=$PWD/{COUNTS}")));
+        assert!(script.contains(&format!("-Cprofile-use=$PWD/{COUNTS}")));
+        assert!(MODESTY.iter().all(|flag| script.contains(flag)));
     }
 }

@@ -67,7 +67,7 @@ fn count(workspace: &Workspace, directory: &Path, counted: &Path) -> Result<()> 
     bench::build_bench(workspace)?;
     build_ebpf::if_possible(workspace)?;
     let flag = format!("-Cprofile-generate={}", counted.display());
-    let program = dist::compile(workspace, Some(&directory.join("target")), &flag)?;
+    let program = dist::compile(workspace, Some(&directory.join("target")), &[&flag])?;
     for (index, arguments) in BENCHES.iter().enumerate() {
         println!("\n{} of {}, a minute each", index + 1, BENCHES.len());
         let mut bench = Command::new(workspace.binary("release", "holysheep-bench"));
