@@ -30,8 +30,9 @@ once=""
 if [[ $target == x86_64-* ]]; then once="-C link-arg=-Wl,--icf=all"; fi
 # Debug information and symbols are left out by flags, not by the profile: its settings are in the names by which the
 # compiler finds what `cargo xtask train` has counted.
-known="-Cprofile-use=$PWD/proxy/profile/requests.profdata -Cllvm-args=-pgso-lwss-only=false"
-known+=" -Cllvm-args=-hot-callsite-threshold=1000 -Cllvm-args=-locally-hot-callsite-threshold=225"
+known="-Cprofile-use=$PWD/proxy/profile/requests.profdata -Cllvm-args=-inline-threshold=75"
+known+=" -Cllvm-args=-pgso-lwss-only=false -Cllvm-args=-hot-callsite-threshold=1000 -Cllvm-args=-locally-hot-callsite-threshold=225"
+known+=" -Cllvm-args=-no-pgo-warn-mismatch"
 RUSTFLAGS="$known -C debuginfo=0 -C strip=symbols -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs $once --remap-path-prefix=$PWD=/src --remap-path-prefix=$CARGO_HOME/registry/src=/crates" \
 CFLAGS="-ffile-prefix-map=$CARGO_HOME/registry/src=/crates -ffile-prefix-map=$CARGO_TARGET_DIR=/target" \
     cargo build --locked --profile dist --target "$target" -p holysheep-proxy

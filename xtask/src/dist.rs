@@ -17,10 +17,13 @@ pub(crate) const COUNTS: &str = "proxy/profile/requests.profdata";
 
 /// What keeps the program small for all that: what requests do not run through is compiled for size, and what they do is
 /// inlined less eagerly than LLVM would.
-const MODESTY: [&str; 3] = [
+const MODESTY: [&str; 5] = [
+    "-Cllvm-args=-inline-threshold=75",
     "-Cllvm-args=-pgso-lwss-only=false",
     "-Cllvm-args=-hot-callsite-threshold=1000",
     "-Cllvm-args=-locally-hot-callsite-threshold=225",
+    // Code that has changed since it was counted is no news.
+    "-Cllvm-args=-no-pgo-warn-mismatch",
 ];
 
 const PROFILE: &str = "dist";
