@@ -53,7 +53,7 @@ fn svg(report: &Report) -> Result<String> {
     let high = points().map(|(_, y)| y).fold(f64::NEG_INFINITY, f64::max);
     anyhow::ensure!(high.is_finite() && right > 0.0, "too little to draw");
     let mut text = String::new();
-    render(&mut text, report.bench, &lines, (right, low, high))
+    render(&mut text, report, &lines, (right, low, high))
         .map_err(|error| anyhow!("cannot draw: {error}"))?;
     Ok(text)
 }
@@ -61,14 +61,18 @@ fn svg(report: &Report) -> Result<String> {
 /// Draws all lines up to `right`, between `low` and `high`.
 fn render(
     text: &mut String,
-    bench: Bench,
+    report: &Report,
     lines: &[Line<'_>],
     (right, low, high): (f64, f64, f64),
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let (title, unit) = match bench {
+    let (title, unit) = match report.bench {
         Bench::Table => (
             "Latency over a path of 30 ms, by percentile of requests",
             "ms",
+        ),
+        Bench::Latency if report.awake => (
+            "Latency on loopback by percentile of requests, CPUs kept awake",
+            "µs",
         ),
         Bench::Latency => ("Latency on loopback, by percentile of requests", "µs"),
     };
@@ -99,7 +103,7 @@ fn render(
         .y_label_formatter(&|y| latency(*y, unit))
         .x_desc("percentile of requests, by nines")
         .draw()?;
-    if bench == Bench::Table && (low..high).contains(&PROMISE_MS.log10()) {
+    if report.bench == Bench::Table && (low..high).contains(&PROMISE_MS.log10()) {
         let promise = [0.0, right].map(|x| (x, PROMISE_MS.log10()));
         chart.draw_series(DashedLineSeries::new(promise, 6, 5, TEXT.stroke_width(1)))?;
     }
