@@ -32,6 +32,15 @@ struct Seen {
     over: AtomicBool,
 }
 
+/// Ends the load whatever becomes of the test: one that fails would wait for it for ever.
+pub(crate) struct Ends<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
 impl Seen {
     /// Asks on one connection until it is told to close, then on the next.
     fn load(&self, body: &str, count: &AtomicU32, connect: impl Fn() -> Client) {
@@ -204,6 +213,7 @@ fn nothing_fails_while_it_is_reloaded_rotated_stopped_and_replaced() {
         |one: usize| Client::connect_tls(over_tls, "localhost", Arc::clone(&trust[one]));
     let seen = Seen::default();
     std::thread::scope(|scope| {
+        let ends = Ends(&seen.over);
         scope.spawn(|| seen.load(QUESTION, &seen.plain, || Client::connect(data)));
         scope.spawn(|| {
             // Whichever certificate there is.
@@ -232,7 +242,7 @@ fn nothing_fails_while_it_is_reloaded_rotated_stopped_and_replaced() {
             assert_eq!(old.wait().code(), Some(0), "{:?}", old.log());
             seen.wait_for_more();
         }
-        seen.over.store(true, SeqCst);
+        drop(ends);
     });
     let failures = seen.failures.lock().unwrap();
     assert!(failures.is_empty(), "{failures:#?}");

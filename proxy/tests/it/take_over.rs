@@ -10,6 +10,7 @@ use holysheep_emulator::Emulator;
 use crate::harness::client::request;
 use crate::harness::program::{Served, command, text, with_upstream};
 use crate::harness::{CHAT, Client, Directory, EMULATOR_KEY, QUESTION, Reply, eventually, metrics};
+use crate::operating::Ends;
 
 /// How a process of the test is started.
 struct Setup<'a> {
@@ -96,6 +97,7 @@ fn no_connection_is_refused_or_reset_whatever_the_number_of_workers() {
     let data = serving.data_addr();
     let (over, answered, failed) = (AtomicBool::new(false), AtomicU32::new(0), AtomicU32::new(0));
     std::thread::scope(|scope| {
+        let ends = Ends(&over);
         for _ in 0..4 {
             scope.spawn(|| load(data, &over, &answered, &failed));
         }
@@ -108,7 +110,7 @@ fn no_connection_is_refused_or_reset_whatever_the_number_of_workers() {
             let before = answered.load(SeqCst);
             eventually(|| answered.load(SeqCst) > before + 50);
         }
-        over.store(true, SeqCst);
+        drop(ends);
     });
     assert_eq!(failed.load(SeqCst), 0, "of {}", answered.load(SeqCst));
     // The admin port is the new process', too.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use holysheep_emulator::Emulator;
 
-use super::Seen;
+use super::{Ends, Seen};
 use crate::harness::program::{Served, command, with_upstream};
 use crate::harness::{Client, Directory, EMULATOR_KEY, QUESTION, SOON, eventually};
 
@@ -116,6 +116,7 @@ fn nothing_fails_while_each_replica_is_stopped_and_started_again() {
     let service = Service::of(&replicas);
     let seen = Seen::default();
     std::thread::scope(|scope| {
+        let ends = Ends(&seen.over);
         scope.spawn(|| service.follow(&seen));
         (0..2).for_each(|number| service.wait_listed(number, true));
         for _ in 0..2 {
@@ -135,7 +136,7 @@ fn nothing_fails_while_each_replica_is_stopped_and_started_again() {
             service.wait_listed(number, true);
         }
         seen.wait_for_more();
-        seen.over.store(true, SeqCst);
+        drop(ends);
     });
     let failures = seen.failures.lock().unwrap();
     assert!(failures.is_empty(), "{failures:#?}");
