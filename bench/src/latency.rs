@@ -167,10 +167,8 @@ pub(crate) async fn run(bench: Bench, options: Options) -> Result<()> {
     ensure!(rounds > 0, "--rounds has to be greater than 0");
 
     let cpus = take_cpus()?;
-    let _awake = match options.awake {
-        true => Some(Awake::keep(&[cpus.0, cpus.1])?),
-        false => None,
-    };
+    let awake = options.awake.then(|| Awake::keep(&[cpus.0, cpus.1]));
+    let _awake = awake.transpose()?;
     let cgroup = Cgroup::create();
     let directory = Directory::create()?;
     let ca = directory.ca();

@@ -5,12 +5,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::command;
 use crate::workspace::Workspace;
+use crate::{command, rustc};
 
 /// What requests run through, relative to the workspace.
 pub(crate) const COUNTS: &str = "proxy/profile/requests.profdata";
@@ -62,7 +61,7 @@ pub(crate) fn compile(
     target: Option<&Path>,
     flags: &[&str],
 ) -> Result<PathBuf> {
-    let host = rustc("host: ")?;
+    let host = rustc::version(workspace, "host: ")?;
     let mut cargo = workspace.cargo([
         "build",
         "--profile",
@@ -84,14 +83,6 @@ pub(crate) fn compile(
     println!("with {}:", flags.join(" "));
     command::run(&mut cargo, "the compiler's message is above")?;
     Ok(directory.join(host).join(PROFILE).join(PROGRAM))
-}
-
-/// What the compiler says of itself behind `label`.
-pub(crate) fn rustc(label: &str) -> Result<String> {
-    let said = command::output(Command::new("rustc").arg("-vV"))?;
-    let found = said.lines().find_map(|line| line.strip_prefix(label));
-    let found = found.with_context(|| format!("`rustc -vV` has no line with `{label}`"))?;
-    Ok(found.to_owned())
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod manifests;
 mod process;
 mod prometheus;
 mod run;
+mod rustc;
 mod services;
 mod setup;
 mod soak;

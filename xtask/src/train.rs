@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::workspace::Workspace;
-use crate::{bench, build_ebpf, command, dist};
+use crate::{bench, build_ebpf, command, dist, rustc};
 
 /// Options of the command.
 #[derive(Args)]
@@ -39,7 +39,7 @@ const BENCHES: [&[&str]; 5] = [
 ];
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
-    let merge = merger()?;
+    let merge = merger(workspace)?;
     let directory = workspace.scratch("train")?;
     let counted = directory.join("counted");
     if !options.merge {
@@ -79,16 +79,15 @@ fn count(workspace: &Workspace, directory: &Path, counted: &Path) -> Result<()> 
 }
 
 /// The program that merges counts: it has to be of the compiler's LLVM.
-fn merger() -> Result<PathBuf> {
+fn merger(workspace: &Workspace) -> Result<PathBuf> {
     const NAME: &str = "llvm-profdata";
-    let sysroot = command::output(Command::new("rustc").args(["--print", "sysroot"]))?;
-    let host = dist::rustc("host: ")?;
-    let own = Path::new(&sysroot)
+    let host = rustc::version(workspace, "host: ")?;
+    let own = rustc::sysroot(workspace)?
         .join("lib/rustlib")
         .join(host)
         .join("bin")
         .join(NAME);
-    let version = dist::rustc("LLVM version: ")?;
+    let version = rustc::version(workspace, "LLVM version: ")?;
     let (major, _) = version.split_once('.').unwrap_or((&version, ""));
     let debian = Path::new("/usr/lib")
         .join(format!("llvm-{major}/bin"))

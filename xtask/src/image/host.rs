@@ -6,14 +6,13 @@
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::{env, fs};
 
 use anyhow::{Context, Result};
 
 use super::engine::Engine;
 use crate::workspace::Workspace;
-use crate::{build_ebpf, command};
+use crate::{build_ebpf, command, rustc};
 
 const TAG: &str = "localhost/holysheep-proxy-builder:host";
 
@@ -44,11 +43,7 @@ pub(super) fn prepare(workspace: &Workspace, engine: &Engine) -> Result<Vec<Stri
 
 /// What appears in the container, and where.
 fn mounts(workspace: &Workspace) -> Result<Vec<(PathBuf, &'static str)>> {
-    let mut rustc = Command::new("rustc");
-    rustc
-        .args(["--print", "sysroot"])
-        .current_dir(workspace.root());
-    let sysroot = command::first_line(&mut rustc).context("`rustc --print sysroot` fails")?;
+    let sysroot = rustc::sysroot(workspace)?;
     let home = |variable, default| {
         let home = || Some(PathBuf::from(env::var_os("HOME")?).join(default));
         env::var_os(variable).map(PathBuf::from).or_else(home)
@@ -59,7 +54,7 @@ fn mounts(workspace: &Workspace) -> Result<Vec<(PathBuf, &'static str)>> {
         ("/usr".into(), "/usr"),
         // Where `/usr/bin/cc` leads.
         ("/etc/alternatives".into(), "/etc/alternatives"),
-        (sysroot.into(), "/opt/rust"),
+        (sysroot, "/opt/rust"),
         (rustup, "/opt/rustup"),
         (cargo.join("bin"), "/opt/bin"),
         (cargo.join("registry"), "/opt/cargo/registry"),
